@@ -1,0 +1,1 @@
+"""agentid gives an AI agent an identity for one task, for as long as that task runs."""
