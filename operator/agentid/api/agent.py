@@ -1,0 +1,78 @@
+"""`Agent`: the platform team's record of one agent, and the ceiling over everything its tasks may ask for."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from agentid.api.fields import ActionPattern, DnsLabel, DnsName, Model, ShownText, Timestamp
+
+
+class Sensitivity(StrEnum):
+    """How sensitive the data is that a task touches, from least to most."""
+
+    PUBLIC = "Public"
+    INTERNAL = "Internal"
+    CONFIDENTIAL = "Confidential"
+    RESTRICTED = "Restricted"
+
+    @property
+    def rank(self) -> int:
+        """0 for Public up to 3 for Restricted."""
+        return list(Sensitivity).index(self)
+
+
+class AgentClass(StrEnum):
+    """Whether an agent works for one purpose for a while, or again and again."""
+
+    EPHEMERAL = "Ephemeral"
+    RECURRING = "Recurring"
+
+
+class AgentSpec(Model):
+    """What this agent is, who answers for it and how far its tasks may go."""
+
+    owner: Annotated[ShownText, Field(max_length=253)] = Field(
+        description="Who answers for this agent: a team or person that can be reached."
+    )
+    agent_class: AgentClass = Field(
+        alias="class",
+        description="Ephemeral: for one purpose, for a while. Recurring: runs again and again; "
+        "then reviewBy is required.",
+    )
+    review_by: Timestamp | None = Field(
+        default=None,
+        description="When somebody has to have looked at this record again. Past it no task of this agent "
+        "gets an identity, and running ones end.",
+    )
+    actions: list[ActionPattern] = Field(
+        max_length=64,
+        description="The most that a task of this agent may ask for, as actions or grantable. "
+        "orders:* allows every action that starts with orders:.",
+    )
+    service_accounts: list[DnsName] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Service accounts, in the same namespace, whose pods may work for a task of this agent. "
+        "Empty: only tasks without a pod.",
+    )
+    max_active_deadline_seconds: int = Field(
+        default=3600,
+        ge=30,
+        le=2_592_000,
+        description="The longest activeDeadlineSeconds, in seconds, that a task of this agent may ask for.",
+    )
+    max_sensitivity: Sensitivity = Field(
+        default=Sensitivity.INTERNAL,
+        description="The most sensitive data that a task of this agent may touch.",
+    )
+    disabled: bool = Field(
+        default=False,
+        description="The off switch: true ends all tasks of this agent now, and no new one gets an identity.",
+    )
+
+
+class AgentReference(Model):
+    """Names an Agent in the same namespace."""
+
+    name: DnsLabel = Field(description="Name of the Agent, in the same namespace.")

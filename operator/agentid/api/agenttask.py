@@ -1,0 +1,276 @@
+"""`AgentTask`: one task of one agent, the identity it asks for, and how that stands."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agentid.api.agent import AgentReference, Sensitivity
+from agentid.api.fields import (
+    Action,
+    DnsName,
+    Matches,
+    Model,
+    Person,
+    Resource,
+    ShownText,
+    Timestamp,
+    Uid,
+    Username,
+)
+from agentid.api.reasons import ConditionType
+
+
+class Replacement(StrEnum):
+    """What happens to a task without `workload.ref` when its pod goes."""
+
+    NEVER = "Never"
+    ALLOW = "Allow"
+
+
+class CredentialMode(StrEnum):
+    """How the credential reaches the workload."""
+
+    SECRET = "Secret"  # noqa: S105 - a mode, not a password
+
+
+class DesiredState(StrEnum):
+    """What its people want of a task."""
+
+    ACTIVE = "Active"
+    SUSPENDED = "Suspended"
+    ENDED = "Ended"
+
+
+class Intent(Model):
+    """What the task is for. The only part that may change; every change is decided anew."""
+
+    purpose: ShownText = Field(
+        description="What the task is for, in one sentence that an approver understands."
+    )
+    session: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=128),
+            Matches(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", "a session name"),
+        ]
+        | None
+    ) = Field(default=None, description="The conversation or run that this task belongs to.")
+    actions: list[Action] = Field(
+        min_length=1,
+        max_length=32,
+        description="What may be done with this identity, such as orders:read.",
+    )
+    grantable: list[Action] = Field(
+        default_factory=list,
+        max_length=32,
+        description="What may be given to a child task, but never be done with this identity directly.",
+    )
+    resources: list[Resource] = Field(
+        default_factory=list,
+        max_length=32,
+        description="What it may be done to, such as order/4711. Empty: not said.",
+    )
+    sensitivity: Sensitivity = Field(
+        default=Sensitivity.INTERNAL, description="The most sensitive data that the task touches."
+    )
+
+
+class WorkloadReference(Model):
+    """Names the object that runs the task, in the same namespace."""
+
+    api_version: Annotated[
+        str,
+        Field(min_length=1, max_length=253),
+        Matches(r"([a-z0-9][a-z0-9.-]*/)?v[0-9]+((alpha|beta)[0-9]+)?", "an API version such as batch/v1"),
+    ] = Field(description="API version of the object, such as batch/v1.")
+    kind: Annotated[str, Field(min_length=1, max_length=63), Matches(r"[A-Z][A-Za-z0-9]*", "a kind")] = Field(
+        description="Kind of the object, such as Job; which kinds are allowed is set at installation."
+    )
+    name: DnsName = Field(description="Name of the object, in the same namespace.")
+
+
+class Workload(Model):
+    """Where the task runs. Its pods carry the label agentid.dev/task: <name of the task>."""
+
+    service_account_name: DnsName | None = Field(
+        default=None,
+        description="The service account of the pod. Left out: any that the Agent lists.",
+    )
+    ref: WorkloadReference | None = Field(
+        default=None,
+        description="The object whose pods run the task; the task ends when that object is done or gone.",
+    )
+    replacement: Replacement = Field(
+        default=Replacement.NEVER,
+        description="Without ref, what happens when the pod is gone: Never ends the task, Allow waits for "
+        "the next labelled pod.",
+    )
+
+
+class CredentialRequest(Model):
+    """How the credential is delivered and how long each one lives."""
+
+    mode: CredentialMode = Field(
+        default=CredentialMode.SECRET,
+        description="Secret: key and certificate in Secret agentid-<task>, mounted into the labelled pod.",
+    )
+    ttl_seconds: int = Field(
+        default=300,
+        ge=30,
+        le=86_400,
+        description="Life of each credential in seconds; at most activeDeadlineSeconds.",
+    )
+    renew: bool = Field(
+        default=True,
+        description="true: replaced at two thirds of its life, until the deadline. false: the task ends with it.",
+    )
+
+
+class Requester(Model):
+    """Who created the task or last changed its intent. Stamped by admission, never typed."""
+
+    username: Username = Field(description="User name as the API server authenticated it.")
+    groups: list[Annotated[str, Field(max_length=253)]] = Field(
+        default_factory=list, max_length=64, description="Groups as the API server authenticated them."
+    )
+    pod_uid: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None,
+        alias="podUID",
+        description="UID of the pod whose service-account token was used, if one was.",
+    )
+    intent_generation: int = Field(
+        default=1, ge=1, description="metadata.generation at the last change of intent."
+    )
+
+
+class StateChange(Model):
+    """Who last changed `state`. Stamped by admission, never typed."""
+
+    username: Username = Field(description="User name as the API server authenticated it.")
+
+
+class AgentTaskSpec(Model):
+    """What is asked for."""
+
+    agent_ref: AgentReference = Field(description="The agent that does the task.")
+    intent: Intent = Field(
+        description="What the task is for and what it may do. The only part that may change; whoever "
+        "changes it becomes the requester, and the change is decided anew."
+    )
+    on_behalf_of: Person | None = Field(
+        default=None,
+        description="For whom the task is done. Other than oneself it takes the verb delegate on "
+        "delegators.agentid.dev/<name>.",
+    )
+    workload: Workload | None = Field(
+        default=None, description="Where the task runs. Left out: the identity is bound to the task alone."
+    )
+    start_deadline_seconds: int = Field(
+        default=600,
+        ge=1,
+        le=604_800,
+        description="A task that has waited this many seconds for its first credential ends.",
+    )
+    active_deadline_seconds: int = Field(
+        default=3600,
+        ge=30,
+        le=2_592_000,
+        description="The task ends this many seconds after its first credential, whatever it is doing.",
+    )
+    ttl_seconds_after_finished: int = Field(
+        default=86_400,
+        ge=0,
+        le=2_592_000,
+        description="The finished task is deleted after this many seconds.",
+    )
+    credential: CredentialRequest = Field(
+        default_factory=CredentialRequest,
+        description="How the credential is delivered and how long each one lives.",
+    )
+    state: DesiredState = Field(
+        default=DesiredState.ACTIVE,
+        description="Active; Suspended: the credential is taken away until it is Active again; "
+        "Ended: the task is over, for good.",
+    )
+    state_reason: Annotated[ShownText, Field(max_length=256)] | None = Field(
+        default=None, description="Why the state was changed."
+    )
+    requester: Requester | None = Field(
+        default=None,
+        description="Who created the task or last changed its intent. Stamped by admission; what is typed "
+        "here is overwritten.",
+    )
+    state_changed_by: StateChange | None = Field(
+        default=None,
+        description="Who last changed the state. Stamped by admission; what is typed here is overwritten.",
+    )
+
+
+class Credential(Model):
+    """One credential that is within its life."""
+
+    generation: int = Field(ge=1, description="1 for the task's first credential, then counting up.")
+    serial: Annotated[str, Field(max_length=40), Matches(r"[0-9a-f]+", "a serial number")] = Field(
+        description="Serial number of the certificate, in hexadecimal."
+    )
+    not_before: Timestamp = Field(description="Valid from.")
+    not_after: Timestamp = Field(description="Valid until.")
+
+
+class BoundPod(Model):
+    """The one pod that holds the credential."""
+
+    name: DnsName = Field(description="Name of the pod.")
+    uid: Uid = Field(description="UID of the pod.")
+    node: Annotated[str, Field(max_length=253)] | None = Field(default=None, description="Node it runs on.")
+    fingerprint: Annotated[str, Field(max_length=64)] = Field(
+        description="Digest over the images and containers that the decision was made on."
+    )
+
+
+class Condition(Model):
+    """A condition as in meta/v1."""
+
+    type: ConditionType = Field(description="Which condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: Annotated[str, Field(max_length=64), Matches(r"[A-Za-z][A-Za-z0-9]*", "a reason")] = Field(
+        description="One word of a fixed set, for machines."
+    )
+    message: Annotated[str, Field(max_length=1024)] = Field(description="A sentence for people.")
+    observed_generation: int = Field(ge=0, description="metadata.generation that this was decided on.")
+    last_transition_time: Timestamp = Field(description="When `status` last changed.")
+
+
+class AgentTaskStatus(Model):
+    """How the task stands. Written by the operator only."""
+
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="metadata.generation that this was decided on."
+    )
+    spec_hash: Annotated[str, Field(max_length=80)] | None = Field(
+        default=None, description="Hash of what was decided on: the spec without its state."
+    )
+    spiffe_id: Annotated[str, Field(max_length=2048)] | None = Field(
+        default=None, alias="spiffeID", description="The identity of this task."
+    )
+    bound_pod: BoundPod | None = Field(default=None, description="The pod that holds the credential.")
+    workload_uid: Uid | None = Field(
+        default=None, alias="workloadUID", description="UID of the object in workload.ref once it was seen."
+    )
+    credential_generation: int | None = Field(
+        default=None, ge=0, description="Number of credentials issued to this task so far."
+    )
+    credentials: list[Credential] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Credentials that count: the current one, and those still in their life after a renewal.",
+    )
+    start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
+    deadline: Timestamp | None = Field(default=None, description="When the task ends at the latest.")
+    end_time: Timestamp | None = Field(default=None, description="When the task ended.")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Approved, Bound, CredentialIssued, Finished, Succeeded and Stalled.",
+    )

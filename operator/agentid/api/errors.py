@@ -1,0 +1,16 @@
+"""What can be wrong with an object.
+
+AgentidError
+└── ApiError
+    └── InvalidObjectError   an object that does not fit its model
+"""
+
+from agentid.errors import AgentidError
+
+
+class ApiError(AgentidError):
+    """Something about an API object that agentid cannot accept."""
+
+
+class InvalidObjectError(ApiError):
+    """An object does not fit its model; the text names each field, what was found and what is allowed."""

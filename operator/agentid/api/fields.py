@@ -1,0 +1,137 @@
+"""Field types that several models share: bounded, strict, with one pattern for pydantic and the API server.
+
+Patterns are written in the subset that Python's `re` and Go's RE2 read alike and without anchors: pydantic
+checks them with `fullmatch` (Python's `$` would accept a trailing newline), the CRD gets `^(?:…)$`.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+)
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})")
+
+# Control characters, and those that make text read otherwise than it is (bidirectional, zero width).
+_NOT_SHOWN = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+
+
+class Model(BaseModel):
+    """Base of every object and part: camelCase outside, strict, frozen, no unknown fields."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Marks a string type with the pattern that it must match from its first to its last character."""
+
+    pattern: str
+    told_as: str
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the whole string with `fullmatch`."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Put the anchored pattern into the schema that the API server enforces."""
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+    def _check(self, value: str) -> str:
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValueError(f"must be {self.told_as}")
+        return value
+
+
+def _read_time(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was sent
+    if isinstance(value, str):
+        if _RFC3339.fullmatch(value) is None:
+            raise ValueError("must be an RFC 3339 time such as 2026-05-31T14:00:00Z")
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("must have a time zone")
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def format_time(moment: datetime) -> str:
+    """Write an aware time as Kubernetes does: RFC 3339, UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Timestamp = Annotated[
+    datetime,
+    BeforeValidator(_read_time),
+    PlainSerializer(format_time),
+    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+]
+
+DnsLabel = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    Matches(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "a DNS label: lower case letters, digits and '-'"),
+]
+DnsName = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    Matches(
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        "a DNS subdomain: lower case letters, digits, '-' and '.'",
+    ),
+]
+TaskName = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    Matches(
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        "a DNS subdomain of at most 63 characters",
+    ),
+]
+Uid = Annotated[str, Field(min_length=36, max_length=36), Matches(r"[0-9a-f-]{36}", "a UID")]
+
+_WORD = r"[a-z0-9][a-z0-9._-]*"
+Action = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    Matches(rf"{_WORD}(:{_WORD})*", "an action such as orders:read"),
+]
+ActionPattern = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    Matches(rf"{_WORD}(:{_WORD})*(:\*)?", "an action such as orders:read, or orders:* for all of orders"),
+]
+Resource = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    Matches(r"[A-Za-z0-9][A-Za-z0-9._:/@=+-]*", "a resource such as order/4711"),
+]
+ShownText = Annotated[
+    str,
+    Field(min_length=1, max_length=1024),
+    Matches(f"[^{_NOT_SHOWN}]*[^ {_NOT_SHOWN}][^{_NOT_SHOWN}]*", "readable text on one line"),
+]
+Username = Annotated[str, Field(min_length=1, max_length=253)]
+Person = Annotated[
+    str,
+    Field(min_length=1, max_length=253),
+    Matches(r"[A-Za-z0-9][A-Za-z0-9._@:+-]*", "a user name such as carol@example.com"),
+]

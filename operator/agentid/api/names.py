@@ -1,0 +1,34 @@
+"""Names that other objects, people and admission rules rely on: group, labels, Secret names, file names."""
+
+from typing import Final
+
+GROUP: Final = "agentid.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+CATEGORY: Final = "agentid"
+
+TASK_LABEL: Final = "agentid.dev/task"
+"""On a pod: the name of the AgentTask, in the same namespace, that the pod works for."""
+
+TASK_UID_LABEL: Final = "agentid.dev/task-uid"
+"""On a credential Secret: the UID of the one AgentTask it belongs to."""
+
+SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a password
+"""Secret names with this prefix are reserved for the operator in every namespace."""
+
+CREDENTIAL_FOLDER: Final = "/var/run/secrets/agentid.dev"
+"""Where a labelled pod finds its credential (SPIFFE filesystem draft: SPIFFE_CREDENTIAL_FOLDER)."""
+
+CREDENTIAL_VOLUME: Final = "agentid-credential"
+"""The name of the volume that admission adds to a labelled pod."""
+
+MAX_TASK_NAME_LENGTH: Final = 63
+"""A task's name is used as a label value (Kubernetes: at most 63 characters)."""
+
+FIELD_MANAGER: Final = "agentid"
+REPORTING_CONTROLLER: Final = "agentid.dev/operator"
+
+
+def secret_name(task_name: str) -> str:
+    """Return the reserved name of the Secret that holds the credential of the task `task_name`."""
+    return f"{SECRET_PREFIX}{task_name}"

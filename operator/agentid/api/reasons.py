@@ -1,0 +1,103 @@
+"""The fixed sets of conditions, condition reasons and Event reasons; people alert and script on them."""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """Conditions of an AgentTask, in the order in which `kubectl describe` shows them."""
+
+    APPROVED = "Approved"
+    BOUND = "Bound"
+    CREDENTIAL_ISSUED = "CredentialIssued"
+    FINISHED = "Finished"
+    SUCCEEDED = "Succeeded"
+    STALLED = "Stalled"
+
+
+class WaitReason(StrEnum):
+    """Why a task has no credential yet, or for now: reason of `Finished=False`, shown as STATUS."""
+
+    AWAITING_AGENT = "AwaitingAgent"
+    CEILING_EXCEEDED = "CeilingExceeded"
+    AWAITING_WORKLOAD = "AwaitingWorkload"
+    WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
+    AWAITING_POD = "AwaitingPod"
+    POD_MISMATCH = "PodMismatch"
+    ISSUANCE_BLOCKED = "IssuanceBlocked"
+    SECRET_NAME_TAKEN = "SecretNameTaken"  # noqa: S105 - a reason, not a password
+    SUSPENDED = "Suspended"
+
+
+class RunReason(StrEnum):
+    """Reason of `Finished=False` while a credential is live."""
+
+    RUNNING = "Running"
+
+
+class EndReason(StrEnum):
+    """Why a task ended: reason of `Finished=True`; the first cause wins and never changes."""
+
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    POD_DELETED = "PodDeleted"
+    POD_EVICTED = "PodEvicted"
+    NODE_LOST = "NodeLost"
+    WORKLOAD_DELETED = "WorkloadDeleted"
+    SECOND_POD = "SecondPod"
+    POD_CHANGED = "PodChanged"
+    EXPIRED = "Expired"
+    START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
+    ENDED = "Ended"
+    DELETED = "Deleted"
+    REVOKED = "Revoked"
+    DENIED = "Denied"
+
+
+class IssueReason(StrEnum):
+    """Why a credential was issued: reason of `CredentialIssued=True`."""
+
+    ISSUED = "Issued"
+    RENEWED = "Renewed"
+    RESUMED = "Resumed"
+    INTENT_CHANGED = "IntentChanged"
+    POD_REPLACED = "PodReplaced"
+    REISSUED = "Reissued"
+
+
+class EventReason(StrEnum):
+    """Reasons of the Events that agentid sends; `docs/operations.md` lists cause and remedy of each."""
+
+    POLICY_ALLOWED = "PolicyAllowed"
+    POD_BOUND = "PodBound"
+    CREDENTIAL_ISSUED = "CredentialIssued"
+    CREDENTIAL_RENEWED = "CredentialRenewed"
+    CREDENTIAL_REVOKED = "CredentialRevoked"
+    SUSPENDED = "Suspended"
+    RESUMED = "Resumed"
+    TASK_COMPLETED = "TaskCompleted"
+    TASK_EXPIRED = "TaskExpired"
+    TASK_ENDED = "TaskEnded"
+    CREDENTIAL_DELETED = "CredentialDeleted"
+    AWAITING_AGENT = "AwaitingAgent"
+    CEILING_EXCEEDED = "CeilingExceeded"
+    WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
+    POD_MISMATCH = "PodMismatch"
+    POD_CHANGED = "PodChanged"
+    SECOND_POD = "SecondPod"
+    SECRET_NAME_TAKEN = "SecretNameTaken"  # noqa: S105 - a reason, not a password
+    ISSUANCE_BLOCKED = "IssuanceBlocked"
+    START_DEADLINE_EXCEEDED = "StartDeadlineExceeded"
+    TASK_FAILED = "TaskFailed"
+    TASK_REVOKED = "TaskRevoked"
+    CLEANUP_DELAYED = "CleanupDelayed"
+
+
+class EventAction(StrEnum):
+    """What the operator did or refused when it sent an Event (events.k8s.io/v1 `action`)."""
+
+    ISSUE = "Issue"
+    RENEW = "Renew"
+    REVOKE = "Revoke"
+    WAIT = "Wait"
+    END = "End"
+    CLEAN_UP = "CleanUp"
