@@ -1,0 +1,254 @@
+"""What the life of a task is decided on (`Observation`) and what is to be done about it (`Plan`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from agentid.api.agent import AgentSpec
+from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus, BoundPod
+from agentid.api.reasons import EventAction, EventReason, IssueReason
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """One AgentTask as last seen.
+
+    `spec` is None where the object does not fit its model (a newer or tampered one): nothing is issued for
+    it, and `invalid` says why. `resource_version` is what a status write is conditioned on.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    created: datetime
+    deleting: bool
+    spec: AgentTaskSpec | None
+    status: AgentTaskStatus
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """The Agent that the task names, as last seen. `spec` is None where the object does not fit its model."""
+
+    uid: str
+    deleting: bool
+    spec: AgentSpec | None
+
+
+class PodPhase(Enum):
+    """`status.phase` of a pod."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+class PodEnd(Enum):
+    """Why a pod ends, as far as its status tells (`status.reason`, condition DisruptionTarget)."""
+
+    UNSAID = "unsaid"
+    EVICTED = "evicted"
+    NODE_LOST = "node lost"
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """One pod that carries the task's label, or is still bound to it after losing the label.
+
+    `scheduled`: it has a node. `leaving`: it has a deletionTimestamp; `gone_by` is then the end of its
+    grace. `containers_ended`: no container of it runs or can start again. `controllers` are the UIDs of its
+    controlling owners, nearest first, as far as they could be followed. `fingerprint` is a digest over the
+    names and images of all containers as written in its spec, ephemeral ones included.
+    """
+
+    name: str
+    uid: str
+    service_account: str
+    node: str | None
+    phase: PodPhase
+    labelled: bool
+    leaving: bool
+    gone_by: datetime | None
+    containers_ended: bool
+    end: PodEnd
+    controllers: tuple[str, ...]
+    fingerprint: str
+    created: datetime
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a node was chosen for it."""
+        return self.node is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has run to its end (`Succeeded` or `Failed`)."""
+        return self.phase in {PodPhase.SUCCEEDED, PodPhase.FAILED}
+
+
+class WorkloadState(Enum):
+    """How the object in `workload.ref` stands."""
+
+    NOT_NAMED = "not named"
+    KIND_NOT_ALLOWED = "kind not allowed"
+    NOT_FOUND = "not found"
+    LIVE = "live"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """The object in `workload.ref`: its state, its UID where it exists, and what it says of its end."""
+
+    state: WorkloadState
+    uid: str | None = None
+    message: str = ""
+
+
+class SecretState(Enum):
+    """What is known of the task's Secret without ever reading it."""
+
+    ABSENT = "absent"
+    """Not there: never made, or deleted by us."""
+    FILLED = "filled"
+    """Holds the credential of `SecretFacts.generation`."""
+    EMPTIED = "emptied"
+    """Its values are empty since `SecretFacts.emptied_at`."""
+    DOUBTFUL = "doubtful"
+    """A write may or may not have happened: an operator stopped or an answer was lost near it."""
+    TAKEN = "taken"
+    """The reserved name is held by a Secret that is not this task's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """See `SecretState`; `generation` only where FILLED, `emptied_at` only where EMPTIED."""
+
+    state: SecretState
+    generation: int | None = None
+    emptied_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why nothing may be issued to anybody now (admission not in force, no CA): a sentence with a remedy."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedWrite:
+    """The last attempt to write this task's Secret failed; nothing is issued to it before `retry_at`."""
+
+    message: str
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the installation sets: durations, and the identity's trust domain as it is written in an ID."""
+
+    trust_domain: str
+    wipe_grace: timedelta
+    max_ttl: timedelta
+    max_active_deadline: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything one decision is made on. `now` is data; `pods` are all that could hold the credential."""
+
+    now: datetime
+    task: TaskFacts
+    agent: AgentFacts | None
+    pods: tuple[PodFacts, ...]
+    workload: WorkloadFacts
+    secret: SecretFacts
+    limits: Limits
+    blocked: Blocked | None = None
+    failed_write: FailedWrite | None = None
+
+
+class SecretAction(Enum):
+    """What is to be done with the task's Secret."""
+
+    NONE = "none"
+    FILL = "fill"
+    """Write the credential of `Plan.issue` (after the status was written)."""
+    EMPTY = "empty"
+    """Replace its values by empty ones; afterwards its state is EMPTIED, or ABSENT if it was not there."""
+    DELETE = "delete"
+    """Delete it, with its UID as precondition; after a restart that takes an EMPTY first."""
+    PROBE = "probe"
+    """Find out by a dry-run create whether it exists; afterwards its state is ABSENT or FILLED."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """An Event (events.k8s.io/v1) to send once the rest of the pass is done. `note` is at most 1 kB."""
+
+    reason: EventReason
+    action: EventAction
+    warning: bool
+    note: str
+    related_pod: BoundPod | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The status to write and the Event that tells of it. The status is written only where it differs."""
+
+    status: AgentTaskStatus
+    event: EventDraft | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueOrder:
+    """A credential to make: for whom, why, and how long it may live at the most.
+
+    `ttl` is the wanted life from now, `not_after_limit` the task's deadline. `generation` is one more than
+    any credential this task ever had.
+    """
+
+    why: IssueReason
+    spiffe_id: str
+    generation: int
+    pod: PodFacts | None
+    ttl: timedelta
+    not_after_limit: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one pass does, in this order: make the credential, write the status, act on the Secret, tell.
+
+    `report` is None exactly when there is an `issue` (`reporting.issued` makes the report once the
+    credential is there) or when the task is gone. `delete_task` removes the finished object. `wake_at` is
+    when to look again although nothing happened; None: only when something does.
+    """
+
+    rule: str
+    report: Report | None
+    issue: IssueOrder | None = None
+    secret: SecretAction = SecretAction.NONE
+    delete_task: bool = False
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """An AgentTask that is gone while its Secret or pods may remain."""
+
+    now: datetime
+    gone_since: datetime
+    secret: SecretFacts
+    pods: tuple[PodFacts, ...]
+    limits: Limits
