@@ -123,7 +123,8 @@ class CredentialRequest(Model):
     )
     renew: bool = Field(
         default=True,
-        description="true: renewed at two thirds of its life until the deadline. false: the task ends with it.",
+        description="true: renewed at two thirds of its life until the deadline; "
+        "false: the task ends with it.",
     )
 
 
