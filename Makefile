@@ -1,0 +1,88 @@
+# Every target sets up what it needs; `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+CACHE := $(or $(AGENTID_CACHE),$(HOME)/.cache/agentid)
+UV_VERSION := 0.13.9
+UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
+PYTHON ?= python3
+RUN := .venv/bin/
+PY_PATHS := operator devcluster demo tests
+NODE ?= 0
+PYTEST_ARGS ?=
+
+##@ Everyday
+.PHONY: help
+help: ## List what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: .venv/synced ## Set up the virtual environment from the lock file
+
+$(UV):
+	@echo "uv $(UV_VERSION) → $(CACHE)"
+	mkdir -p $(CACHE)
+	if ! $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    echo "installing Debian's python3-venv"
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+	  else
+	    echo "agentid needs Python 3.11 or newer with venv; install it, or name one with PYTHON=…" >&2; exit 1
+	  fi
+	fi
+	$(PYTHON) -m venv $(CACHE)/uv-$(UV_VERSION)
+	$(CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/synced: pyproject.toml uv.lock | $(UV)
+	@echo "virtual environment → .venv"
+	$(UV) sync --frozen --all-extras --python "$$(command -v $(PYTHON))"
+	touch $@
+
+.PHONY: generate
+generate: install ## Write the CRDs and the chart's admission rules from their source
+	@$(RUN)python -m agentid.api.generate
+
+.PHONY: format
+format: install ## Format the code
+	@$(RUN)ruff format $(PY_PATHS)
+	$(RUN)ruff check --fix $(PY_PATHS)
+
+.PHONY: lint
+lint: install ## Style, types and layers
+	@$(RUN)ruff format --check $(PY_PATHS)
+	$(RUN)ruff check $(PY_PATHS)
+	$(RUN)mypy
+	$(RUN)lint-imports
+
+.PHONY: check
+check: lint ## What has to hold before tests: lint, generated files, coverage map, lock file
+	@$(RUN)python -m agentid.api.generate --check
+	$(UV) lock --check
+	$(RUN)python -m tests.coverage_map
+
+##@ Tests
+.PHONY: test
+test: install ## Unit, component and cluster tests (a real API server; the first run builds it, about 6 min)
+	@$(RUN)python -m devcluster build controlplane helm
+	$(RUN)python -m tests.stages unit component cluster -- $(PYTEST_ARGS)
+
+.PHONY: e2e
+e2e: install ## The same on a real node, with real pods (root)
+	@$(RUN)python -m devcluster build controlplane node helm
+	$(RUN)python -m tests.stages e2e -- $(PYTEST_ARGS)
+
+##@ A real Kubernetes
+.PHONY: demo
+demo: install ## See a task's identity from apply to gone
+	@$(RUN)python -m demo
+
+.PHONY: cluster-up
+cluster-up: install ## Leave a cluster running with agentid in it (NODE=1: with a node for real pods)
+	@$(RUN)python -m devcluster up $(if $(filter 1,$(NODE)),--node)
+
+.PHONY: cluster-down
+cluster-down: install ## End it and remove everything it made
+	@$(RUN)python -m devcluster down

@@ -1,0 +1,101 @@
+"""Holds `coverage.yaml` against the tests and the code: every promise has a test that exists and runs.
+
+A promise without a test, a test id that does not exist, and one that is skipped or expected to fail are
+faults. What must be promised is read from the code where the code knows it: every end, every reason to
+wait, every admission rule for each kind of person.
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from agentid.api.admission import rule_names
+
+from agentid.api.reasons import EndReason, WaitReason
+
+TESTS = Path(__file__).parent
+PEOPLE = ("tenant", "operator", "stranger")
+_SKIPS = {"skip", "skipif", "xfail"}
+
+
+class Collected:
+    """A pytest plugin that keeps what was collected: test id without parameters → why it may not run."""
+
+    def __init__(self) -> None:
+        self.tests: dict[str, str | None] = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Take note of every test and whether something may skip it."""
+        for item in session.items:
+            name = item.nodeid.split("[")[0]
+            self.tests[name] = self.tests.get(name) or _why_not_run(item)
+
+
+def _why_not_run(item: pytest.Item) -> str | None:
+    marks = _SKIPS & {mark.name for mark in item.iter_markers()}
+    if marks:
+        return f"is marked {', '.join(sorted(marks))}"
+    if isinstance(item, pytest.Function):
+        tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(item.function)))
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        if calls & {"pytest.skip", "pytest.xfail", "pytest.importorskip"}:
+            return "may skip itself"
+    return None
+
+
+def required() -> dict[str, set[str]]:
+    """Return the promises that the code itself makes, by section of `coverage.yaml`."""
+    return {
+        "ends": {reason.value for reason in EndReason},
+        "waits": {reason.value for reason in WaitReason},
+        "admission": {f"{rule}/{person}" for rule in rule_names() for person in PEOPLE},
+    }
+
+
+def faults(
+    promised: Mapping[str, Mapping[str, object]], collected: Mapping[str, str | None]
+) -> Iterator[str]:
+    """Yield a sentence for each promise that nothing keeps.
+
+    Args:
+        promised: Section → promise → test id or list of test ids, relative to `tests/`.
+        collected: Test id without parameters → why it may not run, or None.
+    """
+    for section, needed in required().items():
+        for promise in sorted(needed - set(promised.get(section, {}))):
+            yield f"{section}: {promise}: the code has it, coverage.yaml does not"
+        for promise in sorted(set(promised.get(section, {})) - needed):
+            yield f"{section}: {promise}: coverage.yaml has it, the code does not"
+    for section, promises in promised.items():
+        for promise, tests in promises.items():
+            listed = [tests] if isinstance(tests, str) else tests
+            if not isinstance(listed, list) or not listed:
+                yield f"{section}: {promise}: no test"
+                continue
+            for test in listed:
+                if f"tests/{test}" not in collected:
+                    yield f"{section}: {promise}: {test} does not exist"
+                elif why := collected[f"tests/{test}"]:
+                    yield f"{section}: {promise}: {test} {why}"
+
+
+def main() -> int:
+    """Print every fault; return 1 if there is one."""
+    collected = Collected()
+    code = pytest.main(["--collect-only", "-qq", "--no-header", str(TESTS)], plugins=[collected])
+    if code:
+        return int(code)
+    promised = yaml.safe_load((TESTS / "coverage.yaml").read_text())
+    found = list(faults(promised, collected.tests))
+    sys.stdout.writelines(f"coverage.yaml: {fault}\n" for fault in found)
+    total = sum(len(promises) for promises in promised.values())
+    sys.stdout.write(f"coverage.yaml: {total} promises, {len(found)} faults\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
