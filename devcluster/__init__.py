@@ -1,0 +1,1 @@
+"""A real Kubernetes for demo and tests: pinned tools, built once, started and ended by one command."""

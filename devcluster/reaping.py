@@ -1,0 +1,74 @@
+"""Ends a run for good, from nothing but its folder, whoever is left of those who started it.
+
+What belongs to a run is found in the kernel, not in a list that a crash could leave short: a process
+belongs to it if `AGENTID_RUN=<id>` is in its environment (children inherit that). A node lives in
+namespaces of its own whose first process is such a one: when it dies, the kernel ends each container
+and drops each mount, bridge, route and nftables rule of that node.
+"""
+
+import os
+import shutil
+import signal
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from devcluster.waiting import wait_until
+
+MARK = "AGENTID_RUN"
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def end(folder: Path) -> None:
+    """End each process of the run and remove all that it left; doing it twice does no harm."""
+    run_id = folder.name
+    wait_until(
+        f"the processes of run {run_id} end",
+        lambda: _kill_all(run_id),
+        lambda left: not left,
+        within=timedelta(seconds=30),
+        every=timedelta(milliseconds=20),
+    )
+    _remove_cgroups(run_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        # A mount namespace that is just going away may have held on to a directory for a moment.
+        wait_until(f"{folder} can be removed", lambda: _remove(folder), within=timedelta(seconds=10))
+
+
+def processes(run_id: str) -> list[int]:
+    """The process ids of all that belongs to a run, but for the one that asks."""
+    mark = f"{MARK}={run_id}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):  # gone since, or somebody else's
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def _kill_all(run_id: str) -> list[int]:
+    """Kill what belongs to the run, and say what that was."""
+    found = processes(run_id)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
+
+
+def _remove(folder: Path) -> bool:
+    """Try to remove a folder; is it gone?"""
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+def _remove_cgroups(run_id: str) -> None:
+    """Remove the run's control groups, the innermost first: these outlive their processes."""
+    if not CGROUPS.is_dir():
+        return
+    for top in [*CGROUPS.glob(f"agentid-{run_id}"), *CGROUPS.glob(f"*/agentid-{run_id}")]:
+        for path, _, _ in os.walk(top, topdown=False):
+            with suppress(OSError):
+                Path(path).rmdir()
