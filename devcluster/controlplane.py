@@ -8,49 +8,23 @@ Everything listens on loopback, on free ports, with certificates of this run onl
 
 import json
 import ssl
-import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from devcluster import build, kubeconfig
+from devcluster import build
 from devcluster.audit import POLICY, AuditLog
-from devcluster.certificates import Authority, KeyPair, signing_key
+from devcluster.certificates import Authority, KeyPair
+from devcluster.components import PROGRAMS, Components, Options
 from devcluster.kubectl import Kubectl
-from devcluster.ports import free_ports
 from devcluster.run import Run, disk_free_or_raise
 from devcluster.waiting import wait_until
 
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
-SERVICE_RANGE = "10.96.0.0/16"
-SERVICE_ADDRESS = "10.96.0.1"
-ISSUER = "https://kubernetes.default.svc.cluster.local"
 NEEDED_GIGABYTES = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a control plane differs from the usual one.
-
-    Attributes:
-        apiserver: More flags for kube-apiserver, such as one that leaves an API out.
-        controller_manager: More flags for kube-controller-manager.
-        advertise: The address under which pods reach the API server; loopback when there are none.
-    """
-
-    apiserver: Sequence[str] = ()
-    controller_manager: Sequence[str] = ()
-    advertise: str = "127.0.0.1"
-
-
-WITHOUT_MUTATING_POLICIES = Options(
-    apiserver=("--runtime-config=admissionregistration.k8s.io/v1/mutatingadmissionpolicies=false",)
-)
 
 
 class ControlPlane:
@@ -58,36 +32,30 @@ class ControlPlane:
 
     Attributes:
         run: The run it belongs to: its folder, and further programs.
-        server: The API server's address, `https://127.0.0.1:port`.
-        authority: Signs the run's certificates.
+        components: Its programs' command lines, addresses and certificates.
         kubeconfig: The administrator's kubeconfig.
         kubectl: kubectl as administrator.
-        apiserver: The kube-apiserver program, to be killed and started again by tests of faults.
-        etcd: The etcd program, likewise.
+        etcd: The etcd program, to be killed and started again by tests of faults.
+        apiserver: The kube-apiserver program, likewise.
+        manager: The kube-controller-manager program, likewise.
+        scheduler: The kube-scheduler program, likewise.
     """
 
     def __init__(self, run: Run, options: Options) -> None:
+        programs = build.ensure(PROGRAMS)
         self.run = run
-        self._options = options
-        self._programs = build.ensure(PROGRAMS)
-        self._client_port, self._peer_port, self._port, self._manager_port, self._scheduler_port = free_ports(
-            5
-        )
-        self.server = f"https://127.0.0.1:{self._port}"
-        self._certificates = run.folder / "certificates"
-        self.authority = Authority.make(self._certificates, "cluster-ca")
-        self._etcd_authority = Authority.make(self._certificates, "etcd-ca")
-        self._tokens = signing_key(self._certificates, "service-accounts")
-        self._admin = self.authority.client("agentid-admin", ["system:masters"])
-        self.kubeconfig = self.write_kubeconfig("admin", self._admin)
-        self.kubectl = Kubectl(self._programs["kubectl"], self.kubeconfig)
-        self._audit = AuditLog(run.folder / "audit.log")
-        self.etcd = run.process("etcd", self._etcd_command())
-        self.apiserver = run.process("kube-apiserver", self._apiserver_command())
+        self.components = Components(programs, run.folder, options)
+        self.kubeconfig: Path = self.components.kubeconfig("admin", self.components.admin)
+        self.kubectl = Kubectl(programs["kubectl"], self.kubeconfig)
+        self._audit = AuditLog(self.components.audit_log)
+        self.etcd = run.process("etcd", self.components.etcd())
+        self.apiserver = run.process("kube-apiserver", self.components.apiserver())
+        self.manager = run.process("kube-controller-manager", self.components.controller_manager())
+        self.scheduler = run.process("kube-scheduler", self.components.scheduler())
 
     @classmethod
     def start(cls, options: Options | None = None) -> Self:
-        """Start one and wait until it is ready, in about three seconds once the programs are built.
+        """Start one and wait until it is ready, which takes seconds once the programs are built.
 
         Raises:
             StartError: A program ended or was not ready in time; all that was started has been ended.
@@ -116,18 +84,15 @@ class ControlPlane:
     ) -> None:
         self.run.__exit__(kind, error, trace)
 
-    def write_kubeconfig(self, name: str, pair: KeyPair, server: str | None = None) -> Path:
-        """Write a kubeconfig for who has this certificate, into the run's folder."""
-        return kubeconfig.write(
-            self.run.folder / f"{name}.kubeconfig",
-            server or self.server,
-            self.authority.files.certificate,
-            kubeconfig.by_certificate(pair),
-        )
-
     def ready(self) -> bool:
         """Does the API server say that it is ready?"""
         return self._answer("/readyz") == "ok"
+
+    def etcd_ready(self) -> bool:
+        """Does etcd answer a read that needs its quorum?"""
+        here = self.components
+        answer = _fetch(f"{here.etcd_server}/health", here.etcd_authority, here.etcd_client)
+        return '"health":"true"' in answer
 
     def restart_apiserver(self) -> None:
         """Kill the API server, start it again on the same port and wait until it is ready."""
@@ -139,6 +104,7 @@ class ControlPlane:
         """Kill etcd, start it again with the same data and wait until the API server is ready with it."""
         self.etcd.kill()
         self.etcd.start()
+        self.etcd.wait_ready(self.etcd_ready)
         self.apiserver.wait_ready(self.ready)
 
     def audit_position(self) -> int:
@@ -156,119 +122,41 @@ class ControlPlane:
         self._settle_audit()
         return self._audit.events(since, user)
 
+    def _start(self) -> None:
+        """Start the programs in the order in which they need each other."""
+        self.components.audit_policy.write_text(json.dumps(POLICY))
+        self.etcd.start()
+        self.apiserver.start()
+        self.etcd.wait_ready(self.etcd_ready)
+        self.apiserver.wait_ready(self.ready)
+        self.manager.start()
+        self.scheduler.start()
+        default = self.kubectl.in_namespace("default")
+        self.manager.wait_ready(lambda: default.find("serviceaccount", "default") is not None)
+
     def _settle_audit(self) -> None:
         """Make a request of our own and wait until it is in the log: then what came before is too."""
         begin = self._audit.position()
         mark = f"/version?audit-mark={uuid.uuid4().hex}"
+
+        def seen() -> bool:
+            return any(event["requestURI"] == mark for event in self._audit.events(begin))
+
         self._answer(mark)
-        wait_until(
-            "the audit log holds the request just made",
-            lambda: any(event["requestURI"] == mark for event in self._audit.events(begin)),
-            every=timedelta(milliseconds=20),
-        )
+        wait_until("the audit log holds the request just made", seen, every=timedelta(milliseconds=20))
 
     def _answer(self, path: str) -> str:
         """What the API server answers the administrator, or "" where it does not."""
-        context = ssl.create_default_context(cafile=str(self.authority.files.certificate))
-        context.load_cert_chain(self._admin.certificate, self._admin.key)
-        try:
-            with urllib.request.urlopen(self.server + path, context=context, timeout=5) as answer:  # noqa: S310 - https, our own server
-                return str(answer.read().decode())
-        except (OSError, urllib.error.URLError):
-            return ""
+        here = self.components
+        return _fetch(here.server + path, here.authority, here.admin)
 
-    def _start(self) -> None:
-        (self.run.folder / "audit-policy.yaml").write_text(json.dumps(POLICY))
-        self.etcd.start()
-        self.apiserver.start()
-        self.apiserver.wait_ready(lambda: self.etcd.alive() and self.ready())
-        manager = self.run.start("kube-controller-manager", self._manager_command())
-        self.run.start("kube-scheduler", self._scheduler_command())
-        manager.wait_ready(
-            lambda: self.kubectl.in_namespace("default").find("serviceaccount", "default") is not None
-        )
 
-    def _etcd_command(self) -> list[str]:
-        server = self._etcd_authority.server("etcd", ["127.0.0.1"])
-        client, peer = (f"https://127.0.0.1:{port}" for port in (self._client_port, self._peer_port))
-        return [
-            str(self._programs["etcd"]),
-            f"--data-dir={self.run.folder / 'etcd'}",
-            f"--listen-client-urls={client}",
-            f"--advertise-client-urls={client}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}",
-            f"--cert-file={server.certificate}",
-            f"--key-file={server.key}",
-            f"--trusted-ca-file={self._etcd_authority.files.certificate}",
-            "--client-cert-auth",
-            "--peer-auto-tls",
-            "--unsafe-no-fsync",  # thrown away afterwards: only a crash of the machine could tell
-            "--log-level=warn",
-        ]
-
-    def _apiserver_command(self) -> list[str]:
-        advertise = self._options.advertise
-        names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
-        server = self.authority.server("apiserver", [*names, "127.0.0.1", SERVICE_ADDRESS, advertise])
-        etcd = self._etcd_authority.client("kube-apiserver")
-        kubelet = self.authority.client("kube-apiserver-kubelet-client", ["system:masters"])
-        alone = advertise == "127.0.0.1"
-        return [
-            str(self._programs["kube-apiserver"]),
-            f"--etcd-servers=https://127.0.0.1:{self._client_port}",
-            f"--etcd-cafile={self._etcd_authority.files.certificate}",
-            f"--etcd-certfile={etcd.certificate}",
-            f"--etcd-keyfile={etcd.key}",
-            f"--bind-address={'127.0.0.1' if alone else '0.0.0.0'}",  # noqa: S104 - pods come by another address
-            f"--advertise-address={advertise}",
-            f"--endpoint-reconciler-type={'none' if alone else 'lease'}",
-            f"--secure-port={self._port}",
-            f"--tls-cert-file={server.certificate}",
-            f"--tls-private-key-file={server.key}",
-            f"--client-ca-file={self.authority.files.certificate}",
-            "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
-            f"--service-account-issuer={ISSUER}",
-            f"--service-account-key-file={self._tokens.certificate}",
-            f"--service-account-signing-key-file={self._tokens.key}",
-            f"--service-cluster-ip-range={SERVICE_RANGE}",
-            "--kubelet-preferred-address-types=InternalIP",
-            f"--kubelet-certificate-authority={self.authority.files.certificate}",
-            f"--kubelet-client-certificate={kubelet.certificate}",
-            f"--kubelet-client-key={kubelet.key}",
-            f"--audit-policy-file={self.run.folder / 'audit-policy.yaml'}",
-            f"--audit-log-path={self._audit.path}",
-            "--audit-log-maxsize=4096",
-            "--profiling=false",
-            *self._options.apiserver,
-        ]
-
-    def _manager_command(self) -> list[str]:
-        identity = self.authority.client("system:kube-controller-manager")
-        config = self.write_kubeconfig("kube-controller-manager", identity)
-        return [
-            str(self._programs["kube-controller-manager"]),
-            f"--kubeconfig={config}",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={self._manager_port}",
-            "--leader-elect=false",
-            "--use-service-account-credentials",
-            f"--service-account-private-key-file={self._tokens.key}",
-            f"--root-ca-file={self.authority.files.certificate}",
-            f"--cluster-signing-cert-file={self.authority.files.certificate}",
-            f"--cluster-signing-key-file={self.authority.files.key}",
-            f"--service-cluster-ip-range={SERVICE_RANGE}",
-            *self._options.controller_manager,
-        ]
-
-    def _scheduler_command(self) -> list[str]:
-        identity = self.authority.client("system:kube-scheduler")
-        return [
-            str(self._programs["kube-scheduler"]),
-            f"--kubeconfig={self.write_kubeconfig('kube-scheduler', identity)}",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={self._scheduler_port}",
-            "--leader-elect=false",
-        ]
+def _fetch(url: str, authority: Authority, client: KeyPair) -> str:
+    """What a server answers to a client with this certificate, or "" where it does not answer well."""
+    context = ssl.create_default_context(cafile=str(authority.files.certificate))
+    context.load_cert_chain(client.certificate, client.key)
+    try:
+        with urllib.request.urlopen(url, context=context, timeout=5) as answer:  # noqa: S310 - https, ours
+            return str(answer.read().decode())
+    except OSError:
+        return ""
