@@ -1,0 +1,1 @@
+"""From apply to gone, told in one minute on a real Kubernetes."""
