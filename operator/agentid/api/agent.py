@@ -1,11 +1,21 @@
 """`Agent`: the platform team's record of one agent, and the ceiling over everything its tasks may ask for."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, Strict, model_validator
 
-from agentid.api.fields import ActionPattern, DnsLabel, DnsName, Model, ShownText, Timestamp
+from agentid.api.fields import (
+    ActionPattern,
+    DnsLabel,
+    DnsName,
+    Model,
+    Rule,
+    ShownText,
+    Timestamp,
+    Unique,
+    checked_by_server,
+)
 
 
 class Sensitivity(StrEnum):
@@ -29,13 +39,20 @@ class AgentClass(StrEnum):
     RECURRING = "Recurring"
 
 
+_REVIEW_BY_REQUIRED = "class Recurring needs reviewBy: say when somebody looks at this record again"
+
+
 class AgentSpec(Model):
     """What this agent is, who answers for it and how far its tasks may go."""
+
+    model_config = checked_by_server(
+        Rule("self.class != 'Recurring' || has(self.reviewBy)", _REVIEW_BY_REQUIRED, ".reviewBy")
+    )
 
     owner: Annotated[ShownText, Field(max_length=253)] = Field(
         description="Who answers for this agent: a team or person that can be reached."
     )
-    agent_class: AgentClass = Field(
+    agent_class: Annotated[AgentClass, Strict(strict=False)] = Field(
         alias="class",
         description="Ephemeral: for one purpose, for a while. Recurring: runs again and again; "
         "then reviewBy is required.",
@@ -45,12 +62,12 @@ class AgentSpec(Model):
         description="When somebody has to have looked at this record again. Past it no task of this agent "
         "gets an identity, and running ones end.",
     )
-    actions: list[ActionPattern] = Field(
+    actions: Annotated[list[ActionPattern], Unique()] = Field(
         max_length=64,
         description="The most that a task of this agent may ask for, as actions or grantable. "
         "orders:* allows every action that starts with orders:.",
     )
-    service_accounts: list[DnsName] = Field(
+    service_accounts: Annotated[list[DnsName], Unique()] = Field(
         default_factory=list,
         max_length=32,
         description="Service accounts, in the same namespace, whose pods may work for a task of this agent. "
@@ -62,7 +79,7 @@ class AgentSpec(Model):
         le=2_592_000,
         description="The longest activeDeadlineSeconds, in seconds, that a task of this agent may ask for.",
     )
-    max_sensitivity: Sensitivity = Field(
+    max_sensitivity: Annotated[Sensitivity, Strict(strict=False)] = Field(
         default=Sensitivity.INTERNAL,
         description="The most sensitive data that a task of this agent may touch.",
     )
@@ -70,6 +87,12 @@ class AgentSpec(Model):
         default=False,
         description="The off switch: true ends all tasks of this agent now, and no new one gets an identity.",
     )
+
+    @model_validator(mode="after")
+    def _recurring_is_reviewed(self) -> Self:
+        if self.agent_class is AgentClass.RECURRING and self.review_by is None:
+            raise ValueError(_REVIEW_BY_REQUIRED)
+        return self
 
 
 class AgentReference(Model):

@@ -1,22 +1,26 @@
 """`AgentTask`: one task of one agent, the identity it asks for, and how that stands."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, Strict, model_validator
 
 from agentid.api.agent import AgentReference, Sensitivity
 from agentid.api.fields import (
+    MAX_COUNT,
     Action,
     DnsName,
     Matches,
     Model,
     Person,
     Resource,
+    Rule,
     ShownText,
     Timestamp,
     Uid,
+    Unique,
     Username,
+    checked_by_server,
 )
 from agentid.api.reasons import ConditionType
 
@@ -56,22 +60,22 @@ class Intent(Model):
         ]
         | None
     ) = Field(default=None, description="The conversation or run that this task belongs to.")
-    actions: list[Action] = Field(
+    actions: Annotated[list[Action], Unique()] = Field(
         min_length=1,
         max_length=32,
         description="What may be done with this identity, such as orders:read.",
     )
-    grantable: list[Action] = Field(
+    grantable: Annotated[list[Action], Unique()] = Field(
         default_factory=list,
         max_length=32,
         description="What may be given to a child task, but never be done with this identity directly.",
     )
-    resources: list[Resource] = Field(
+    resources: Annotated[list[Resource], Unique()] = Field(
         default_factory=list,
         max_length=32,
         description="What it may be done to, such as order/4711. Empty: not said.",
     )
-    sensitivity: Sensitivity = Field(
+    sensitivity: Annotated[Sensitivity, Strict(strict=False)] = Field(
         default=Sensitivity.INTERNAL, description="The most sensitive data that the task touches."
     )
 
@@ -101,7 +105,7 @@ class Workload(Model):
         default=None,
         description="The object whose pods run the task; the task ends when that object is done or gone.",
     )
-    replacement: Replacement = Field(
+    replacement: Annotated[Replacement, Strict(strict=False)] = Field(
         default=Replacement.NEVER,
         description="Without ref, what happens when the pod is gone: Never ends the task, Allow waits for "
         "the next labelled pod.",
@@ -111,7 +115,7 @@ class Workload(Model):
 class CredentialRequest(Model):
     """How the credential is delivered and how long each one lives."""
 
-    mode: CredentialMode = Field(
+    mode: Annotated[CredentialMode, Strict(strict=False)] = Field(
         default=CredentialMode.SECRET,
         description="Secret: key and certificate in Secret agentid-<task>, mounted into the labelled pod.",
     )
@@ -141,7 +145,7 @@ class Requester(Model):
         description="UID of the pod whose service-account token was used, if one was.",
     )
     intent_generation: int = Field(
-        default=1, ge=1, description="metadata.generation at the last change of intent."
+        default=1, ge=1, le=MAX_COUNT, description="metadata.generation at the last change of intent."
     )
 
 
@@ -151,8 +155,47 @@ class StateChange(Model):
     username: Username = Field(description="User name as the API server authenticated it.")
 
 
+_FIXED: Final = (
+    "agentRef",
+    "startDeadlineSeconds",
+    "activeDeadlineSeconds",
+    "ttlSecondsAfterFinished",
+    "credential",
+)
+_FIXED_IF_GIVEN: Final = ("onBehalfOf", "workload")
+_TTL_WITHIN_DEADLINE: Final = (
+    "credential.ttlSeconds must be at most activeDeadlineSeconds: lower it, or raise the deadline"
+)
+
+
+def _fixed(field: str, expression: str) -> Rule:
+    return Rule(expression, f"{field} can't be changed after creation: create a new AgentTask", f".{field}")
+
+
 class AgentTaskSpec(Model):
     """What is asked for."""
+
+    model_config = checked_by_server(
+        Rule(
+            "self.credential.ttlSeconds <= self.activeDeadlineSeconds",
+            _TTL_WITHIN_DEADLINE,
+            ".credential.ttlSeconds",
+        ),
+        Rule(
+            "oldSelf.state != 'Ended' || self.state == 'Ended'",
+            "an Ended task stays Ended: create a new AgentTask",
+            ".state",
+        ),
+        *(_fixed(field, f"self.{field} == oldSelf.{field}") for field in _FIXED),
+        *(
+            _fixed(
+                field,
+                f"has(self.{field}) == has(oldSelf.{field}) "
+                f"&& (!has(self.{field}) || self.{field} == oldSelf.{field})",
+            )
+            for field in _FIXED_IF_GIVEN
+        ),
+    )
 
     agent_ref: AgentReference = Field(description="The agent that does the task.")
     intent: Intent = Field(
@@ -189,7 +232,7 @@ class AgentTaskSpec(Model):
         default_factory=CredentialRequest,
         description="How the credential is delivered and how long each one lives.",
     )
-    state: DesiredState = Field(
+    state: Annotated[DesiredState, Strict(strict=False)] = Field(
         default=DesiredState.ACTIVE,
         description="Active; Suspended: the credential is taken away until it is Active again; "
         "Ended: the task is over, for good.",
@@ -207,11 +250,19 @@ class AgentTaskSpec(Model):
         description="Who last changed the state. Stamped by admission; what is typed here is overwritten.",
     )
 
+    @model_validator(mode="after")
+    def _ttl_within_deadline(self) -> Self:
+        if self.credential.ttl_seconds > self.active_deadline_seconds:
+            raise ValueError(_TTL_WITHIN_DEADLINE)
+        return self
+
 
 class Credential(Model):
     """One credential that is within its life."""
 
-    generation: int = Field(ge=1, description="1 for the task's first credential, then counting up.")
+    generation: int = Field(
+        ge=1, le=MAX_COUNT, description="1 for the task's first credential, then counting up."
+    )
     serial: Annotated[str, Field(max_length=40), Matches(r"[0-9a-f]+", "a serial number")] = Field(
         description="Serial number of the certificate, in hexadecimal."
     )
@@ -233,13 +284,15 @@ class BoundPod(Model):
 class Condition(Model):
     """A condition as in meta/v1."""
 
-    type: ConditionType = Field(description="Which condition.")
+    type: Annotated[ConditionType, Strict(strict=False)] = Field(description="Which condition.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: Annotated[str, Field(max_length=64), Matches(r"[A-Za-z][A-Za-z0-9]*", "a reason")] = Field(
         description="One word of a fixed set, for machines."
     )
     message: Annotated[str, Field(max_length=1024)] = Field(description="A sentence for people.")
-    observed_generation: int = Field(ge=0, description="metadata.generation that this was decided on.")
+    observed_generation: int = Field(
+        ge=0, le=MAX_COUNT, description="metadata.generation that this was decided on."
+    )
     last_transition_time: Timestamp = Field(description="When `status` last changed.")
 
 
@@ -247,7 +300,7 @@ class AgentTaskStatus(Model):
     """How the task stands. Written by the operator only."""
 
     observed_generation: int | None = Field(
-        default=None, ge=0, description="metadata.generation that this was decided on."
+        default=None, ge=0, le=MAX_COUNT, description="metadata.generation that this was decided on."
     )
     spec_hash: Annotated[str, Field(max_length=80)] | None = Field(
         default=None, description="Hash of what was decided on: the spec without its state."
@@ -260,7 +313,7 @@ class AgentTaskStatus(Model):
         default=None, alias="workloadUID", description="UID of the object in workload.ref once it was seen."
     )
     credential_generation: int | None = Field(
-        default=None, ge=0, description="Number of credentials issued to this task so far."
+        default=None, ge=0, le=MAX_COUNT, description="Number of credentials issued to this task so far."
     )
     credentials: list[Credential] = Field(
         default_factory=list,
@@ -274,4 +327,5 @@ class AgentTaskStatus(Model):
         default_factory=list,
         max_length=16,
         description="Approved, Bound, CredentialIssued, Finished, Succeeded and Stalled.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

@@ -1,13 +1,15 @@
-"""Field types that several models share: bounded, strict, with one pattern for pydantic and the API server.
+"""Field types that several models share: bounded, strict, the same for pydantic and for the API server.
 
 Patterns are written in the subset that Python's `re` and Go's RE2 read alike and without anchors: pydantic
-checks them with `fullmatch` (Python's `$` would accept a trailing newline), the CRD gets `^(?:…)$`.
+checks them with `fullmatch` (Python's `$` would accept a trailing newline), the CRD gets `^(?:…)$`. A rule
+over several fields stands twice in its model, side by side: as a validator for pydantic and, by
+`checked_by_server`, as CEL for the API server.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
     BaseModel,
@@ -17,15 +19,20 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
+    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})")
+_RFC3339 = r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 
 # Control characters, and those that make text read otherwise than it is (bidirectional, zero width).
 _NOT_SHOWN = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+
+
+MAX_COUNT: Final = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact: the bound of generations and counters."""
 
 
 class Model(BaseModel):
@@ -38,6 +45,58 @@ class Model(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition over several fields or over time, as the API server checks it.
+
+    Attributes:
+        expression: CEL; `self` is the object of the model that carries the rule, `oldSelf` its old value.
+        message: What is wrong and what to do, for the person whose object is refused.
+        field: JSON path below `self` of the field to blame, or nothing for the object itself.
+    """
+
+    expression: str
+    message: str
+    field: str | None = None
+
+
+def checked_by_server(*rules: Rule) -> ConfigDict:
+    """Put `rules` into a model's schema, from where the CRD takes them."""
+    return ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": rule.expression,
+                    "message": rule.message,
+                    **({"fieldPath": rule.field} if rule.field else {}),
+                }
+                for rule in rules
+            ]
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """Marks a list of strings as a set: an item stands in it once, the order says nothing."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Refuse an item that stands in the list twice."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Let the API server refuse it too, and merge such lists by item in server-side apply."""
+        return {**handler(schema), "x-kubernetes-list-type": "set"}
+
+    def _check(self, value: list[str]) -> list[str]:
+        repeated = next((item for position, item in enumerate(value) if item in value[:position]), None)
+        if repeated is not None:
+            raise ValueError(f"holds {repeated} twice; once is enough")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +114,7 @@ class Matches:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Put the anchored pattern into the schema that the API server enforces."""
-        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+        return {**handler(schema), "pattern": f"^(?:{_escape(self.pattern)})$"}
 
     def _check(self, value: str) -> str:
         if re.fullmatch(self.pattern, value) is None:
@@ -63,9 +122,14 @@ class Matches:
         return value
 
 
+def _escape(pattern: str) -> str:
+    """Write invisible characters as RE2 escapes: YAML and its tools refuse or hide the characters themselves."""
+    return "".join(c if c.isascii() and c.isprintable() else f"\\x{{{ord(c):04X}}}" for c in pattern)
+
+
 def _read_time(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was sent
     if isinstance(value, str):
-        if _RFC3339.fullmatch(value) is None:
+        if re.fullmatch(_RFC3339, value) is None:
             raise ValueError("must be an RFC 3339 time such as 2026-05-31T14:00:00Z")
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime) and value.tzinfo is None:
@@ -82,7 +146,9 @@ Timestamp = Annotated[
     datetime,
     BeforeValidator(_read_time),
     PlainSerializer(format_time),
-    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "maxLength": 35, "pattern": f"^(?:{_RFC3339})$"},
+    ),
 ]
 
 DnsLabel = Annotated[

@@ -16,6 +16,12 @@ TASK_UID_LABEL: Final = "agentid.dev/task-uid"
 SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a password
 """Secret names with this prefix are reserved for the operator in every namespace."""
 
+AUTHORITY_SECRET: Final = "x509-authority"  # noqa: S105 - a name, not a password
+"""In the operator's namespace: keys and certificates of the CA. Outside the reserved prefix on purpose."""
+
+LEASE_NAME: Final = "agentid-operator"
+"""In the operator's namespace: the Lease that the one active operator holds."""
+
 CREDENTIAL_FOLDER: Final = "/var/run/secrets/agentid.dev"
 """Where a labelled pod finds its credential (SPIFFE filesystem draft: SPIFFE_CREDENTIAL_FOLDER)."""
 

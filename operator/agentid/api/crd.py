@@ -1,0 +1,233 @@
+"""CustomResourceDefinitions from the pydantic models, so that the API server enforces what the models say.
+
+The schemas are structural (OpenAPI v3 as apiextensions.k8s.io/v1 wants it): nothing is referred to, nothing
+is null, integers are 64 bits, an object that may be left out gets its parts' defaults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agentid.api.agent import AgentSpec
+from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus
+from agentid.api.fields import Model, Rule
+from agentid.api.names import CATEGORY, GROUP, VERSION
+
+Schema = dict[str, Any]
+"""A JSON schema, or a part of one: a tree that only its keywords type."""
+
+_KEPT: Final = (
+    "description",
+    "type",
+    "format",
+    "enum",
+    "default",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations",
+)
+"""Keywords that go over as they are, in this order; the others are rebuilt or say nothing to Kubernetes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`; `wide` ones show with `-o wide` only."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a CRD says about a kind beside the schema of its spec and status."""
+
+    name: str
+    plural: str
+    short_names: tuple[str, ...]
+    description: str
+    spec: type[Model]
+    status: type[Model] | None
+    name_rule: Rule
+    columns: tuple[Column, ...]
+
+    @property
+    def crd_name(self) -> str:
+        """Name of the CustomResourceDefinition."""
+        return f"{self.plural}.{GROUP}"
+
+
+_AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date")
+
+AGENT_TASK: Final = Kind(
+    name="AgentTask",
+    plural="agenttasks",
+    short_names=("atask",),
+    description="One task of one agent: what it is for and what it may do, where it runs, and the identity "
+    "that it has for as long as it runs.",
+    spec=AgentTaskSpec,
+    status=AgentTaskStatus,
+    name_rule=Rule(
+        "self.metadata.name.size() <= 63",
+        "the name must be at most 63 characters: pods carry it as the value of the label agentid.dev/task",
+    ),
+    columns=(
+        Column("Agent", ".spec.agentRef.name", "The agent that does the task."),
+        Column(
+            "Status",
+            '.status.conditions[?(@.type=="Finished")].reason',
+            "How the task stands: reason of the condition Finished.",
+        ),
+        Column("Expires", ".status.deadline", "When the task ends at the latest."),
+        _AGE,
+        Column("SPIFFE-ID", ".status.spiffeID", "The identity of the task.", wide=True),
+        Column("Delegator", ".spec.onBehalfOf", "For whom the task is done.", wide=True),
+        Column("Pod", ".status.boundPod.name", "The pod that holds the credential.", wide=True),
+        Column(
+            "Credential-Expires",
+            ".status.credentials[-1:].notAfter",
+            "When the newest credential ends unless it is renewed.",
+            wide=True,
+        ),
+    ),
+)
+
+AGENT: Final = Kind(
+    name="Agent",
+    plural="agents",
+    short_names=(),
+    description="The platform team's record of one agent: who answers for it, and the ceiling over everything "
+    "that its tasks may ask for.",
+    spec=AgentSpec,
+    status=None,
+    name_rule=Rule(
+        "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 63",
+        "the name must be at most 63 lower case letters, digits and '-': it is part of each task's SPIFFE ID",
+    ),
+    columns=(
+        Column("Class", ".spec.class", "Ephemeral or Recurring."),
+        Column("Owner", ".spec.owner", "Who answers for it."),
+        Column("Review-By", ".spec.reviewBy", "When somebody has to have looked at it again."),
+        Column("Disabled", ".spec.disabled", "The off switch.", type="boolean"),
+        _AGE,
+    ),
+)
+
+KINDS: Final = (AGENT_TASK, AGENT)
+
+
+def definition(kind: Kind) -> Schema:
+    """Return the CustomResourceDefinition of `kind`, ready to be written as YAML."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": kind.crd_name},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                **({"shortNames": list(kind.short_names)} if kind.short_names else {}),
+                "categories": [CATEGORY],
+            },
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    **({"subresources": {"status": {}}} if kind.status else {}),
+                    "additionalPrinterColumns": [_column(column) for column in kind.columns],
+                    "schema": {"openAPIV3Schema": _object_schema(kind)},
+                }
+            ],
+        },
+    }
+
+
+def _column(column: Column) -> Schema:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "jsonPath": column.path,
+        "description": column.description,
+        **({"priority": 1} if column.wide else {}),
+    }
+
+
+def _object_schema(kind: Kind) -> Schema:
+    parts = {"spec": kind.spec, **({"status": kind.status} if kind.status else {})}
+    return {
+        "description": kind.description,
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"description": f"{GROUP}/{VERSION}", "type": "string"},
+            "kind": {"description": kind.name, "type": "string"},
+            "metadata": {"type": "object"},
+            **{name: structural(model) for name, model in parts.items()},
+        },
+        "x-kubernetes-validations": [
+            {"rule": kind.name_rule.expression, "message": kind.name_rule.message},
+        ],
+    }
+
+
+def structural(model: type[Model]) -> Schema:
+    """Return the structural schema of `model`."""
+    schema = model.model_json_schema(by_alias=True)
+    return _convert(schema, schema.get("$defs", {}))
+
+
+def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    whole = _resolve(schema, definitions)
+    converted = {keyword: whole[keyword] for keyword in _KEPT if keyword in whole}
+    match whole["type"]:
+        case "integer":
+            converted["format"] = "int64"
+        case "array":
+            converted.setdefault("x-kubernetes-list-type", "atomic")
+            converted["items"] = _convert(whole["items"], definitions)
+        case "object":
+            if "required" in whole:
+                converted["required"] = whole["required"]
+            converted["properties"] = {
+                name: _property(name, part, whole, definitions) for name, part in whole["properties"].items()
+            }
+    if converted.get("default", ...) is None:
+        del converted["default"]
+    return converted
+
+
+def _property(
+    name: str, part: Mapping[str, Any], parent: Mapping[str, Any], definitions: Mapping[str, Any]
+) -> Schema:
+    converted = _convert(part, definitions)
+    may_be_null = "anyOf" in part
+    if converted["type"] == "object" and name not in parent.get("required", ()) and not may_be_null:
+        # Without a default of its own the object would stay away, and the defaults of its parts with it.
+        converted["default"] = {}
+    return converted
+
+
+def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    """Follow `$ref`, and read "X or null" as X: whoever means nothing leaves the field out."""
+    whole = dict(schema)
+    if "anyOf" in whole:
+        (alternative,) = (option for option in whole.pop("anyOf") if option.get("type") != "null")
+        whole = {**_resolve(alternative, definitions), **whole}
+    if "$ref" in whole:
+        target = definitions[whole.pop("$ref").removeprefix("#/$defs/")]
+        whole = {**_resolve(target, definitions), **whole}
+    return whole
