@@ -1,0 +1,199 @@
+"""One shared keep-alive connection to the API server, for the operator's requests and kopf's watches."""
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import aiohttp
+import orjson
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import (
+    KUBE_CONFIG_DEFAULT_LOCATION,
+    ConfigException,
+    load_incluster_config,
+    load_kube_config,
+)
+
+from agentid.cluster.errors import ConfigurationError, ConnectionLostError, translate
+from agentid.cluster.watch_activity import WatchActivity
+
+_TOKEN_LIFE_SECONDS: Final = 60.0
+"""A mounted token is replaced well before its end; the kubelet's own clients read it this often too."""
+_REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=5)
+_FIRST_ERROR_STATUS: Final = 400
+
+Params = Mapping[str, str]
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class BearerToken:
+    """The token to send, read again from its file or kubeconfig once a minute."""
+
+    kubeconfig: Path | None
+    clock: Callable[[], float]
+    value: str | None = None
+    read_at: float = float("-inf")
+
+    async def header(self) -> str | None:
+        """Return the value of the Authorization header, or None where a client certificate is used."""
+        if self.clock() - self.read_at > _TOKEN_LIFE_SECONDS:
+            self._take(await load_configuration(self.kubeconfig))
+        return self.value
+
+    def _take(self, configuration: Configuration) -> None:
+        token = configuration.api_key.get("BearerToken")
+        prefix, _, rest = (token or "").partition(" ")
+        # The loaders write "bearer …" and "Bearer …"; kubeconfigs may hold a bare token.
+        text = rest.strip() if prefix.lower() == "bearer" else (token or "").strip()
+        self.value = f"Bearer {text}" if text else None
+        self.read_at = self.clock()
+
+
+async def load_configuration(kubeconfig: Path | None) -> Configuration:
+    """Return where the API server is and how to authenticate.
+
+    With `kubeconfig`, that file; otherwise the pod's service account; outside a pod the default kubeconfig.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be read.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            path = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=path, client_configuration=configuration, persist_config=False
+            )
+    except (ConfigException, OSError, ValueError) as error:
+        raise ConfigurationError(f"no way to a Kubernetes API server: {error}") from error
+    return configuration
+
+
+class Connection:
+    """Requests to one API server; every failure leaves as an error of `agentid.cluster.errors`."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: str, activity: WatchActivity) -> None:
+        self.session = session
+        self.server = server.rstrip("/")
+        self.activity = activity
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, kubeconfig: Path | None, clock: Callable[[], float], *, max_connections: int = 64
+    ) -> AsyncIterator[Self]:
+        """Open the connection that `kubeconfig` (None: see `load_configuration`) describes.
+
+        Raises:
+            ConfigurationError: it describes none.
+        """
+        configuration = await load_configuration(kubeconfig)
+        token = BearerToken(kubeconfig, clock)
+        activity = WatchActivity(clock)
+
+        async def authenticate(
+            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            if (header := await token.header()) is not None:
+                request.headers["Authorization"] = header
+            return await handler(request)
+
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=max_connections, ssl=_tls(configuration), keepalive_timeout=60
+            ),
+            headers={"User-Agent": "agentid", "Accept": "application/json"},
+            middlewares=(authenticate,),
+            response_class=activity.response_class(),
+            timeout=_REQUEST_TIMEOUT,
+        )
+        try:
+            yield cls(session, configuration.host, activity)
+        finally:
+            await session.close()
+
+    async def get(self, path: str, params: Params | None = None, *, accept: str | None = None) -> Body:
+        """GET an object or a list."""
+        return _decoded(await self._send("GET", path, None, params, {"Accept": accept} if accept else None))
+
+    async def post(self, path: str, body: Body, params: Params | None = None) -> Body:
+        """Create an object and return it as created."""
+        return _decoded(await self._send("POST", path, body, params))
+
+    async def put(self, path: str, body: Body, params: Params | None = None) -> Body:
+        """Replace an object and return it as it is then."""
+        return _decoded(await self._send("PUT", path, body, params))
+
+    async def merge(self, path: str, body: Body) -> Body:
+        """Merge `body` into an object (RFC 7386) and return it as it is then."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return _decoded(await self._send("PATCH", path, body, None, headers))
+
+    async def delete(self, path: str, body: Body) -> None:
+        """Delete an object. What comes back is dropped unread: it may be the object."""
+        await self._send("DELETE", path, body, None)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Body | None,
+        params: Params | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Send one request and return the bytes of a good answer.
+
+        Raises:
+            ApiAnswerError: see `agentid.cluster.errors`.
+        """
+        all_headers = dict(headers or {})
+        if body is not None:
+            all_headers.setdefault("Content-Type", "application/json")
+        data = None if body is None else orjson.dumps(body)
+        what = f"{method} {path}"
+        try:
+            async with self.session.request(
+                method, self.server + path, data=data, params=params, headers=all_headers
+            ) as response:
+                content = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ConnectionLostError(f"{what}: no answer: {type(error).__name__} {error}") from error
+        if response.status >= _FIRST_ERROR_STATUS:
+            raise translate(response.status, _status_of(content), what, response.headers.get("Retry-After"))
+        return content
+
+
+def _decoded(content: bytes) -> Body:
+    decoded = orjson.loads(content)
+    if not isinstance(decoded, dict):
+        raise ConnectionLostError("the answer is not an object; something other than an API server answered")
+    return decoded
+
+
+def _status_of(content: bytes) -> Body:
+    try:
+        status = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext | bool:
+    if not configuration.verify_ssl:
+        raise ConfigurationError("insecure-skip-tls-verify is set; agentid trusts only a verified API server")
+    try:
+        context = ssl.create_default_context(
+            cafile=configuration.ssl_ca_cert, cadata=getattr(configuration, "ca_cert_data", None)
+        )
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"unusable CA or client certificate of the API server: {error}") from error
+    return context

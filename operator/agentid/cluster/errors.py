@@ -1,0 +1,136 @@
+"""What the API server answered, translated once.
+
+AgentidError
+└── ClusterError
+    ├── ConfigurationError            no usable kubeconfig, service account token or CA file
+    ├── AuthorityStoreError           the certificate authority's Secret cannot be used
+    └── ApiAnswerError                the API server's own refusal, with its code and reason
+        ├── NotFoundError             404
+        ├── ConflictError             409 on an update or a delete: not the version or UID it was meant for
+        ├── AlreadyExistsError        409 on a create: the name is taken
+        ├── ForbiddenError            403: RBAC or admission
+        │   └── NamespaceTerminatingError   nothing can be created there any more
+        ├── InvalidError              400 or 422: not acceptable as it is
+        ├── GoneError                 410: the resourceVersion of a watch or list is too old
+        └── PassingError              may work later; what was asked may nevertheless have been done
+            ├── TooManyRequestsError  429, with the pause that was asked for; it was not done
+            ├── ServerError           5xx
+            └── ConnectionLostError   no answer: refused, cut or timed out
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agentid.errors import AgentidError
+
+_CONFLICT: Final = 409
+_SHOWN_CHARACTERS: Final = 400
+
+
+class ClusterError(AgentidError):
+    """Something about the cluster or the way to it."""
+
+
+class ConfigurationError(ClusterError):
+    """There is no usable way to an API server; the text says what is missing."""
+
+
+class AuthorityStoreError(ClusterError):
+    """The certificate authority's Secret cannot be used; the text says why."""
+
+
+class ApiAnswerError(ClusterError):
+    """The API server did not do what was asked."""
+
+
+class NotFoundError(ApiAnswerError):
+    """The object, its kind or its namespace is not there."""
+
+
+class ConflictError(ApiAnswerError):
+    """The object is no longer the one, or in the version, that the request was meant for."""
+
+
+class AlreadyExistsError(ApiAnswerError):
+    """An object of that name exists."""
+
+
+class ForbiddenError(ApiAnswerError):
+    """RBAC or admission refused it."""
+
+
+class NamespaceTerminatingError(ForbiddenError):
+    """The namespace is being deleted; nothing can be created in it."""
+
+
+class InvalidError(ApiAnswerError):
+    """The request is not acceptable as it is; trying again as it is won't help."""
+
+
+class GoneError(ApiAnswerError):
+    """The version to go on from is too old; list again."""
+
+
+class PassingError(ApiAnswerError):
+    """It may work later. Whether it was done is not known, except where a subclass says so."""
+
+
+@dataclass
+class TooManyRequestsError(PassingError):
+    """The API server is busy and did not do it."""
+
+    message: str
+    retry_after_seconds: float
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ServerError(PassingError):
+    """The API server failed."""
+
+
+class ConnectionLostError(PassingError):
+    """No answer came."""
+
+
+def translate(status: int, body: dict[str, Any], what: str, retry_after: str | None = None) -> ApiAnswerError:
+    """Return the error for an answer of the API server.
+
+    Args:
+        status: The HTTP status code, 400 or above.
+        body: The `Status` object that came with it; empty if it was none.
+        what: What was asked, such as `PUT /api/v1/…`.
+        retry_after: The header of that name.
+    """
+    reason = str(body.get("reason") or "")
+    message = str(body.get("message") or "no message")[:_SHOWN_CHARACTERS]
+    text = f"{what}: {status} {reason}: {message}"
+    if status == _CONFLICT:
+        return AlreadyExistsError(text) if reason == "AlreadyExists" else ConflictError(text)
+    if status == 403:  # noqa: PLR2004 - an HTTP status code
+        return NamespaceTerminatingError(text) if _terminating(body) else ForbiddenError(text)
+    if status == 429:  # noqa: PLR2004 - an HTTP status code
+        return TooManyRequestsError(text, _seconds(retry_after))
+    known: dict[int, type[ApiAnswerError]] = {
+        400: InvalidError,
+        401: ForbiddenError,
+        404: NotFoundError,
+        410: GoneError,
+        422: InvalidError,
+    }
+    if status in known:
+        return known[status](text)
+    return ServerError(text) if status >= 500 else InvalidError(text)  # noqa: PLR2004 - an HTTP status code
+
+
+def _terminating(body: dict[str, Any]) -> bool:
+    details = body.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    if not isinstance(causes, list):
+        return False
+    return any(isinstance(cause, dict) and cause.get("reason") == "NamespaceTerminating" for cause in causes)
+
+
+def _seconds(retry_after: str | None) -> float:
+    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else 1.0

@@ -1,0 +1,32 @@
+"""Where each kind of object lives on the API server."""
+
+from dataclasses import dataclass
+
+from agentid.api.names import API_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind as the API server serves it: `apiVersion`, `kind` and plural, such as batch/v1, Job, jobs."""
+
+    api_version: str
+    kind: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the path of an object, or of the list where `name` is None; None: all namespaces."""
+        root = "/api" if "/" not in self.api_version else "/apis"
+        parts = [root, self.api_version]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+TASKS = Resource(API_VERSION, "AgentTask", "agenttasks")
+AGENTS = Resource(API_VERSION, "Agent", "agents")
+PODS = Resource("v1", "Pod", "pods")
+SECRETS = Resource("v1", "Secret", "secrets")
+EVENTS = Resource("events.k8s.io/v1", "Event", "events")
+LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")

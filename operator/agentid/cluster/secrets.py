@@ -1,0 +1,125 @@
+"""Writes the operator's Secrets without ever reading one: POST, PUT, a dry-run POST, and DELETE by UID.
+
+Every reply that could carry contents is dropped except for the UID and the resourceVersion.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agentid.api.names import FIELD_MANAGER, TASK_UID_LABEL
+from agentid.cluster.connection import Body, Connection
+from agentid.cluster.errors import AlreadyExistsError, NotFoundError
+from agentid.cluster.paths import SECRETS
+
+_MANAGER = {"fieldManager": FIELD_MANAGER}
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An object that keeps the Secret from the garbage collector for as long as it exists."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which Secret, and which state of it: what a PUT or DELETE is conditioned on."""
+
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretManifest:
+    """The Secret of one task as it should be."""
+
+    namespace: str
+    name: str
+    task_uid: str
+    owners: tuple[Owner, ...]
+    files: Mapping[str, bytes]
+
+    def body(self, version: Version | None = None) -> Body:
+        """Return it as the API server takes it, conditioned on `version` where there is one."""
+        metadata: Body = {
+            "name": self.name,
+            "namespace": self.namespace,
+            "labels": {TASK_UID_LABEL: self.task_uid, "app.kubernetes.io/managed-by": FIELD_MANAGER},
+            "ownerReferences": [
+                {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
+                for owner in self.owners
+            ],
+        }
+        if version is not None:
+            metadata |= {"uid": version.uid, "resourceVersion": version.resource_version}
+        data = {name: b64encode(content).decode("ascii") for name, content in self.files.items()}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": "kubernetes.io/tls",
+            "data": data,
+        }
+
+
+class Secrets:
+    """What the operator may do with Secrets."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def create(self, manifest: SecretManifest) -> Version:
+        """Create it.
+
+        Raises:
+            AlreadyExistsError: the name is held by something.
+        """
+        path = SECRETS.path(manifest.namespace)
+        return _version(await self._connection.post(path, manifest.body(), _MANAGER))
+
+    async def replace(self, manifest: SecretManifest, version: Version | None) -> Version:
+        """Replace what is there; with `version` only that very state of that very Secret.
+
+        Raises:
+            ConflictError: it is another one, or was changed.
+            NotFoundError: nothing is there.
+        """
+        path = SECRETS.path(manifest.namespace, manifest.name)
+        return _version(await self._connection.put(path, manifest.body(version), _MANAGER))
+
+    async def exists(self, manifest: SecretManifest) -> bool:
+        """Say whether the name is held by anything, by a create that is only tried (`dryRun`)."""
+        path = SECRETS.path(manifest.namespace)
+        try:
+            await self._connection.post(path, manifest.body(), {**_MANAGER, "dryRun": "All"})
+        except AlreadyExistsError:
+            return True
+        return False
+
+    async def delete(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the one with that UID, in the background so that the answer holds no contents.
+
+        One that is not there any more is as good as deleted.
+
+        Raises:
+            ConflictError: another one has the name.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        try:
+            await self._connection.delete(SECRETS.path(namespace, name), options)
+        except NotFoundError:
+            return
+
+
+def _version(answer: Body) -> Version:
+    metadata = answer["metadata"]
+    return Version(metadata["uid"], metadata["resourceVersion"])

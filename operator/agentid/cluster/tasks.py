@@ -1,0 +1,73 @@
+"""Writes an AgentTask's status, as a compare-and-swap, and deletes finished tasks."""
+
+import orjson
+
+from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.names import API_VERSION
+from agentid.cluster.connection import Body, Connection
+from agentid.cluster.errors import NotFoundError
+from agentid.cluster.paths import TASKS
+
+
+class Tasks:
+    """What the operator may do with AgentTasks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def get(self, namespace: str, name: str) -> Body:
+        """Return the task as it is now.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return await self._connection.get(TASKS.path(namespace, name))
+
+    async def write_status(  # noqa: PLR0913, PLR0917  what identifies the one version that may be written over
+        self, namespace: str, name: str, uid: str, resource_version: str, old: Body, status: AgentTaskStatus
+    ) -> Body:
+        """Write `status` over `old`, only while the task is that UID in that version; return the task.
+
+        Raises:
+            ConflictError: it has changed since.
+            NotFoundError: it is gone.
+        """
+        new: Body = orjson.loads(status.model_dump_json(by_alias=True, exclude_none=True))
+        # A merge leaves alone what it does not name: what is no longer there has to be said.
+        gone: Body = dict.fromkeys(old.keys() - new.keys())
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": TASKS.kind,
+            "metadata": {"uid": uid, "resourceVersion": resource_version},
+            "status": {**gone, **_nulls(old, new)},
+        }
+        return await self._connection.merge(TASKS.path(namespace, name, "status"), body)
+
+    async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
+        """Delete the task, if it is still that UID in that version; in the background.
+
+        Raises:
+            ConflictError: it is another one, or has changed.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid, "resourceVersion": resource_version},
+            "propagationPolicy": "Background",
+        }
+        try:
+            await self._connection.delete(TASKS.path(namespace, name), options)
+        except NotFoundError:
+            return
+
+
+def _nulls(old: Body, new: Body) -> Body:
+    """Return `new` with null for each member of an inner object that `old` had and `new` has not."""
+    merged: Body = {}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[key] = {**dict.fromkeys(before.keys() - value.keys()), **_nulls(before, value)}
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,66 @@
+"""Notes when a watch last brought anything, bookmarks included, so that a silent one shows.
+
+kopf drops bookmarks before any handler and reconnects on its own, so the time is taken where the bytes
+arrive: in the responses of the shared session.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+_OK = 200
+
+
+@dataclass(slots=True)
+class WatchActivity:
+    """When each watch, named by its path, last brought bytes; in the seconds of `clock`."""
+
+    clock: Callable[[], float]
+    last_heard: dict[str, float] = field(default_factory=dict)
+
+    def note(self, path: str) -> None:
+        """Note that the watch of `path` has brought something now."""
+        self.last_heard[path] = self.clock()
+
+    def forget(self, path: str) -> None:
+        """Forget a watch that was ended on purpose."""
+        self.last_heard.pop(path, None)
+
+    def ages(self) -> dict[str, float]:
+        """Return for each watch how many seconds ago it was last heard."""
+        now = self.clock()
+        return {path: now - heard for path, heard in self.last_heard.items()}
+
+    def response_class(self) -> type[aiohttp.ClientResponse]:
+        """Return the class of responses that note here what a watch brings."""
+        activity = self
+
+        class NotingResponse(aiohttp.ClientResponse):
+            async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 - aiohttp's own
+                await super().start(connection)
+                if self.url.query.get("watch") == "true" and self.status == _OK:
+                    activity.note(self.url.path)
+                    self.content = _NotingReader(self.content, activity, self.url.path)  # type: ignore[assignment]
+                return self
+
+        return NotingResponse
+
+
+class _NotingReader:
+    """A response's content that notes each arrival; everything else is the reader's own."""
+
+    def __init__(self, reader: aiohttp.StreamReader, activity: WatchActivity, path: str) -> None:
+        self._reader = reader
+        self._activity = activity
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the reader has
+        return getattr(self._reader, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Yield what arrives, as it arrives, and note the time."""
+        async for chunk in self._reader.iter_chunked(size):
+            self._activity.note(self._path)
+            yield chunk

@@ -1,0 +1,99 @@
+"""Lists in chunks and watches without kopf: for the sweep, and for what is watched only now and then."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+import orjson
+
+from agentid.cluster.connection import Body, Connection
+from agentid.cluster.errors import ConnectionLostError, GoneError, translate
+from agentid.cluster.paths import Resource
+
+_CHUNK_SIZE: Final = "500"
+_WATCH_SECONDS: Final = 600
+_SILENT_SECONDS: Final = 150
+"""Bookmarks come once a minute; after two missed ones the connection counts as dead."""
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event of a watch: ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Body
+
+
+async def list_chunks(
+    connection: Connection,
+    resource: Resource,
+    namespace: str | None,
+    *,
+    label_selector: str | None = None,
+    metadata_only: bool = False,
+) -> AsyncIterator[tuple[list[Body], str]]:
+    """Yield the objects chunk by chunk, each with the list's resourceVersion; never the whole at once.
+
+    Raises:
+        GoneError: it took so long that the list has to begin again.
+    """
+    params = {"limit": _CHUNK_SIZE}
+    if label_selector is not None:
+        params["labelSelector"] = label_selector
+    accept = METADATA_ONLY if metadata_only else None
+    while True:
+        page = await connection.get(resource.path(namespace), params, accept=accept)
+        metadata = page.get("metadata") or {}
+        yield page.get("items") or [], metadata.get("resourceVersion", "")
+        if not metadata.get("continue"):
+            return
+        params["continue"] = metadata["continue"]
+
+
+async def watch(
+    connection: Connection, resource: Resource, namespace: str | None, resource_version: str
+) -> AsyncIterator[Change]:
+    """Yield what changes after `resource_version` until the API server or silence ends it.
+
+    Raises:
+        GoneError: that version is too old.
+        ConnectionLostError: the connection broke.
+    """
+    path = resource.path(namespace)
+    params = {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": resource_version,
+        "timeoutSeconds": str(_WATCH_SECONDS),
+    }
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENT_SECONDS)
+    try:
+        async with connection.session.get(connection.server + path, params=params, timeout=timeout) as answer:
+            if answer.status != 200:  # noqa: PLR2004 - HTTP OK
+                raise translate(answer.status, {}, f"WATCH {path}")
+            async for line in _lines(answer):
+                yield _change(line, path)
+    except (TimeoutError, aiohttp.ClientError, asyncio.IncompleteReadError, OSError) as error:
+        raise ConnectionLostError(f"WATCH {path}: {type(error).__name__} {error}") from error
+
+
+async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    # Not `async for line in content`: that refuses lines above 128 KiB, which objects may be.
+    rest = b""
+    async for chunk in answer.content.iter_chunked(1 << 20):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+
+
+def _change(line: bytes, path: str) -> Change:
+    event = orjson.loads(line)
+    kind, body = event["type"], event["object"]
+    if kind == "ERROR":
+        error = translate(int(body.get("code") or 500), body, f"WATCH {path}")
+        raise error if isinstance(error, GoneError) else ConnectionLostError(str(error))
+    return Change(kind, body)
