@@ -105,8 +105,8 @@ AGENT: Final = Kind(
     name="Agent",
     plural="agents",
     short_names=(),
-    description="The platform team's record of one agent: who answers for it, and the ceiling over everything "
-    "that its tasks may ask for.",
+    description="The platform team's record of one agent: who answers for it, and the ceiling over "
+    "everything that its tasks may ask for.",
     spec=AgentSpec,
     status=None,
     name_rule=Rule(
@@ -192,7 +192,7 @@ def structural(model: type[Model]) -> Schema:
 
 def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     whole = _resolve(schema, definitions)
-    converted = {keyword: whole[keyword] for keyword in _KEPT if keyword in whole}
+    converted: Schema = {keyword: whole[keyword] for keyword in _KEPT if keyword in whole}
     match whole["type"]:
         case "integer":
             converted["format"] = "int64"

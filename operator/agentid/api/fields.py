@@ -25,7 +25,10 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-_RFC3339 = r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+_RFC3339 = (
+    r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+)
 
 # Control characters, and those that make text read otherwise than it is (bidirectional, zero width).
 _NOT_SHOWN = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
@@ -123,7 +126,7 @@ class Matches:
 
 
 def _escape(pattern: str) -> str:
-    """Write invisible characters as RE2 escapes: YAML and its tools refuse or hide the characters themselves."""
+    """Write invisible characters as RE2 escapes: YAML tools refuse or hide the characters."""
     return "".join(c if c.isascii() and c.isprintable() else f"\\x{{{ord(c):04X}}}" for c in pattern)
 
 

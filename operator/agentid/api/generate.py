@@ -1,4 +1,4 @@
-"""Write the files that are made from the models and the admission rules, or check that they are up to date."""
+"""Write the files that are made from the models and the admission rules, or check them."""
 
 import argparse
 import sys
