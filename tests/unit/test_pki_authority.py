@@ -177,9 +177,9 @@ def test_a_clock_before_the_root_began_is_not_believed() -> None:
 
 
 def test_the_intermediate_is_to_be_renewed_after_two_thirds_of_its_time() -> None:
-    due = load().renew_intermediate_at
+    due = load().intermediate_renewal_due
     assert NOW + timedelta(days=243) < due < NOW + timedelta(days=244)
-    assert load(MATERIAL.renew_intermediate(TRUST_DOMAIN, due), due).renew_intermediate_at > due
+    assert load(MATERIAL.renew_intermediate(TRUST_DOMAIN, due), due).intermediate_renewal_due > due
 
 
 def test_a_renewed_intermediate_has_a_new_key_under_the_same_root() -> None:

@@ -106,6 +106,10 @@ class CertificateAuthority:
     intermediate: x509.Certificate
     intermediate_key: ec.EllipticCurvePrivateKey = field(repr=False)
     authority_key_identifier: x509.AuthorityKeyIdentifier = field(repr=False)
+    not_before: datetime
+    """When the intermediate begins to hold."""
+    not_after: datetime
+    """When the intermediate, and with it everything it signed, stops holding."""
     bundle_pem: bytes = field(repr=False)
     intermediate_pem: bytes = field(repr=False)
 
@@ -137,22 +141,14 @@ class CertificateAuthority:
             intermediate=intermediate,
             intermediate_key=key,
             authority_key_identifier=x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+            not_before=intermediate.not_valid_before_utc,
+            not_after=intermediate.not_valid_after_utc,
             bundle_pem=_pem(root),
             intermediate_pem=_pem(intermediate),
         )
 
     @property
-    def not_before(self) -> datetime:
-        """When the intermediate begins to hold."""
-        return self.intermediate.not_valid_before_utc
-
-    @property
-    def not_after(self) -> datetime:
-        """When the intermediate, and with it everything it signed, stops holding."""
-        return self.intermediate.not_valid_after_utc
-
-    @property
-    def renew_intermediate_at(self) -> datetime:
+    def intermediate_renewal_due(self) -> datetime:
         """When the intermediate should be replaced: after two thirds of its time."""
         return self.not_before + (self.not_after - self.not_before) * 2 / 3
 
