@@ -17,8 +17,6 @@ from agentid.pki.signing_certificate import SIGNATURE_HASH
 from agentid.pki.spiffe_id import SpiffeId
 from agentid.pki.validity import first_second, in_utc, last_second, shown
 
-_NO_NAME: Final = x509.Name([])
-_NOT_A_CA: Final = x509.BasicConstraints(ca=False, path_length=None)
 _KEY_USAGE: Final = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
@@ -32,6 +30,15 @@ _KEY_USAGE: Final = x509.KeyUsage(
 )
 _BOTH_ENDS_OF_TLS: Final = x509.ExtendedKeyUsage(
     [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+)
+# What every leaf has in common, put together once.
+_LEAF: Final = (
+    x509.CertificateBuilder()
+    # No second name that somebody could take for who this is. The SAN is critical then (X509-SVID §2).
+    .subject_name(x509.Name([]))
+    .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    .add_extension(_KEY_USAGE, critical=True)
+    .add_extension(_BOTH_ENDS_OF_TLS, critical=False)
 )
 
 
@@ -146,18 +153,12 @@ def _sign_leaf(  # noqa: PLR0913, PLR0917  a certificate has this many parts
 ) -> x509.Certificate:
     uri = x509.UniformResourceIdentifier(str(spiffe_id))
     return (
-        x509.CertificateBuilder()
-        # No second name that somebody could take for who this is. The SAN is critical then (X509-SVID §2).
-        .subject_name(_NO_NAME)
-        .issuer_name(authority.intermediate.subject)
+        _LEAF.issuer_name(authority.intermediate.subject)
         .public_key(public_key)
         .serial_number(serial)
         .not_valid_before(not_before)
         .not_valid_after(not_after)
         .add_extension(x509.SubjectAlternativeName([uri]), critical=True)
-        .add_extension(_NOT_A_CA, critical=True)
-        .add_extension(_KEY_USAGE, critical=True)
-        .add_extension(_BOTH_ENDS_OF_TLS, critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(authority.authority_key_identifier, critical=False)
         .sign(authority.intermediate_key, SIGNATURE_HASH)
