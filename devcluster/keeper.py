@@ -13,7 +13,7 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     folder = Path(sys.argv[1])
     if sys.stdin.buffer.read() != DETACH and folder.exists():
-        end_if_dead(folder)
+        end_if_dead(folder, wait=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -63,22 +64,16 @@ class Run:
         """The run's name: eight hexadecimal digits."""
         return self.folder.name
 
-    def process(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
+    def process(self, name: str, command: list[str], environment: Mapping[str, str] | None = None) -> Process:
         """A program of this run, not yet started.
 
         Args:
             name: What to call it, also its log file's name.
             command: Its command line.
-            environment: What to add to this process's environment.
+            environment: Its environment; this process's own where none is given.
         """
-        marked = os.environ | (environment or {}) | {reaping.MARK: self.id}
-        return Process(name, command, marked, self.folder / f"{name}.log")
-
-    def start(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
-        """A program of this run, started."""
-        process = self.process(name, command, environment)
-        process.start()
-        return process
+        base = os.environ if environment is None else environment
+        return Process(name, command, {**base, reaping.MARK: self.id}, self.folder / f"{name}.log")
 
     def detach(self, claim: Path) -> None:
         """Let the run go on after this process.
@@ -130,12 +125,13 @@ def reap_leftovers() -> list[str]:
     return [folder.name for folder in runs_folder().iterdir() if folder.is_dir() and end_if_dead(folder)]
 
 
-def end_if_dead(folder: Path, *, even_if_claimed: bool = False) -> bool:
+def end_if_dead(folder: Path, *, even_if_claimed: bool = False, wait: bool = False) -> bool:
     """End a run unless its owner lives, or it was detached and is still claimed.
 
     Args:
         folder: The run's folder.
         even_if_claimed: End a detached run also; for who asks for just that.
+        wait: The owner is dying right now: wait for its last breath, which drops its lock.
 
     Returns:
         Whether it was ended.
@@ -143,7 +139,7 @@ def end_if_dead(folder: Path, *, even_if_claimed: bool = False) -> bool:
     lock_file = _lock_file(folder.name)
     with lock_file.open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         if not even_if_claimed and _is_claimed(folder):

@@ -1,0 +1,102 @@
+"""Installs the chart with Helm, and hands out what the operator may use: its own service account, no more."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devcluster import build
+from devcluster.cluster import Cluster
+from devcluster.errors import CommandError
+from devcluster.places import CHART
+
+RELEASE = "agentid"
+NAMESPACE = "agentid-system"
+SERVICE_ACCOUNT = "agentid"
+TOKEN_LIFE = timedelta(days=30)
+HELM_TIMEOUT = timedelta(minutes=3)
+
+
+def install_chart(cluster: Cluster, values: Mapping[str, Any] | None = None) -> None:
+    """Install `charts/agentid`, or bring what is installed to these values.
+
+    Args:
+        cluster: Where to.
+        values: Chart values that differ from its defaults.
+
+    Raises:
+        CommandError: Helm said no.
+    """
+    given = cluster.run.folder / "values.yaml"
+    given.write_text(yaml.safe_dump(dict(values or {})))
+    helm(
+        cluster,
+        "upgrade",
+        RELEASE,
+        str(CHART),
+        "--install",
+        "--create-namespace",
+        f"--values={given}",
+        "--wait",
+        f"--timeout={HELM_TIMEOUT.total_seconds():.0f}s",
+    )
+
+
+def uninstall_chart(cluster: Cluster) -> None:
+    """Take the chart off again; nothing happens where it is not installed."""
+    helm(cluster, "uninstall", RELEASE, "--ignore-not-found", "--wait")
+
+
+def helm(cluster: Cluster, *arguments: str) -> str:
+    """Run Helm as administrator in agentid's namespace, with its own files in the run's folder.
+
+    Returns:
+        Its standard output.
+
+    Raises:
+        CommandError: It returned an error.
+    """
+    program = build.ensure(["helm"])["helm"]
+    command = [str(program), *arguments, f"--namespace={NAMESPACE}"]
+    home = {f"HELM_{kind}_HOME": str(cluster.run.folder / "helm") for kind in ("CACHE", "CONFIG", "DATA")}
+    done = subprocess.run(
+        command,
+        env=os.environ | home | {"KUBECONFIG": str(cluster.kubeconfig)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CommandError(command, done.returncode, done.stderr)
+    return done.stdout
+
+
+def operator_kubeconfig(cluster: Cluster, name: str = "operator") -> Path:
+    """Write a kubeconfig that holds a token of the operator's service account and nothing else.
+
+    Args:
+        cluster: The cluster, with the chart installed.
+        name: What to call the file.
+
+    Returns:
+        The file, readable by its owner only.
+    """
+    token = cluster.kubectl.in_namespace(NAMESPACE)(
+        "create", "token", SERVICE_ACCOUNT, f"--duration={TOKEN_LIFE.total_seconds():.0f}s"
+    )
+    view = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json")
+    document = json.loads(view)
+    document["users"] = [{"name": name, "user": {"token": token.strip()}}]
+    for context in document["contexts"]:
+        context["context"] = {"cluster": context["context"]["cluster"], "user": name}
+    path = cluster.run.folder / f"{name}.kubeconfig"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path

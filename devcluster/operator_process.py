@@ -1,0 +1,150 @@
+"""The operator as a process on this machine, under its service account's token: never as administrator."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from devcluster.cluster import Cluster
+from devcluster.errors import StartError
+from devcluster.install import NAMESPACE, operator_kubeconfig
+from devcluster.ports import free_ports
+from devcluster.process import Process
+
+TRUST_DOMAIN = "demo.local"
+FOREIGN = ("AGENTID_", "KUBE")
+STARTUP = timedelta(seconds=60)
+
+
+class OperatorProcess:
+    """One operator, which can be started, stopped, killed and started again.
+
+    Attributes:
+        port: Where it serves `/metrics`, `/healthz` and `/readyz`, on loopback.
+        kubeconfig: The kubeconfig that it uses.
+    """
+
+    def __init__(
+        self, cluster: Cluster, name: str = "operator", environment: Mapping[str, str] | None = None
+    ) -> None:
+        """An operator that is not running yet.
+
+        Args:
+            cluster: Its cluster, with the chart installed.
+            name: What to call its log and its kubeconfig, when there are several.
+            environment: Settings (`AGENTID_…`) that differ from those of a demo.
+        """
+        (self.port,) = free_ports(1)
+        self.kubeconfig: Path = operator_kubeconfig(cluster, name)
+        self._cluster = cluster
+        self._name = name
+        self._environment = {
+            "AGENTID_TRUST_DOMAIN": TRUST_DOMAIN,
+            "AGENTID_NAMESPACE": NAMESPACE,
+            "AGENTID_METRICS_PORT": str(self.port),
+            **(environment or {}),
+        }
+        self.process = self._new_process({})
+
+    def start(self, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
+        """Start it.
+
+        Args:
+            environment: Settings for this start only.
+            wait: Wait until it is ready; a standby never is, as long as another leads.
+
+        Raises:
+            StartError: It ended, or was not ready in time; the message holds the end of its log.
+        """
+        if self.alive():
+            raise StartError(f"{self._name} runs already, as process {self.process.pid}")
+        self.process = self._new_process(environment or {})
+        self.process.start()
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, within: timedelta = STARTUP) -> None:
+        """Wait until `/readyz` says yes; StartError with the end of its log if it does not."""
+        self.process.wait_ready(self.ready, within)
+
+    def terminate(self, within: timedelta = timedelta(seconds=30)) -> int:
+        """End it with SIGTERM and return its exit code."""
+        return self.process.terminate(within)
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self.process.kill()
+
+    def restart(self, environment: Mapping[str, str] | None = None) -> None:
+        """End it with SIGTERM, start it again and wait until it is ready."""
+        self.terminate()
+        self.start(environment)
+
+    def alive(self) -> bool:
+        """Does it run?"""
+        return self.process.alive()
+
+    def ready(self) -> bool:
+        """Does `/readyz` say yes?"""
+        return self._get("/readyz")[0]
+
+    def healthy(self) -> bool:
+        """Does `/healthz` say yes?"""
+        return self._get("/healthz")[0]
+
+    def why_not_ready(self) -> str:
+        """What `/readyz` says."""
+        return self._get("/readyz")[1]
+
+    def metrics(self) -> str:
+        """What `/metrics` serves; "" when it does not."""
+        return self._get("/metrics")[1]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels; 0 where there is none."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.metrics())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """All that it has logged over all its starts, one dictionary a line."""
+        log = self.process.log
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return [*_parsed(line for line in text.splitlines() if line.strip())]
+
+    def _new_process(self, environment: Mapping[str, str]) -> Process:
+        # Nothing of who runs this may reach the operator: neither settings nor credentials.
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        settings = mine | self._environment | dict(environment) | {"KUBECONFIG": str(self.kubeconfig)}
+        command = [sys.executable, "-m", "agentid", "operator"]
+        return self._cluster.run.process(self._name, command, settings)
+
+    def _get(self, path: str) -> tuple[bool, str]:
+        """Whether it answered well, and what."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return True, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return False, refusal.read().decode()
+        except OSError as unreachable:
+            return False, str(unreachable)
+
+
+def _parsed(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
+    """Each line as JSON; a line that is none, such as a traceback's, under the key "event"."""
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = line
+        yield entry if isinstance(entry, dict) else {"event": line}

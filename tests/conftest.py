@@ -1,0 +1,52 @@
+"""What every kind of test shares: nothing is left behind, and how to ask for a fresh namespace."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from devcluster.cluster import Cluster
+from devcluster.kubectl import Kubectl
+from devcluster.operator_process import OperatorProcess
+
+
+@pytest.fixture
+def admin(cluster: Cluster) -> Kubectl:
+    """kubectl as administrator."""
+    return cluster.kubectl
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh namespace, named after the test and labelled as a test's; it goes afterwards."""
+    words = request.function.__name__.removeprefix("test_").replace("_", "-")[:40].strip("-").lower()
+    name = f"{words}-{secrets.token_hex(3)}"
+    cluster.kubectl.create(
+        {"kind": "Namespace", "metadata": {"name": name, "labels": {"agentid.dev/test": "true"}}}
+    )
+    yield name
+    cluster.kubectl.delete("namespace", name, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
+def kubectl(admin: Kubectl, namespace: str) -> Kubectl:
+    """kubectl as administrator in the test's namespace."""
+    return admin.in_namespace(namespace)
+
+
+@pytest.fixture(scope="session")
+def operator_of_session(cluster: Cluster) -> Iterator[OperatorProcess]:
+    """The one operator of a session; tests ask for `operator`."""
+    process = OperatorProcess(cluster)
+    yield process
+    if process.alive():
+        process.terminate()
+
+
+@pytest.fixture
+def operator(operator_of_session: OperatorProcess) -> OperatorProcess:
+    """The running, ready operator; started again if the test before stopped it."""
+    if not operator_of_session.alive():
+        operator_of_session.start()
+    operator_of_session.wait_ready()
+    return operator_of_session
