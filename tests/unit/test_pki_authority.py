@@ -96,7 +96,9 @@ def test_lifetimes_can_be_chosen_and_the_intermediate_never_outlives_the_root() 
     assert authority.not_after == authority.root.not_valid_after_utc == NOW + timedelta(days=30)
 
 
-@pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(seconds=-1), timedelta(milliseconds=500)])
+@pytest.mark.parametrize(
+    "lifetime", [timedelta(0), timedelta(seconds=-1), timedelta.min, timedelta(milliseconds=500)]
+)
 def test_a_lifetime_without_time_is_refused(lifetime: timedelta) -> None:
     with pytest.raises(CertificateAuthorityError, match="leaves the root certificate no time"):
         AuthorityMaterial.create(TRUST_DOMAIN, NOW, root_lifetime=lifetime)
@@ -191,6 +193,12 @@ def test_a_renewed_intermediate_has_a_new_key_under_the_same_root() -> None:
     assert authority.bundle_pem == load().bundle_pem
     assert authority.not_after == later + timedelta(days=100)
     assert load(MATERIAL, now=later), "the old one may go on until everyone has taken the new one"
+
+
+def test_an_intermediate_never_begins_before_the_root() -> None:
+    root_begins = load().root.not_valid_before_utc
+    soon = root_begins + timedelta(seconds=10)
+    assert load(MATERIAL.renew_intermediate(TRUST_DOMAIN, soon), now=soon).not_before == root_begins
 
 
 def test_a_renewed_intermediate_never_outlives_the_root() -> None:

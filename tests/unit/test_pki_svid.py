@@ -220,6 +220,11 @@ def test_a_certificate_begins_60_seconds_back_and_never_further() -> None:
     assert issue(now=NOW + timedelta(microseconds=1)).not_before == NOW - timedelta(seconds=59)
 
 
+def test_a_certificate_never_begins_before_the_authority_that_signed_it() -> None:
+    soon = AUTHORITY.not_before + timedelta(seconds=10)
+    assert issue(now=soon).not_before == AUTHORITY.not_before
+
+
 def test_times_in_another_zone_mean_the_same_instant() -> None:
     tokyo = timezone(timedelta(hours=9))
     svid = issue(now=NOW.astimezone(tokyo), not_after_limit=(NOW + TTL).astimezone(tokyo))

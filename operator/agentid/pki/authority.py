@@ -197,8 +197,7 @@ def _new_intermediate(  # noqa: PLR0913, PLR0917  all of it goes into one certif
 
 
 def _end_of(role: Role, now: datetime, lifetime: timedelta, *limits: datetime) -> datetime:
-    end = last_second(now, lifetime, *limits)
-    if end <= now:
+    if lifetime <= timedelta(0) or (end := last_second(now, lifetime, *limits)) <= now:
         raise CertificateAuthorityError(
             f"a lifetime of {lifetime} leaves the {role.name} certificate no time"
         )
