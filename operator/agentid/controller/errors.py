@@ -1,0 +1,26 @@
+"""What can keep the operator from starting or from going on.
+
+AgentidError
+└── ControllerError
+    ├── SettingsError     a setting that is missing, unknown or not acceptable: the start stops with a sentence
+    ├── NotLeadingError   a write was about to be made without holding the lease
+    └── WatchEndedError   a watch ended for good; the process has to start again
+"""
+
+from agentid.errors import AgentidError
+
+
+class ControllerError(AgentidError):
+    """Something about running the operator."""
+
+
+class SettingsError(ControllerError):
+    """A setting is missing, unknown or not acceptable; the text names it."""
+
+
+class NotLeadingError(ControllerError):
+    """Another operator may be the active one by now, so nothing may be written."""
+
+
+class WatchEndedError(ControllerError):
+    """What feeds the operator has ended; it must not go on with what it knew."""

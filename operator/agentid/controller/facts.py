@@ -1,0 +1,180 @@
+"""Turns what the API server sends into facts; whatever is in a body, nothing here raises."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from pydantic import ValidationError
+
+from agentid.api.agent import AgentSpec
+from agentid.api.names import TASK_LABEL
+from agentid.lifecycle.model import AgentFacts, PodEnd, PodFacts, PodPhase, WorkloadFacts, WorkloadState
+
+_BEGINNING: Final = datetime.fromtimestamp(0, UTC)
+_NODE_LOST_REASONS: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC", "NodeLost"})
+_SUCCEEDED_CONDITIONS: Final = frozenset({"Complete", "Completed", "Succeeded", "Finished"})
+_MAX_MESSAGE_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerReference:
+    """The controlling owner of an object."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return `value` if it is an object of JSON, otherwise an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """Return `value` if it is a list of JSON, otherwise an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """Return `value` if it is a string, otherwise an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def moment(value: object) -> datetime | None:
+    """Return the time that `value` writes, in UTC, if it does."""
+    try:
+        read = datetime.fromisoformat(text(value))
+    except ValueError:
+        return None
+    return read.astimezone(UTC) if read.tzinfo is not None else None
+
+
+def version_number(body: Mapping[str, Any]) -> int:
+    """Return metadata.resourceVersion as the number that it is (comparable since Kubernetes 1.35), or 0."""
+    version = text(mapping(body.get("metadata")).get("resourceVersion"))
+    return int(version) if version.isdecimal() else 0
+
+
+def pod_task(body: Mapping[str, Any]) -> str:
+    """Return the name of the task that the pod's label names, or nothing."""
+    return text(mapping(mapping(body.get("metadata")).get("labels")).get(TASK_LABEL))
+
+
+def controller_of(body: Mapping[str, Any]) -> OwnerReference | None:
+    """Return the object's controlling owner, if it has one."""
+    for each in sequence(mapping(body.get("metadata")).get("ownerReferences")):
+        owner = mapping(each)
+        if owner.get("controller") is True:
+            return OwnerReference(
+                text(owner.get("apiVersion")),
+                text(owner.get("kind")),
+                text(owner.get("name")),
+                text(owner.get("uid")),
+            )
+    return None
+
+
+def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
+    """Return what a decision needs of a pod; the owners' UIDs only as far as the pod itself names them."""
+    metadata, spec, status = (mapping(body.get(part)) for part in ("metadata", "spec", "status"))
+    deleted = moment(metadata.get("deletionTimestamp"))
+    leaving = "deletionTimestamp" in metadata
+    phase = _phase(status)
+    owner = controller_of(body)
+    return PodFacts(
+        name=text(metadata.get("name")),
+        uid=text(metadata.get("uid")),
+        service_account=text(spec.get("serviceAccountName")),
+        node=text(spec.get("nodeName")) or None,
+        phase=phase,
+        labelled=labelled,
+        leaving=leaving,
+        gone_by=deleted,
+        containers_ended=_containers_ended(spec, status, phase, leaving=leaving),
+        end=_pod_end(status),
+        controllers=(owner.uid,) if owner is not None else (),
+        fingerprint=_fingerprint(spec),
+        created=moment(metadata.get("creationTimestamp")) or _BEGINNING,
+    )
+
+
+def _phase(status: Mapping[str, Any]) -> PodPhase:
+    try:
+        return PodPhase(status.get("phase"))
+    except ValueError:
+        return PodPhase.UNKNOWN
+
+
+def _containers_ended(
+    spec: Mapping[str, Any], status: Mapping[str, Any], phase: PodPhase, *, leaving: bool
+) -> bool:
+    if phase in {PodPhase.SUCCEEDED, PodPhase.FAILED}:
+        return True
+    if not leaving:
+        return False
+    if not spec.get("nodeName"):
+        return True
+    states = [
+        mapping(mapping(each).get("state"))
+        for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+        for each in sequence(status.get(kind))
+    ]
+    return bool(states) and all("terminated" in state for state in states)
+
+
+def _pod_end(status: Mapping[str, Any]) -> PodEnd:
+    reasons = {text(status.get("reason"))}
+    for each in sequence(status.get("conditions")):
+        condition = mapping(each)
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            reasons.add(text(condition.get("reason")) or "DisruptionTarget")
+    if reasons & _NODE_LOST_REASONS:
+        return PodEnd.NODE_LOST
+    disrupted = reasons - {""}
+    told_by_kubelet = text(status.get("reason"))
+    if told_by_kubelet == "Evicted" or (disrupted and disrupted != {told_by_kubelet}):
+        return PodEnd.EVICTED
+    return PodEnd.UNSAID
+
+
+def _fingerprint(spec: Mapping[str, Any]) -> str:
+    containers = [
+        [kind, text(mapping(each).get("name")), text(mapping(each).get("image"))]
+        for kind in ("initContainers", "containers", "ephemeralContainers")
+        for each in sequence(spec.get(kind))
+    ]
+    return hashlib.sha256(orjson.dumps(sorted(containers))).hexdigest()
+
+
+def agent_facts(body: Mapping[str, Any]) -> AgentFacts:
+    """Return what a decision needs of an Agent."""
+    metadata = mapping(body.get("metadata"))
+    try:
+        spec = AgentSpec.model_validate_json(orjson.dumps(mapping(body.get("spec"))))
+    except (ValidationError, orjson.JSONEncodeError):
+        spec = None
+    return AgentFacts(text(metadata.get("uid")), "deletionTimestamp" in metadata, spec)
+
+
+def workload_facts(body: Mapping[str, Any]) -> WorkloadFacts:
+    """Return how an object that runs a task stands, from the conditions that kinds of work commonly have."""
+    uid = text(mapping(body.get("metadata")).get("uid"))
+    succeeded: WorkloadFacts | None = None
+    for each in sequence(mapping(body.get("status")).get("conditions")):
+        condition = mapping(each)
+        kind, status = text(condition.get("type")), condition.get("status")
+        message = _told(condition)
+        if (kind == "Failed" and status == "True") or (kind == "Succeeded" and status == "False"):
+            return WorkloadFacts(WorkloadState.FAILED, uid, message)
+        if kind in _SUCCEEDED_CONDITIONS and status == "True":
+            succeeded = WorkloadFacts(WorkloadState.SUCCEEDED, uid, message)
+    return succeeded or WorkloadFacts(WorkloadState.LIVE, uid)
+
+
+def _told(condition: Mapping[str, Any]) -> str:
+    parts = (text(condition.get("reason")), text(condition.get("message")))
+    return ": ".join(part for part in parts if part)[:_MAX_MESSAGE_LENGTH]

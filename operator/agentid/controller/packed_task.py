@@ -1,0 +1,105 @@
+"""One AgentTask as it is kept in memory: what indexes need as fields, the rest packed."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from sys import intern
+from typing import Any, Self
+
+import orjson
+from pydantic import ValidationError
+
+from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus
+from agentid.controller.facts import mapping, moment, text, version_number
+from agentid.lifecycle.model import TaskFacts
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadKey:
+    """The object that a task's `workload.ref` names."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTask:
+    """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    agent: str
+    workload: WorkloadKey | None
+    packed: bytes
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Pack the object in `body`."""
+        metadata, spec = mapping(body.get("metadata")), mapping(body.get("spec"))
+        namespace = intern(text(metadata.get("namespace")))
+        kept = {
+            "metadata": {
+                key: metadata[key]
+                for key in ("generation", "resourceVersion", "creationTimestamp", "deletionTimestamp")
+                if key in metadata
+            },
+            "spec": spec,
+            "status": mapping(body.get("status")),
+        }
+        ref = mapping(mapping(spec.get("workload")).get("ref"))
+        return cls(
+            namespace=namespace,
+            name=text(metadata.get("name")),
+            uid=text(metadata.get("uid")),
+            version=version_number(body),
+            agent=intern(text(mapping(spec.get("agentRef")).get("name"))),
+            workload=WorkloadKey(
+                intern(text(ref.get("apiVersion"))),
+                intern(text(ref.get("kind"))),
+                namespace,
+                text(ref.get("name")),
+            )
+            if ref
+            else None,
+            packed=zlib.compress(orjson.dumps(kept), 1),
+        )
+
+    def unpacked(self) -> dict[str, Any]:
+        """Return `metadata` (in part), `spec` and `status` as they were sent."""
+        body: dict[str, Any] = orjson.loads(zlib.decompress(self.packed))
+        return body
+
+    def facts(self) -> TaskFacts:
+        """Return what a decision needs; a body that does not fit its model gives facts that say so."""
+        body = self.unpacked()
+        metadata = body["metadata"]
+        spec: AgentTaskSpec | None = None
+        status, invalid = AgentTaskStatus(), None
+        try:
+            status = AgentTaskStatus.model_validate_json(orjson.dumps(body["status"]))
+            spec = AgentTaskSpec.model_validate_json(orjson.dumps(body["spec"]))
+        except ValidationError as error:
+            invalid = _first_problem(error)
+        generation = metadata.get("generation")
+        return TaskFacts(
+            namespace=self.namespace,
+            name=self.name,
+            uid=self.uid,
+            generation=generation if isinstance(generation, int) else 1,
+            resource_version=text(metadata.get("resourceVersion")),
+            created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+            deleting="deletionTimestamp" in metadata,
+            spec=spec,
+            status=status,
+            invalid=invalid,
+        )
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{error.title}.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

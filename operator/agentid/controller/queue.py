@@ -1,0 +1,148 @@
+"""The queue of task names to look at: one at a time for each name, fair between namespaces, retried."""
+
+import asyncio
+import random
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from agentid.controller.world import Key
+from agentid.errors import AgentidError
+
+_log = structlog.get_logger("agentid.queue")
+
+FIRST_RETRY_SECONDS: Final = 0.25
+LONGEST_RETRY_SECONDS: Final = 60.0
+PASS_LIMIT_SECONDS: Final = 60.0
+"""A pass that takes longer is given up and tried again: something it waits for will not come."""
+
+
+class WorkQueue:
+    """Names to look at. A name that is added while it waits or is worked on is looked at once more, not twice."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        on_error: Callable[[BaseException], None],
+        randomness: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
+        self._on_error = on_error
+        self._randomness = randomness
+        self._lanes: OrderedDict[str, deque[Key]] = OrderedDict()
+        self._waiting: dict[Key, float] = {}
+        self._active: dict[Key, float] = {}
+        self._again: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, key: Key) -> None:
+        """Have `key` looked at as soon as possible."""
+        if key in self._active:
+            self._again.add(key)
+            return
+        if key in self._waiting:
+            return
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
+        self._waiting[key] = self._clock()
+        self._lanes.setdefault(key[0], deque()).append(key)
+        self._idle.clear()
+        self._work.set()
+
+    @property
+    def depth(self) -> int:
+        """How many names wait."""
+        return len(self._waiting)
+
+    @property
+    def active(self) -> int:
+        """How many names are worked on."""
+        return len(self._active)
+
+    @property
+    def retrying(self) -> int:
+        """How many names failed last time."""
+        return len(self._failures)
+
+    def oldest_age(self) -> float:
+        """Return for how many seconds the oldest waiting or unfinished work has been there."""
+        now = self._clock()
+        return max((now - since for d in (self._waiting, self._active) for since in _first(d)), default=0.0)
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing waits or is worked on; what is to be retried later does not count."""
+        await self._idle.wait()
+
+    async def run(self, look_at: Callable[[Key], Awaitable[None]], concurrency: int) -> None:
+        """Work until cancelled, on at most `concurrency` names at once."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(self._keep_working(look_at))
+
+    async def _keep_working(self, look_at: Callable[[Key], Awaitable[None]]) -> None:
+        while True:
+            key = await self._next()
+            try:
+                async with asyncio.timeout(PASS_LIMIT_SECONDS):
+                    await look_at(key)
+            except (AgentidError, TimeoutError) as error:
+                self._failed(key, error)
+            except Exception as error:  # noqa: BLE001 - one task's surprise must not stop all the others
+                _log.exception("pass failed unexpectedly", namespace=key[0], task=key[1])
+                self._failed(key, error)
+            else:
+                self._failures.pop(key, None)
+            finally:
+                self._done(key)
+
+    async def _next(self) -> Key:
+        while not self._lanes:
+            self._work.clear()
+            await self._work.wait()
+        # The lane whose turn it was goes to the end: a namespace with many tasks waits for the others.
+        namespace, lane = self._lanes.popitem(last=False)
+        key = lane.popleft()
+        if lane:
+            self._lanes[namespace] = lane
+        del self._waiting[key]
+        self._active[key] = self._clock()
+        return key
+
+    def _done(self, key: Key) -> None:
+        del self._active[key]
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+        if not self._active and not self._waiting:
+            self._idle.set()
+
+    def _failed(self, key: Key, error: BaseException) -> None:
+        self._on_error(error)
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        pause = retry_pause(failures, self._randomness())
+        _log.info(
+            "pass failed", namespace=key[0], task=key[1], error=str(error), retry_seconds=round(pause, 2)
+        )
+        if key not in self._timers:
+            self._timers[key] = asyncio.get_running_loop().call_later(pause, self._retry, key)
+
+    def _retry(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+
+def retry_pause(failures: int, randomness: float) -> float:
+    """Return how many seconds to wait after so many failures: doubling, with up to a quarter added."""
+    doubled = FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 16)
+    return min(doubled, LONGEST_RETRY_SECONDS) * (1 + randomness / 4)
+
+
+def _first(ages: dict[Key, float]) -> list[float]:
+    # Both dictionaries are in the order of their times.
+    return [next(iter(ages.values()))] if ages else []

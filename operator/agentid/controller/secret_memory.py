@@ -1,0 +1,109 @@
+"""What this operator remembers of a task's Secret, since it may not read it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.reasons import ConditionType
+from agentid.cluster.secrets import Version
+from agentid.lifecycle.model import Limits, SecretFacts, SecretState
+from agentid.pki.validity import BACKDATE
+
+MARGIN: Final = timedelta(seconds=60)
+"""How long before its last sign of life a predecessor's writes may have been left half done.
+
+A write that failed longer ago than that shows in the task's status (condition Stalled).
+"""
+
+
+@dataclass(slots=True)
+class SecretMemory:
+    """The Secret of one name. `state` None: nothing is known yet, this operator has just taken over."""
+
+    state: SecretState | None = None
+    task_uid: str = ""
+    generation: int | None = None
+    emptied_at: datetime | None = None
+    version: Version | None = None
+
+    def facts_for(self, task_uid: str) -> SecretFacts:
+        """Return the facts as the task with that UID sees them: another task's Secret holds its name."""
+        if self.state is None:
+            return SecretFacts(SecretState.DOUBTFUL)
+        if self.task_uid != task_uid and self.state is not SecretState.ABSENT:
+            return SecretFacts(SecretState.TAKEN)
+        return SecretFacts(self.state, self.generation, self.emptied_at)
+
+    def absent(self) -> None:
+        """Note that there is none of the name."""
+        self._become(SecretState.ABSENT, "", None)
+
+    def filled(self, task_uid: str, generation: int, version: Version | None) -> None:
+        """Note that it holds the credential of that generation."""
+        self._become(SecretState.FILLED, task_uid, version)
+        self.generation = generation
+
+    def emptied(self, task_uid: str, at: datetime, version: Version) -> None:
+        """Note that its values are empty; emptied again, the first time counts."""
+        first = self.emptied_at if self.state is SecretState.EMPTIED and self.task_uid == task_uid else None
+        self._become(SecretState.EMPTIED, task_uid, version)
+        self.emptied_at = first or at
+
+    def doubtful(self, task_uid: str) -> None:
+        """Note that a write may or may not have happened; the version is then of no use."""
+        self._become(SecretState.DOUBTFUL, task_uid, None)
+
+    def taken(self) -> None:
+        """Note that the name is held by a Secret that is not ours."""
+        self._become(SecretState.TAKEN, "", None)
+
+    def forget(self) -> None:
+        """Forget everything: another operator may have written since."""
+        self.state, self.task_uid, self.version = None, "", None
+        self.generation, self.emptied_at = None, None
+
+    def _become(self, state: SecretState, task_uid: str, version: Version | None) -> None:
+        self.state, self.task_uid, self.version = state, task_uid, version
+        self.generation, self.emptied_at = None, None
+
+
+def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's work was
+    memory: SecretMemory,
+    *,
+    task_uid: str,
+    status: AgentTaskStatus,
+    last_at_work: datetime,
+    limits: Limits,
+    pod_lives: bool,
+) -> None:
+    """Work out what an earlier operator must have left, from the status it wrote and when it last was at work.
+
+    Only what it may have left half done is in doubt, so that a restart among quiet tasks writes nothing.
+    """
+    generation = status.credential_generation or 0
+    if generation == 0:
+        # The status is written before the Secret: no credential in it, none was ever released.
+        memory.absent()
+        return
+    stalled = any(each.type is ConditionType.STALLED and each.status == "True" for each in status.conditions)
+    current = max(status.credentials, key=lambda each: each.generation, default=None)
+    if current is not None and status.end_time is None:
+        issued_at = current.not_before + BACKDATE
+        if stalled or issued_at > last_at_work - MARGIN:
+            memory.doubtful(task_uid)
+        else:
+            memory.filled(task_uid, current.generation, None)
+        return
+    settled = [status.end_time] if status.end_time else []
+    settled += [
+        each.last_transition_time
+        for each in status.conditions
+        if each.type in {ConditionType.FINISHED, ConditionType.CREDENTIAL_ISSUED}
+    ]
+    taken_away = max(settled, default=None)
+    recently = taken_away is None or taken_away > last_at_work - MARGIN - limits.wipe_grace
+    if stalled or recently or pod_lives:
+        memory.doubtful(task_uid)
+    else:
+        memory.absent()

@@ -1,0 +1,160 @@
+"""The operator's settings: read once from the environment (`AGENTID_…`), checked, and printed at start."""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
+
+from agentid.api.fields import DnsLabel, DnsName
+from agentid.cluster.lease import LeaseTimes
+from agentid.cluster.paths import Resource
+from agentid.controller.errors import SettingsError
+from agentid.lifecycle.model import Limits
+from agentid.pki.errors import InvalidSpiffeIdError
+from agentid.pki.spiffe_id import TrustDomain
+
+PREFIX: Final = "AGENTID_"
+_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,10}")
+_TRUE_OR_FALSE: Final = {"true": True, "false": False}
+
+
+def _whole_number(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was set
+    # pydantic would also take "1_000" and " 7"; a typing error is not to become a number.
+    if isinstance(value, str):
+        if _WHOLE_NUMBER.fullmatch(value) is None:
+            raise ValueError("must be a whole number, written with digits only")
+        return int(value)
+    return value
+
+
+def _true_or_false(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was set
+    if isinstance(value, str):
+        if value not in _TRUE_OR_FALSE:
+            raise ValueError("must be true or false")
+        return _TRUE_OR_FALSE[value]
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Switch = Annotated[bool, BeforeValidator(_true_or_false)]
+
+
+class WorkloadKind(BaseModel):
+    """A kind that `workload.ref` may name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    api_version: Annotated[str, Field(min_length=1, max_length=253)]
+    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    resource: Annotated[str, Field(min_length=1, max_length=63)]
+
+    def as_resource(self) -> Resource:
+        """Return where such objects live."""
+        return Resource(self.api_version, self.kind, self.resource)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is the variable AGENTID_<FIELD>, lists and objects as JSON."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    trust_domain: str
+    namespace: DnsLabel
+    service_account: DnsName = "agentid"
+    kubeconfig: Path | None = None
+    instance: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        default_factory=lambda: os.uname().nodename
+    )
+    watch_namespaces: list[DnsLabel] = []
+    workload_kinds: list[WorkloadKind] = [WorkloadKind(api_version="batch/v1", kind="Job", resource="jobs")]
+    wipe_grace_seconds: Annotated[WholeNumber, Field(ge=1, le=3600)] = 120
+    max_ttl_seconds: Annotated[WholeNumber, Field(ge=30, le=86_400)] = 86_400
+    max_active_deadline_seconds: Annotated[WholeNumber, Field(ge=30, le=2_592_000)] = 2_592_000
+    max_start_deadline_seconds: Annotated[WholeNumber, Field(ge=1, le=604_800)] = 604_800
+    mutating_admission: Switch = True
+    concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 32
+    resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
+    admission_proof_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
+    lease_name: DnsName = "agentid-operator"
+    lease_duration_seconds: Annotated[WholeNumber, Field(ge=3, le=300)] = 15
+    lease_renew_deadline_seconds: Annotated[WholeNumber, Field(ge=2, le=299)] = 10
+    lease_retry_seconds: Annotated[WholeNumber, Field(ge=1, le=100)] = 2
+    bind_address: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from outside the pod
+    metrics_port: Annotated[WholeNumber, Field(ge=0, le=65_535)] = 8080
+    health_port: Annotated[WholeNumber, Field(ge=0, le=65_535)] = 8081
+    drain_seconds: Annotated[WholeNumber, Field(ge=1, le=300)] = 20
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("trust_domain")
+    @classmethod
+    def _is_served(cls, value: str) -> str:
+        try:
+            TrustDomain(value).bundle_file_name()
+        except InvalidSpiffeIdError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    def limits(self) -> Limits:
+        """Return what decisions are bounded by."""
+        return Limits(
+            trust_domain=self.trust_domain,
+            wipe_grace=timedelta(seconds=self.wipe_grace_seconds),
+            max_ttl=timedelta(seconds=self.max_ttl_seconds),
+            max_active_deadline=timedelta(seconds=self.max_active_deadline_seconds),
+        )
+
+    def lease_times(self) -> LeaseTimes:
+        """Return how long the lease holds and how it is renewed."""
+        return LeaseTimes(
+            self.lease_duration_seconds, self.lease_renew_deadline_seconds, self.lease_retry_seconds
+        )
+
+    def operator_username(self) -> str:
+        """Return the name by which the API server knows this operator."""
+        return f"system:serviceaccount:{self.namespace}:{self.service_account}"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings in `environment`, which is that of this process.
+
+    Raises:
+        SettingsError: one is missing, unknown or not acceptable; the text is one sentence that names it.
+    """
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    if unknown := sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+        raise SettingsError(
+            f"{', '.join(unknown)} is not a setting of the operator; known are {', '.join(sorted(known))}."
+        )
+    try:
+        settings = Settings()
+    except UnreadableSettingError as error:
+        raise SettingsError(f"A setting is not the JSON it should be: {error}.") from error
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from error
+    if (
+        not settings.lease_duration_seconds
+        > settings.lease_renew_deadline_seconds
+        > (1.2 * settings.lease_retry_seconds)
+    ):
+        raise SettingsError(
+            f"{PREFIX}LEASE_DURATION_SECONDS must be more than {PREFIX}LEASE_RENEW_DEADLINE_SECONDS, "
+            f"and that more than 1.2 times {PREFIX}LEASE_RETRY_SECONDS."
+        )
+    return settings
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = []
+    for each in error.errors(include_url=False, include_input=False):
+        field, *rest = (str(part) for part in each["loc"])
+        where = f"{PREFIX}{field.upper()}" + (f" ({'.'.join(rest)})" if rest else "")
+        problems.append(f"{where}: {each['msg'].removeprefix('Value error, ')}")
+    return "Not acceptable: " + "; ".join(problems) + "."

@@ -1,0 +1,249 @@
+"""What the operator knows of the cluster, kept up to date by watches and compact enough for many tasks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from agentid.controller.facts import (
+    OwnerReference,
+    agent_facts,
+    controller_of,
+    mapping,
+    pod_facts,
+    pod_task,
+    text,
+    version_number,
+)
+from agentid.controller.packed_task import PackedTask, WorkloadKey
+from agentid.controller.secret_memory import SecretMemory
+from agentid.lifecycle.model import AgentFacts, FailedWrite, PodFacts
+
+_K = TypeVar("_K")
+Key = tuple[str, str]
+"""Namespace and name of a task; everything under one name is worked on in turn, never at once."""
+
+
+@dataclass(slots=True)
+class PodRecord:
+    """One pod of a task."""
+
+    facts: PodFacts
+    owner: OwnerReference | None
+    version: int
+
+
+@dataclass(slots=True)
+class AgentRecord:
+    """One Agent."""
+
+    facts: AgentFacts
+    version: int
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
+
+    `departed` holds the UID of each task that is gone while its Secret may remain, and since when it is gone;
+    an empty UID stands for one that nobody remembers. `own_write` is true while a status write is under way,
+    `during_write` holds what the watch brought meanwhile.
+    """
+
+    task: PackedTask | None = None
+    pods: dict[str, PodRecord] = field(default_factory=dict)
+    departed: dict[str, datetime] = field(default_factory=dict)
+    secret: SecretMemory = field(default_factory=SecretMemory)
+    failed_write: FailedWrite | None = None
+    failures: int = 0
+    own_write: bool = False
+    during_write: PackedTask | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to remember."""
+        return self.task is None and not self.pods and not self.departed
+
+
+class World:
+    """All tasks, pods and agents; tells `changed` which task names a change concerns."""
+
+    def __init__(self, changed: Callable[[Key], None], clock: Callable[[], datetime]) -> None:
+        self._changed = changed
+        self._clock = clock
+        self._records: dict[Key, Record] = {}
+        self._agents: dict[Key, AgentRecord] = {}
+        self._pod_keys: dict[str, Key] = {}
+        self._by_agent: dict[Key, set[str]] = {}
+        self._by_workload: dict[WorkloadKey, set[str]] = {}
+
+    def record(self, key: Key) -> Record | None:
+        """Return what is known under `key`."""
+        return self._records.get(key)
+
+    def records(self) -> Iterator[tuple[Key, Record]]:
+        """Return everything, as it is now."""
+        return iter(list(self._records.items()))
+
+    def agent(self, key: Key) -> AgentFacts | None:
+        """Return the Agent of that namespace and name."""
+        found = self._agents.get(key)
+        return found.facts if found is not None else None
+
+    def agents(self) -> dict[Key, AgentRecord]:
+        """Return all Agents, as they are now."""
+        return dict(self._agents)
+
+    def workloads(self) -> set[WorkloadKey]:
+        """Return every object that some task's `workload.ref` names."""
+        return set(self._by_workload)
+
+    def workload_changed(self, workload: WorkloadKey) -> None:
+        """Tell that an object that tasks refer to has changed."""
+        for name in self._by_workload.get(workload, ()):
+            self._changed((workload.namespace, name))
+
+    def forget_if_empty(self, key: Key) -> None:
+        """Let go of a name under which nothing is left."""
+        record = self._records.get(key)
+        if record is not None and record.empty:
+            del self._records[key]
+
+    # Tasks
+
+    def take_task(self, body: Mapping[str, Any]) -> None:
+        """Take in a task as a watch or a read showed it; older states than the known one are ignored."""
+        new = PackedTask.of(body)
+        record = self._records.setdefault((new.namespace, new.name), Record())
+        if record.own_write:
+            if record.during_write is None or new.version > record.during_write.version:
+                record.during_write = new
+            return
+        self._put_task(record, new)
+
+    def begin_own_write(self, record: Record) -> None:
+        """Hold back what the watch brings of this task until the reply to our own write is there."""
+        record.own_write = True
+
+    def end_own_write(self, record: Record, body: Mapping[str, Any] | None) -> None:
+        """Take in the reply, without making work of it, and then what came meanwhile if it is newer."""
+        record.own_write = False
+        meanwhile, record.during_write = record.during_write, None
+        if body is not None:
+            self._put_task(record, PackedTask.of(body), own=True)
+        if meanwhile is not None:
+            self._put_task(record, meanwhile)
+
+    def drop_task(self, key: Key, uid: str) -> None:
+        """Take in that the task with that UID is gone."""
+        record = self._records.get(key)
+        if record is None:
+            return
+        if record.task is not None and record.task.uid == uid:
+            self._depart(record, record.task)
+            record.task = None
+        if record.during_write is not None and record.during_write.uid == uid:
+            record.during_write = None
+        self._changed(key)
+
+    def _put_task(self, record: Record, new: PackedTask, *, own: bool = False) -> None:
+        old = record.task
+        if old is not None and old.uid == new.uid and new.version <= old.version:
+            return
+        if new.uid in record.departed:
+            return
+        if old is not None and old.uid != new.uid:
+            if new.version < old.version:
+                return
+            self._depart(record, old)
+        elif old is not None:
+            self._unindex(old)
+        record.task = new
+        self._by_agent.setdefault((new.namespace, new.agent), set()).add(new.name)
+        if new.workload is not None:
+            self._by_workload.setdefault(new.workload, set()).add(new.name)
+        if not own:
+            self._changed((new.namespace, new.name))
+
+    def _depart(self, record: Record, task: PackedTask) -> None:
+        self._unindex(task)
+        record.departed[task.uid] = self._clock()
+        record.failed_write, record.failures = None, 0
+
+    def _unindex(self, task: PackedTask) -> None:
+        _discard(self._by_agent, (task.namespace, task.agent), task.name)
+        if task.workload is not None:
+            _discard(self._by_workload, task.workload, task.name)
+
+    # Pods
+
+    def take_pod(self, body: Mapping[str, Any], *, fallback: Key | None = None) -> None:
+        """Take in a pod. One without the label stays with `fallback`, the task that it carried it for."""
+        metadata = mapping(body.get("metadata"))
+        uid, namespace = text(metadata.get("uid")), text(metadata.get("namespace"))
+        name = pod_task(body)
+        key = (namespace, name) if name else fallback
+        before = self._pod_keys.get(uid)
+        if before is not None and before != key:
+            self._remove_pod(before, uid)
+        if key is None:
+            return
+        record = self._records.setdefault(key, Record())
+        new = PodRecord(pod_facts(body, labelled=bool(name)), controller_of(body), version_number(body))
+        old = record.pods.get(uid)
+        if old is not None and new.version < old.version:
+            return
+        if old is not None and old.owner == new.owner and len(old.facts.controllers) > 1:
+            new.facts = replace(new.facts, controllers=old.facts.controllers)
+        record.pods[uid] = new
+        self._pod_keys[uid] = key
+        if old is None or old.facts != new.facts:
+            self._changed(key)
+
+    def drop_pod(self, uid: str) -> None:
+        """Take in that the pod with that UID is gone."""
+        key = self._pod_keys.get(uid)
+        if key is not None:
+            self._remove_pod(key, uid)
+
+    def pod_key(self, uid: str) -> Key | None:
+        """Return the task that a pod is kept for."""
+        return self._pod_keys.get(uid)
+
+    def _remove_pod(self, key: Key, uid: str) -> None:
+        self._pod_keys.pop(uid, None)
+        record = self._records.get(key)
+        if record is not None and record.pods.pop(uid, None) is not None:
+            self._changed(key)
+
+    # Agents
+
+    def take_agent(self, body: Mapping[str, Any]) -> None:
+        """Take in an Agent."""
+        metadata = mapping(body.get("metadata"))
+        key = (text(metadata.get("namespace")), text(metadata.get("name")))
+        new, old = AgentRecord(agent_facts(body), version_number(body)), self._agents.get(key)
+        if old is not None and new.version <= old.version:
+            return
+        self._agents[key] = new
+        if old is None or old.facts != new.facts:
+            self._agent_changed(key)
+
+    def drop_agent(self, key: Key, uid: str) -> None:
+        """Take in that the Agent with that UID is gone."""
+        known = self._agents.get(key)
+        if known is not None and known.facts.uid == uid:
+            del self._agents[key]
+            self._agent_changed(key)
+
+    def _agent_changed(self, key: Key) -> None:
+        for name in self._by_agent.get(key, ()):
+            self._changed((key[0], name))
+
+
+def _discard(index: dict[_K, set[str]], key: _K, name: str) -> None:
+    names = index.get(key)
+    if names is not None:
+        names.discard(name)
+        if not names:
+            del index[key]
