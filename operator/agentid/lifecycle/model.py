@@ -125,7 +125,8 @@ class SecretState(Enum):
     DOUBTFUL = "doubtful"
     """A write may or may not have happened: an operator stopped or an answer was lost near it."""
     TAKEN = "taken"
-    """The reserved name is held by a Secret that is not this task's."""
+    """The reserved name is held by a Secret that is not this task's. It is probed again and again; where a
+    probe finds it taken still, a `FailedWrite` says when to probe next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,11 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class FailedWrite:
-    """The last attempt to write this task's Secret failed; nothing is issued to it before `retry_at`."""
+    """The last attempt to write, empty, delete or probe this task's Secret failed.
+
+    Nothing is tried again before `retry_at`; what happens at an end or a revocation itself waits for nothing.
+    A write that succeeds clears it. `message` is shown to people and says what to do, without times.
+    """
 
     message: str
     retry_at: datetime
@@ -188,7 +193,8 @@ class SecretAction(Enum):
     DELETE = "delete"
     """Delete it, with its UID as precondition; after a restart that takes an EMPTY first."""
     PROBE = "probe"
-    """Find out by a dry-run create whether it exists; afterwards its state is ABSENT or FILLED."""
+    """Find out by a dry-run create whether it exists; afterwards its state is ABSENT, or, if it is there,
+    FILLED with the status' credential where it was DOUBTFUL, and TAKEN still where it was TAKEN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +238,9 @@ class Plan:
 
     `report` is None exactly when there is an `issue` (`reporting.issued` makes the report once the
     credential is there) or when the task is gone. `delete_task` removes the finished object. `wake_at` is
-    when to look again although nothing happened; None: only when something does.
+    when to look again although nothing happened; None: only when something does. After a plan that did
+    anything, decide again on the new facts: only a plan that does nothing has the last word on `wake_at`.
+    What waits because of `Blocked` has to be decided again when that changes.
     """
 
     rule: str

@@ -1,0 +1,54 @@
+"""What is done with a Secret that must hold no credential.
+
+A kubelet empties the mounted files of a running pod when the Secret's values become empty; it leaves them
+as they are when the Secret is deleted. So while a pod lives that could have it mounted, the Secret is emptied
+and stays for a while; otherwise it is deleted at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agentid.lifecycle.model import Observation, PodFacts, SecretAction, SecretFacts, SecretState
+from agentid.lifecycle.pods import lives
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """What to do now, and when to look again."""
+
+    action: SecretAction
+    wake_at: datetime | None = None
+
+
+def clean_up(
+    secret: SecretFacts,
+    pods: Sequence[PodFacts],
+    now: datetime,
+    wipe_grace: timedelta,
+    *,
+    comes_back: bool,
+) -> Cleanup:
+    """Return what takes the credential out of the Secret, and then the Secret away.
+
+    `comes_back`: the task may get a credential again. Then the empty Secret stays as long as a pod lives
+    that could have it mounted, since a mount follows a refilled Secret but not one made anew.
+    """
+    if secret.state in {SecretState.ABSENT, SecretState.TAKEN}:
+        return Cleanup(SecretAction.NONE)
+    if secret.state is not SecretState.EMPTIED:
+        return Cleanup(SecretAction.EMPTY if any(map(lives, pods)) else SecretAction.DELETE)
+    if not any(lives(pod) and pod.scheduled for pod in pods):
+        return Cleanup(SecretAction.DELETE)
+    if comes_back:
+        return Cleanup(SecretAction.NONE)
+    wiped_at = (secret.emptied_at or now) + wipe_grace
+    return Cleanup(SecretAction.DELETE) if wiped_at <= now else Cleanup(SecretAction.NONE, wiped_at)
+
+
+def secret_of(observation: Observation) -> SecretFacts:
+    """Return what is known of the Secret; a task that never had a credential never had one."""
+    in_doubt = observation.secret.state is SecretState.DOUBTFUL
+    if in_doubt and not observation.task.status.credential_generation:
+        return SecretFacts(SecretState.ABSENT)
+    return observation.secret

@@ -1,0 +1,109 @@
+"""The life of a task on one page: the first rule that applies says what holds now, and `decide` plans it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from agentid.lifecycle.ends import (
+    end_when_agent_is_disabled,
+    end_when_deadline_is_past,
+    end_when_start_deadline_is_past,
+    end_when_state_is_ended,
+    end_when_task_is_deleted,
+    end_when_workload_is_gone,
+    end_when_workload_reports_its_end,
+    revoke_when_agent_no_longer_allows_it,
+    revoke_when_task_is_unreadable,
+    revoke_when_workload_kind_is_no_longer_allowed,
+    stay_finished,
+)
+from agentid.lifecycle.holds import (
+    hold_while_a_pod_is_leaving,
+    hold_while_agent_is_missing,
+    hold_while_another_pod_could_mount_it,
+    hold_while_ceiling_is_exceeded,
+    hold_while_pod_is_awaited,
+    hold_while_review_is_overdue,
+    hold_while_secret_name_is_taken,
+    hold_while_suspended,
+    hold_while_task_is_unreadable,
+    hold_while_workload_is_missing,
+    hold_while_workload_kind_is_not_allowed,
+)
+from agentid.lifecycle.issuing import (
+    issue_after_suspension,
+    issue_anew_when_credential_was_lost,
+    issue_anew_when_intent_changed,
+    issue_first_credential,
+    issue_to_the_next_pod,
+    keep_running,
+    renew_when_due,
+    renew_when_newest_was_not_written,
+)
+from agentid.lifecycle.model import Observation, Plan
+from agentid.lifecycle.planning import plan
+from agentid.lifecycle.pod_ends import (
+    end_when_bound_pod_changed,
+    end_when_bound_pod_is_over,
+    end_when_pod_claims_an_unbound_task,
+    end_when_second_pod_claims_the_task,
+    end_when_two_pods_claim_a_free_task,
+)
+from agentid.lifecycle.verdict import Verdict
+
+Rule = Callable[[Observation], Verdict | None]
+
+RULES: Final[tuple[Rule, ...]] = (
+    # An end is final. The first cause is recorded and never changes.
+    stay_finished,
+    # What ends a task, whether it waits or runs.
+    end_when_task_is_deleted,
+    end_when_deadline_is_past,
+    revoke_when_task_is_unreadable,
+    hold_while_task_is_unreadable,
+    end_when_state_is_ended,
+    end_when_start_deadline_is_past,
+    end_when_agent_is_disabled,
+    revoke_when_agent_no_longer_allows_it,
+    revoke_when_workload_kind_is_no_longer_allowed,
+    end_when_workload_is_gone,
+    end_when_workload_reports_its_end,
+    end_when_second_pod_claims_the_task,
+    end_when_two_pods_claim_a_free_task,
+    end_when_pod_claims_an_unbound_task,
+    end_when_bound_pod_changed,
+    end_when_bound_pod_is_over,
+    # What a task waits for, without a credential.
+    hold_while_suspended,
+    hold_while_agent_is_missing,
+    hold_while_review_is_overdue,
+    hold_while_ceiling_is_exceeded,
+    hold_while_workload_kind_is_not_allowed,
+    hold_while_workload_is_missing,
+    hold_while_another_pod_could_mount_it,
+    hold_while_a_pod_is_leaving,
+    hold_while_pod_is_awaited,
+    hold_while_secret_name_is_taken,
+    # When a credential is made. Where none may be made now, these wait too.
+    issue_first_credential,
+    issue_after_suspension,
+    issue_to_the_next_pod,
+    issue_anew_when_intent_changed,
+    issue_anew_when_credential_was_lost,
+    renew_when_newest_was_not_written,
+    renew_when_due,
+    # Otherwise all is well.
+    keep_running,
+)
+
+
+def decide(observation: Observation) -> Plan:
+    """Return what is to be done about one task, given all that was observed of it.
+
+    Pure: it knows no clock, client or framework, and the same observation always gives the same plan. Once
+    its plan was carried out, the next observation gives a plan that writes nothing.
+    """
+    for rule in RULES:
+        verdict = rule(observation)
+        if verdict is not None:
+            return plan(observation, rule.__name__, verdict)
+    raise AssertionError("the last rule always applies")

@@ -1,0 +1,21 @@
+"""What can go wrong in deciding.
+
+AgentidError
+└── LifecycleError
+    ├── UnreadableTaskError        a rule asked what an unreadable task wants: a mistake in RULES
+    └── UnorderedCredentialError   a report on a credential that no plan ordered
+"""
+
+from agentid.errors import AgentidError
+
+
+class LifecycleError(AgentidError):
+    """A decision that could not be made."""
+
+
+class UnreadableTaskError(LifecycleError):
+    """What a task asks for was needed, but the object does not fit its model."""
+
+
+class UnorderedCredentialError(LifecycleError):
+    """A credential was handed in that no plan ordered, or not like this: it must not be recorded."""

@@ -1,0 +1,123 @@
+"""Which Event tells of what: reason, action and whether it is a warning."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from agentid.api.agenttask import BoundPod, Credential
+from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
+from agentid.lifecycle.model import EventDraft, IssueOrder, Observation
+from agentid.lifecycle.permission import allowed_by
+from agentid.lifecycle.record import asked, condition, current, wait_reason
+from agentid.lifecycle.verdict import Hold
+from agentid.lifecycle.wording import at, clip, name
+
+# True: a Warning.
+END_EVENTS: Final[Mapping[EndReason, tuple[EventReason, bool]]] = {
+    EndReason.COMPLETED: (EventReason.TASK_COMPLETED, False),
+    EndReason.FAILED: (EventReason.TASK_FAILED, True),
+    EndReason.POD_DELETED: (EventReason.TASK_ENDED, False),
+    EndReason.POD_EVICTED: (EventReason.TASK_FAILED, True),
+    EndReason.NODE_LOST: (EventReason.TASK_FAILED, True),
+    EndReason.WORKLOAD_DELETED: (EventReason.TASK_ENDED, False),
+    EndReason.SECOND_POD: (EventReason.SECOND_POD, True),
+    EndReason.POD_CHANGED: (EventReason.POD_CHANGED, True),
+    EndReason.EXPIRED: (EventReason.TASK_EXPIRED, False),
+    EndReason.START_DEADLINE_EXCEEDED: (EventReason.START_DEADLINE_EXCEEDED, True),
+    EndReason.ENDED: (EventReason.TASK_ENDED, False),
+    EndReason.DELETED: (EventReason.TASK_ENDED, False),
+    EndReason.REVOKED: (EventReason.TASK_REVOKED, True),
+    EndReason.DENIED: (EventReason.TASK_REVOKED, True),
+}
+
+# None: waiting for it is routine and told by the condition alone.
+WAIT_EVENTS: Final[Mapping[WaitReason, tuple[EventReason, bool] | None]] = {
+    WaitReason.AWAITING_AGENT: (EventReason.AWAITING_AGENT, True),
+    WaitReason.CEILING_EXCEEDED: (EventReason.CEILING_EXCEEDED, True),
+    WaitReason.AWAITING_WORKLOAD: None,
+    WaitReason.WORKLOAD_KIND_NOT_ALLOWED: (EventReason.WORKLOAD_KIND_NOT_ALLOWED, True),
+    WaitReason.AWAITING_POD: None,
+    WaitReason.POD_MISMATCH: (EventReason.POD_MISMATCH, True),
+    WaitReason.ISSUANCE_BLOCKED: (EventReason.ISSUANCE_BLOCKED, True),
+    WaitReason.SECRET_NAME_TAKEN: (EventReason.SECRET_NAME_TAKEN, True),
+    WaitReason.SUSPENDED: (EventReason.SUSPENDED, False),
+}
+
+ISSUE_EVENTS: Final[Mapping[IssueReason, tuple[EventReason, EventAction]]] = {
+    IssueReason.ISSUED: (EventReason.CREDENTIAL_ISSUED, EventAction.ISSUE),
+    IssueReason.RENEWED: (EventReason.CREDENTIAL_RENEWED, EventAction.RENEW),
+    IssueReason.RESUMED: (EventReason.RESUMED, EventAction.ISSUE),
+    IssueReason.INTENT_CHANGED: (EventReason.CREDENTIAL_ISSUED, EventAction.ISSUE),
+    IssueReason.POD_REPLACED: (EventReason.CREDENTIAL_ISSUED, EventAction.ISSUE),
+    IssueReason.REISSUED: (EventReason.CREDENTIAL_ISSUED, EventAction.ISSUE),
+}
+
+_IN_PLACE_OF: Final[Mapping[IssueReason, str]] = {
+    IssueReason.RESUMED: "after a suspension",
+    IssueReason.INTENT_CHANGED: "since the intent changed",
+    IssueReason.POD_REPLACED: "since the pod was replaced",
+    IssueReason.REISSUED: "since the last one was lost",
+}
+
+
+def draft(
+    kind: tuple[EventReason, bool], action: EventAction, note: str, pod: BoundPod | None = None
+) -> EventDraft:
+    """Return the Event of `kind` (reason, and whether it is a warning) that says `note`."""
+    reason, warning = kind
+    return EventDraft(reason=reason, action=action, warning=warning, note=clip(note), related_pod=pod)
+
+
+def is_stalled_by(observation: Observation, reason: str) -> bool:
+    """Whether the last pass already told that a person has to mend this."""
+    stalled = condition(observation.task.status, ConditionType.STALLED)
+    return stalled is not None and stalled.status == "True" and stalled.reason == reason
+
+
+def of_issue(
+    observation: Observation, order: IssueOrder, credential: Credential, pod: BoundPod | None
+) -> EventDraft:
+    """Return the Event that tells of a new credential: for whom, until when, who asked, who allows it."""
+    reason, action = ISSUE_EVENTS[order.why]
+    before, until = current(observation), at(credential.not_after)
+    if order.why is IssueReason.RENEWED and before is not None:
+        note = f"serial {credential.serial} replaces {before.serial}, valid until {until}"
+        return draft((reason, False), action, note, pod)
+    spec = asked(observation)
+    holder = f" for pod {pod.name}" if pod is not None else ""
+    asker = f", asked by {name(spec.requester.username)}" if spec.requester else ""
+    delegator = f" for {name(spec.on_behalf_of)}" if spec.on_behalf_of else ""
+    replaced = f", {_IN_PLACE_OF[order.why]}" if order.why in _IN_PLACE_OF else ""
+    revoked = f"; serial {before.serial} revoked" if before is not None else ""
+    note = (
+        f"serial {credential.serial}{holder} until {until}{asker}{delegator}, "
+        f"{allowed_by(observation)}{replaced}{revoked}"
+    )
+    return draft((reason, False), action, note, pod)
+
+
+def of_hold(observation: Observation, hold: Hold) -> EventDraft | None:
+    """Return the Event that tells why a task waits: when the reason changes or a credential is taken."""
+    newest, pod = current(observation), observation.task.status.bound_pod
+    if newest is not None:
+        if hold.quiet:
+            return None
+        kind = WAIT_EVENTS[hold.reason] or (EventReason.CREDENTIAL_REVOKED, False)
+        cause = f"{hold.cause}; {hold.message}" if hold.cause else hold.message
+        return draft(kind, EventAction.REVOKE, f"serial {newest.serial} revoked: {cause}", pod)
+    if wait_reason(observation) == hold.reason:
+        return None
+    if (routine := WAIT_EVENTS[hold.reason]) is not None:
+        return draft(routine, EventAction.WAIT, hold.message, pod)
+    approved = condition(observation.task.status, ConditionType.APPROVED)
+    if approved is not None and approved.status == "False":
+        note = f"{allowed_by(observation)}; {hold.message}"
+        return draft((EventReason.POLICY_ALLOWED, False), EventAction.WAIT, note)
+    return None
+
+
+def of_cleanup(observation: Observation, cleanup_delayed: str | None) -> EventDraft | None:
+    """Return the Event that tells, once, that a Secret cannot be cleaned up."""
+    if cleanup_delayed is None or is_stalled_by(observation, EventReason.CLEANUP_DELAYED):
+        return None
+    pod = observation.task.status.bound_pod
+    return draft((EventReason.CLEANUP_DELAYED, True), EventAction.CLEAN_UP, cleanup_delayed, pod)

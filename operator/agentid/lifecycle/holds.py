@@ -1,0 +1,164 @@
+"""The rules by which a task waits without a credential; each returns what for, or None if it does not."""
+
+from agentid.api.agenttask import DesiredState
+from agentid.api.names import TASK_LABEL, secret_name
+from agentid.api.reasons import WaitReason
+from agentid.lifecycle.model import Observation, SecretState, WorkloadState
+from agentid.lifecycle.permission import agent_gap, ceiling_breach, overdue_review
+from agentid.lifecycle.pods import (
+    bound_pod,
+    claimants,
+    ends_with_its_pod,
+    is_over,
+    lingering,
+    mismatch,
+    what_became_of,
+)
+from agentid.lifecycle.record import asked, has_started, may_write, workload
+from agentid.lifecycle.verdict import Hold
+from agentid.lifecycle.wording import at, name
+
+
+def hold_while_task_is_unreadable(observation: Observation) -> Hold | None:
+    """What the task asks for does not fit its model: a newer or a tampered object."""
+    task = observation.task
+    if task.spec is not None:
+        return None
+    return Hold(
+        WaitReason.ISSUANCE_BLOCKED,
+        f"this version of agentid cannot read the AgentTask: {task.invalid or 'unknown form'}",
+        stalled=True,
+    )
+
+
+def hold_while_suspended(observation: Observation) -> Hold | None:
+    """Somebody set `state: Suspended`; the deadlines run on."""
+    spec = asked(observation)
+    if spec.state is not DesiredState.SUSPENDED:
+        return None
+    by = f" by {name(spec.state_changed_by.username)}" if spec.state_changed_by else ""
+    why = f": {spec.state_reason}" if spec.state_reason else ""
+    return Hold(WaitReason.SUSPENDED, f"spec.state was set to Suspended{by}{why}")
+
+
+def hold_while_agent_is_missing(observation: Observation) -> Hold | None:
+    """There is no Agent that could allow anything."""
+    gap = agent_gap(observation)
+    return None if gap is None else Hold(WaitReason.AWAITING_AGENT, gap)
+
+
+def hold_while_review_is_overdue(observation: Observation) -> Hold | None:
+    """Nobody has looked at the Agent's record in time."""
+    overdue = overdue_review(observation)
+    return None if overdue is None else Hold(WaitReason.AWAITING_AGENT, overdue, stalled=True)
+
+
+def hold_while_ceiling_is_exceeded(observation: Observation) -> Hold | None:
+    """The task asks for more than its Agent allows."""
+    breach = ceiling_breach(observation)
+    return None if breach is None else Hold(WaitReason.CEILING_EXCEEDED, breach, stalled=True)
+
+
+def hold_while_workload_kind_is_not_allowed(observation: Observation) -> Hold | None:
+    """The installation does not watch that kind of object."""
+    where = workload(observation)
+    if where is None or where.ref is None or observation.workload.state is not WorkloadState.KIND_NOT_ALLOWED:
+        return None
+    return Hold(
+        WaitReason.WORKLOAD_KIND_NOT_ALLOWED,
+        f"spec.workload.ref names kind {where.ref.kind} of {where.ref.api_version}, which is not among the "
+        "kinds allowed at installation. Name one that is, or have the platform team add it.",
+        stalled=True,
+    )
+
+
+def hold_while_workload_is_missing(observation: Observation) -> Hold | None:
+    """The object in `workload.ref` is not there yet."""
+    where = workload(observation)
+    if where is None or where.ref is None or observation.workload.state is WorkloadState.LIVE:
+        return None
+    return Hold(
+        WaitReason.AWAITING_WORKLOAD,
+        f"waits for {where.ref.kind} {where.ref.name} in namespace {observation.task.namespace}",
+    )
+
+
+def hold_while_another_pod_could_mount_it(observation: Observation) -> Hold | None:
+    """A pod that does not suit the task carries its label, so it could mount the Secret."""
+    if not _is_free(observation):
+        return None
+    reasons = (mismatch(observation, pod) for pod in claimants(observation))
+    reason = next((each for each in reasons if each is not None), None)
+    if reason is None:
+        return None
+    return Hold(WaitReason.POD_MISMATCH, reason, cause=_what_became_of_bound(observation), stalled=True)
+
+
+def hold_while_a_pod_is_leaving(observation: Observation) -> Hold | None:
+    """A pod that could have the Secret mounted still runs; its successor waits for its end."""
+    leaving = lingering(observation)
+    if not leaving or not _is_free(observation):
+        return None
+    pod = leaving[0]
+    until = f", at the latest at {at(pod.gone_by)}" if pod.gone_by else ""
+    return Hold(
+        WaitReason.AWAITING_POD,
+        f"waits until the containers of pod {pod.name}, which is leaving, have ended{until}",
+        cause=_what_became_of_bound(observation),
+    )
+
+
+def hold_while_pod_is_awaited(observation: Observation) -> Hold | None:
+    """No pod works for the task now, or none that was given a node."""
+    if workload(observation) is None or not _is_free(observation):
+        return None
+    bound, pod = observation.task.status.bound_pod, bound_pod(observation)
+    cause = _what_became_of_bound(observation)
+    if bound is not None and ends_with_its_pod(observation):
+        return Hold(
+            WaitReason.AWAITING_POD,
+            f"the containers of pod {bound.name} have ended; waits for the pod's own end",
+            cause=cause,
+            quiet=True,
+        )
+    claiming = claimants(observation)
+    if claiming and claiming[0].scheduled:
+        return None
+    message = (
+        f"pod {claiming[0].name} has no node yet"
+        if claiming
+        else f"waits for a pod with the label {TASK_LABEL}: {observation.task.name}"
+    )
+    # A Job tells of its pod's end itself, a moment later, and that is the Event.
+    told_by_workload = _has_ref(observation) and pod is not None and not pod.leaving
+    return Hold(WaitReason.AWAITING_POD, message, cause=cause, quiet=told_by_workload)
+
+
+def hold_while_secret_name_is_taken(observation: Observation) -> Hold | None:
+    """A Secret that is not this task's has the reserved name: planted, or a predecessor's on its way out."""
+    if observation.secret.state is not SecretState.TAKEN:
+        return None
+    return Hold(
+        WaitReason.SECRET_NAME_TAKEN,
+        f"Secret {secret_name(observation.task.name)} exists and is not this task's. One of an earlier task "
+        "of this name goes by itself; any other has to be deleted.",
+        stalled=True,
+        probe=may_write(observation),
+    )
+
+
+def _is_free(observation: Observation) -> bool:
+    """Whether the next pod may be chosen: none is bound, or the bound one is over."""
+    if workload(observation) is None:
+        return not has_started(observation)
+    return is_over(bound_pod(observation))
+
+
+def _has_ref(observation: Observation) -> bool:
+    where = workload(observation)
+    return where is not None and where.ref is not None
+
+
+def _what_became_of_bound(observation: Observation) -> str | None:
+    bound = observation.task.status.bound_pod
+    return None if bound is None else what_became_of(bound_pod(observation), bound.name)

@@ -1,0 +1,85 @@
+"""The rules by which a credential is made, kept or renewed, once nothing ends or holds the task."""
+
+from agentid.api.reasons import IssueReason, WaitReason
+from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.model import Observation, SecretState
+from agentid.lifecycle.pods import next_holder
+from agentid.lifecycle.record import asked, current, has_started, held, may_write, wait_reason
+from agentid.lifecycle.renewal import renew_at
+from agentid.lifecycle.verdict import Hold, Issue, Keep, Verdict
+from agentid.lifecycle.wording import at
+
+
+def issue_first_credential(observation: Observation) -> Verdict | None:
+    """All is there and nothing speaks against it."""
+    return None if has_started(observation) else _anew(observation, IssueReason.ISSUED)
+
+
+def issue_after_suspension(observation: Observation) -> Verdict | None:
+    """The task was suspended and is Active again."""
+    if wait_reason(observation) != WaitReason.SUSPENDED:
+        return None
+    return _anew(observation, IssueReason.RESUMED)
+
+
+def issue_to_the_next_pod(observation: Observation) -> Verdict | None:
+    """The pod that held the credential was followed by another one."""
+    bound, pod = observation.task.status.bound_pod, next_holder(observation)
+    if pod is None or (bound is not None and bound.uid == pod.uid):
+        return None
+    return _anew(observation, IssueReason.POD_REPLACED)
+
+
+def issue_anew_when_intent_changed(observation: Observation) -> Verdict | None:
+    """The credential was decided on another intent: it is revoked, and the new one decided on the new."""
+    if observation.task.status.spec_hash == spec_hash(asked(observation)):
+        return None
+    return _anew(observation, IssueReason.INTENT_CHANGED, "spec.intent changed")
+
+
+def issue_anew_when_credential_was_lost(observation: Observation) -> Verdict | None:
+    """No credential counts, or none of those that count is in the Secret or within its life."""
+    if any(observation.now < each.not_after for each in held(observation)):
+        return None
+    newest = current(observation)
+    ran_out = newest is not None and newest.not_after <= observation.now
+    cause = f"it ran out at {at(newest.not_after)}" if newest and ran_out else "its Secret does not hold it"
+    return _anew(observation, IssueReason.REISSUED, cause)
+
+
+def renew_when_newest_was_not_written(observation: Observation) -> Verdict | None:
+    """The Secret holds an earlier credential than the newest one, or it is in doubt which one."""
+    newest = current(observation)
+    unwritten = len(held(observation)) < len(observation.task.status.credentials)
+    doubtful = observation.secret.state is SecretState.DOUBTFUL and (newest is None or newest.generation > 1)
+    return _renewed(observation) if unwritten or doubtful else None
+
+
+def renew_when_due(observation: Observation) -> Verdict | None:
+    """Two thirds of the newest credential's life are over, and the deadline leaves room for more."""
+    due = renew_at(observation)
+    return None if due is None or observation.now < due else _renewed(observation)
+
+
+def keep_running(observation: Observation) -> Keep:
+    """Nothing is to be done. A first Secret that is in doubt is looked for: it is there, or it never was."""
+    in_doubt = observation.secret.state is SecretState.DOUBTFUL
+    return Keep(held(observation), probe=in_doubt and may_write(observation))
+
+
+def _anew(observation: Observation, why: IssueReason, cause: str | None = None) -> Issue | Hold:
+    """Make a credential in place of all earlier ones, which stop counting whether it can be made or not."""
+    if observation.blocked is not None:
+        return Hold(WaitReason.ISSUANCE_BLOCKED, observation.blocked.message, cause, stalled=True)
+    if observation.failed_write is not None and not may_write(observation):
+        return Hold(WaitReason.ISSUANCE_BLOCKED, observation.failed_write.message, cause)
+    return Issue(why, next_holder(observation))
+
+
+def _renewed(observation: Observation) -> Issue | Keep:
+    """Make a credential beside those that still count; they stay as they are while it cannot be made."""
+    if observation.blocked is not None:
+        return Keep(held(observation), overdue=observation.blocked.message)
+    if not may_write(observation):
+        return Keep(held(observation))
+    return Issue(IssueReason.RENEWED, next_holder(observation))

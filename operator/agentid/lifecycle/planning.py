@@ -1,0 +1,163 @@
+"""Turns what a rule said into a plan: the report, what happens to the Secret, and when to look again."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from agentid.lifecycle.cleanup import Cleanup, clean_up, secret_of
+from agentid.lifecycle.model import (
+    IssueOrder,
+    Observation,
+    Plan,
+    SecretAction,
+    SecretState,
+)
+from agentid.lifecycle.pods import lingering
+from agentid.lifecycle.record import (
+    asked,
+    current,
+    may_write,
+    start_deadline,
+)
+from agentid.lifecycle.renewal import deadline, earliest_renewal, renew_at, ttl
+from agentid.lifecycle.reporting import ended, held_back, kept, stayed
+from agentid.lifecycle.verdict import End, Hold, Issue, Keep, StayFinished, Verdict
+
+
+def plan(observation: Observation, rule: str, verdict: Verdict) -> Plan:
+    """Return the plan that carries out `verdict`, which `rule` came to."""
+    match verdict:
+        case Issue():
+            return _issue(observation, rule, verdict)
+        case Keep():
+            return _keep(observation, rule, verdict)
+        case Hold():
+            return _hold(observation, rule, verdict)
+        case End():
+            return _end(observation, rule, verdict)
+        case StayFinished():
+            return _stay(observation, rule)
+
+
+def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
+    task, spec = observation.task, asked(observation)
+    path = f"ns/{task.namespace}/agent/{spec.agent_ref.name}/task/{task.uid}"
+    order = IssueOrder(
+        why=issue.why,
+        spiffe_id=f"spiffe://{observation.limits.trust_domain}/{path}",
+        generation=(task.status.credential_generation or 0) + 1,
+        pod=issue.pod,
+        ttl=ttl(observation),
+        not_after_limit=deadline(observation),
+    )
+    due = earliest_renewal(observation.now, order.ttl)
+    times = [due, order.not_after_limit, _review(observation)]
+    return Plan(
+        rule=rule,
+        report=None,
+        issue=order,
+        secret=SecretAction.FILL,
+        wake_at=_earliest(observation, times),
+    )
+
+
+def _keep(observation: Observation, rule: str, keep: Keep) -> Plan:
+    newest = current(observation)
+    times = [
+        renew_at(observation),
+        newest.not_after if newest else None,
+        observation.task.status.deadline,
+        _review(observation),
+        _retry(observation),
+    ]
+    return Plan(
+        rule=rule,
+        report=kept(observation, keep),
+        secret=SecretAction.PROBE if keep.probe else SecretAction.NONE,
+        wake_at=_earliest(observation, times),
+    )
+
+
+def _hold(observation: Observation, rule: str, hold: Hold) -> Plan:
+    taken_now = current(observation) is not None
+    left = _left_to_clean(observation, comes_back=True)
+    action = left.action if taken_now or may_write(observation) else SecretAction.NONE
+    if hold.probe:
+        action = SecretAction.PROBE
+    readable = observation.task.spec is not None
+    times = [
+        left.wake_at,
+        observation.task.status.deadline,
+        start_deadline(observation) if readable else None,
+        _review(observation),
+        _retry(observation),
+        *(pod.gone_by for pod in lingering(observation)),
+    ]
+    delayed = None if taken_now else _delay(observation, left)
+    return Plan(
+        rule=rule,
+        report=held_back(observation, hold, delayed),
+        secret=action,
+        wake_at=_earliest(observation, times),
+    )
+
+
+def _end(observation: Observation, rule: str, end: End) -> Plan:
+    left = _left_to_clean(observation, comes_back=False)
+    return Plan(
+        rule=rule,
+        report=ended(observation, end),
+        secret=left.action,
+        wake_at=_earliest(observation, [left.wake_at, _goes_at(observation, observation.now)]),
+    )
+
+
+def _stay(observation: Observation, rule: str) -> Plan:
+    left = _left_to_clean(observation, comes_back=False)
+    is_clean = secret_of(observation).state in {SecretState.ABSENT, SecretState.TAKEN}
+    goes_at = _goes_at(observation, observation.task.status.end_time)
+    goes_now = is_clean and goes_at is not None and goes_at <= observation.now
+    return Plan(
+        rule=rule,
+        report=stayed(observation, _delay(observation, left)),
+        secret=left.action if may_write(observation) else SecretAction.NONE,
+        delete_task=goes_now and not observation.task.deleting,
+        wake_at=_earliest(observation, [left.wake_at, goes_at, _retry(observation)]),
+    )
+
+
+def _left_to_clean(observation: Observation, *, comes_back: bool) -> Cleanup:
+    return clean_up(
+        secret_of(observation),
+        observation.pods,
+        observation.now,
+        observation.limits.wipe_grace,
+        comes_back=comes_back,
+    )
+
+
+def _delay(observation: Observation, left: Cleanup) -> str | None:
+    """Return why the Secret still holds what it must not, or is still there; None if nothing went wrong."""
+    failed = observation.failed_write
+    return None if failed is None or left.action is SecretAction.NONE else failed.message
+
+
+def _goes_at(observation: Observation, end_time: datetime | None) -> datetime | None:
+    """Return when the finished object is deleted; one that cannot be read is left alone."""
+    spec = observation.task.spec
+    if spec is None or end_time is None:
+        return None
+    return end_time + timedelta(seconds=spec.ttl_seconds_after_finished)
+
+
+def _review(observation: Observation) -> datetime | None:
+    agent = observation.agent
+    return agent.spec.review_by if agent is not None and agent.spec is not None else None
+
+
+def _retry(observation: Observation) -> datetime | None:
+    return observation.failed_write.retry_at if observation.failed_write else None
+
+
+def _earliest(observation: Observation, times: Iterable[datetime | None]) -> datetime | None:
+    """Return the first of `times` that is still to come."""
+    return min((each for each in times if each is not None and observation.now < each), default=None)

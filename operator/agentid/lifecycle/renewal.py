@@ -1,0 +1,62 @@
+"""When a credential is renewed, how long the next one may live, and when the task ends at the latest."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentid.api.agenttask import Credential
+from agentid.lifecycle.model import Observation
+from agentid.lifecycle.record import asked, current, this_second
+
+BACKDATE: Final = timedelta(seconds=60)
+"""How long before its issue a certificate begins (pki.validity; conformance: at most 60 s)."""
+
+RENEWED_AFTER: Final = 2 / 3
+"""The part of a credential's life, counted from its issue, after which it is renewed."""
+
+JITTER: Final = 0.05
+"""How far around that the moment lies, so that tasks of one second are not renewed in one second."""
+
+MIN_PAUSE: Final = timedelta(seconds=5)
+"""Not sooner after an issue, however short the life: an authority near its end must not make a loop."""
+
+
+def renew_at(observation: Observation) -> datetime | None:
+    """Return when the newest credential is to be renewed; None: it reaches the deadline or there is none."""
+    newest, deadline = current(observation), observation.task.status.deadline
+    if newest is None or (deadline is not None and newest.not_after >= deadline):
+        return None
+    issued = newest.not_before + BACKDATE
+    part = RENEWED_AFTER * (1 + JITTER * _spread(newest))
+    return issued + max((newest.not_after - issued) * part, MIN_PAUSE)
+
+
+def earliest_renewal(issued: datetime, ttl: timedelta) -> datetime:
+    """Return the first moment at which a credential with life `ttl`, made at `issued`, can be due."""
+    return issued + max(ttl * RENEWED_AFTER * (1 - JITTER), MIN_PAUSE)
+
+
+def ttl(observation: Observation) -> timedelta:
+    """Return how long each credential of the task may live."""
+    wanted = timedelta(seconds=asked(observation).credential.ttl_seconds)
+    return min(wanted, observation.limits.max_ttl)
+
+
+def deadline(observation: Observation) -> datetime:
+    """Return when the task ends at the latest: as recorded, or as counted from a first issue now.
+
+    Without renewal the first credential's life is the task's, so that no later one can prolong it.
+    """
+    status, spec = observation.task.status, asked(observation)
+    if status.deadline is not None:
+        return status.deadline
+    longest = min(timedelta(seconds=spec.active_deadline_seconds), observation.limits.max_active_deadline)
+    if not spec.credential.renew:
+        longest = min(longest, ttl(observation))
+    return (status.start_time or this_second(observation)) + longest
+
+
+def _spread(credential: Credential) -> float:
+    """Return a number from -1 to 1 that is always the same for one serial."""
+    digest = hashlib.sha256(credential.serial.encode()).digest()
+    return int.from_bytes(digest[:4]) / (2**32 - 1) * 2 - 1

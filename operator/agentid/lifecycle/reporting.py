@@ -1,0 +1,222 @@
+"""Writes what was decided into the status and tells of it in one Event: a return value, nothing is done here."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from agentid.api.agenttask import AgentTaskStatus, BoundPod, Credential
+from agentid.api.reasons import (
+    ConditionType,
+    EndReason,
+    EventAction,
+    EventReason,
+    IssueReason,
+    RunReason,
+    WaitReason,
+)
+from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.conditions import Said, merge
+from agentid.lifecycle.errors import UnorderedCredentialError
+from agentid.lifecycle.events import END_EVENTS, draft, is_stalled_by, of_cleanup, of_hold, of_issue
+from agentid.lifecycle.model import Observation, Plan, PodFacts, Report
+from agentid.lifecycle.permission import agent_gap, allowed_by, ceiling_breach, overdue_review
+from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
+from agentid.lifecycle.record import asked, condition, current, held, this_second, workload_uid
+from agentid.lifecycle.renewal import deadline
+from agentid.lifecycle.verdict import End, Hold, Keep
+from agentid.lifecycle.wording import at, nth
+
+MAX_CREDENTIALS: Final = 8
+"""How many credentials a status lists; the oldest ones of a task that is renewed faster are revoked."""
+
+_ABOUT_PODS: Final = {
+    WaitReason.AWAITING_WORKLOAD,
+    WaitReason.WORKLOAD_KIND_NOT_ALLOWED,
+    WaitReason.POD_MISMATCH,
+}
+
+
+def issued(observation: Observation, plan: Plan, credential: Credential) -> Report:
+    """Return the report on a plan with an `issue`, once the certificate exists.
+
+    Args:
+        observation: What the plan was decided on.
+        plan: A plan of `decide` that has an `issue`.
+        credential: What was made for it; its generation is the order's.
+
+    Raises:
+        UnorderedCredentialError: the plan has no issue, or the credential is not the one it ordered.
+    """
+    order = plan.issue
+    if order is None:
+        raise UnorderedCredentialError(f"rule {plan.rule} ordered no credential")
+    ends = deadline(observation)
+    if credential.generation != order.generation or credential.not_after > ends:
+        raise UnorderedCredentialError(f"credential {credential.serial} is not what rule {plan.rule} ordered")
+    pod = None if order.pod is None else bind(order.pod)
+    number = nth(credential.generation)
+    said = [
+        Said(ConditionType.APPROVED, True, EventReason.POLICY_ALLOWED, allowed_by(observation)),
+        Said(
+            ConditionType.CREDENTIAL_ISSUED,
+            True,
+            order.why,
+            f"serial {credential.serial}, {number} of this task, until {at(credential.not_after)}",
+        ),
+        Said(ConditionType.FINISHED, False, RunReason.RUNNING, f"ends by {at(ends)}"),
+    ]
+    if pod is not None:
+        where = f"pod {pod.name} on {pod.node}"
+        said.append(Said(ConditionType.BOUND, True, EventReason.POD_BOUND, where))
+    status = _status(
+        observation,
+        said,
+        dropped=[ConditionType.STALLED],
+        spec_hash=spec_hash(asked(observation)),
+        spiffe_id=order.spiffe_id,
+        bound_pod=pod,
+        credential_generation=credential.generation,
+        credentials=_counting(observation, order.why, credential),
+        start_time=observation.task.status.start_time or this_second(observation),
+        deadline=ends,
+    )
+    return Report(status, of_issue(observation, order, credential, pod))
+
+
+def bind(pod: PodFacts) -> BoundPod:
+    """Return how the status names the pod that holds the credential."""
+    return BoundPod(name=pod.name, uid=pod.uid, node=pod.node, fingerprint=pod.fingerprint)
+
+
+def kept(observation: Observation, keep: Keep) -> Report:
+    """Return the report on a task that runs on."""
+    said, dropped = [], [ConditionType.STALLED]
+    newest = max(keep.credentials, key=lambda each: each.generation, default=None)
+    if newest is not None and newest != current(observation):
+        why = IssueReason.ISSUED if newest.generation == 1 else IssueReason.RENEWED
+        text = f"serial {newest.serial}, {nth(newest.generation)} of this task, until {at(newest.not_after)}"
+        said.append(Said(ConditionType.CREDENTIAL_ISSUED, True, why, text))
+    event = None
+    if keep.overdue is not None:
+        said.append(Said(ConditionType.STALLED, True, WaitReason.ISSUANCE_BLOCKED, keep.overdue))
+        if not is_stalled_by(observation, WaitReason.ISSUANCE_BLOCKED):
+            kind = (EventReason.ISSUANCE_BLOCKED, True)
+            pod = observation.task.status.bound_pod
+            event = draft(kind, EventAction.RENEW, f"renewal is due; {keep.overdue}", pod)
+    return Report(_status(observation, said, dropped, credentials=list(keep.credentials)), event)
+
+
+def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None) -> Report:
+    """Return the report on a task that waits without a credential."""
+    status, newest = observation.task.status, current(observation)
+    said = [*_approval(observation), Said(ConditionType.FINISHED, False, hold.reason, hold.message)]
+    said += _stalled(hold.reason if hold.stalled else None, hold.message, cleanup_delayed)
+    pod = status.bound_pod
+    is_bound = pod is not None and (
+        observation.task.spec is None or ends_with_its_pod(observation) or not is_over(bound_pod(observation))
+    )
+    if not is_bound and observation.task.spec is not None and observation.task.spec.workload is not None:
+        reason = hold.reason if hold.reason in _ABOUT_PODS else WaitReason.AWAITING_POD
+        said.append(Said(ConditionType.BOUND, False, reason, "bound to no pod"))
+    if newest is not None:
+        revoked = f"serial {newest.serial} revoked: {hold.cause or hold.message}"
+        said.append(Said(ConditionType.CREDENTIAL_ISSUED, False, hold.reason, revoked))
+    else:
+        said.append(_no_credential(observation, hold.reason, "no credential was issued yet"))
+    after = _status(
+        observation,
+        said,
+        dropped=[ConditionType.STALLED],
+        bound_pod=pod if is_bound else None,
+        credentials=[],
+    )
+    return Report(after, of_hold(observation, hold) or of_cleanup(observation, cleanup_delayed))
+
+
+def ended(observation: Observation, end: End) -> Report:
+    """Return the report on a task that ends in this pass."""
+    status, newest = observation.task.status, current(observation)
+    said = [
+        Said(ConditionType.FINISHED, True, end.reason, end.message),
+        Said(ConditionType.SUCCEEDED, end.reason is EndReason.COMPLETED, end.reason, end.message),
+    ]
+    if end.reason in {EndReason.REVOKED, EndReason.DENIED}:
+        said.append(Said(ConditionType.APPROVED, False, end.reason, end.message))
+    if condition(status, ConditionType.BOUND) is not None:
+        was = f"was bound to pod {status.bound_pod.name}" if status.bound_pod else "bound to no pod"
+        said.append(Said(ConditionType.BOUND, False, end.reason, was))
+    note = end.message
+    if newest is not None:
+        note = f"{end.message}; serial {newest.serial} revoked"
+        said.append(
+            Said(
+                ConditionType.CREDENTIAL_ISSUED,
+                False,
+                end.reason,
+                f"serial {newest.serial} revoked: {end.message}",
+            )
+        )
+    else:
+        said.append(_no_credential(observation, end.reason, "no credential was issued"))
+    after = _status(
+        observation, said, [ConditionType.STALLED], credentials=[], end_time=this_second(observation)
+    )
+    return Report(after, draft(END_EVENTS[end.reason], EventAction.END, note, status.bound_pod))
+
+
+def stayed(observation: Observation, cleanup_delayed: str | None) -> Report:
+    """Return the report on a task that ended in an earlier pass."""
+    said = _stalled(None, "", cleanup_delayed)
+    after = _status(observation, said, [ConditionType.STALLED], credentials=[])
+    return Report(after, of_cleanup(observation, cleanup_delayed))
+
+
+def _status(
+    observation: Observation,
+    said: Iterable[Said],
+    dropped: Iterable[ConditionType],
+    **changes: object,
+) -> AgentTaskStatus:
+    before, generation = observation.task.status, observation.task.generation
+    conditions = merge(
+        before.conditions, said, dropped=dropped, generation=generation, now=this_second(observation)
+    )
+    update = {
+        "observed_generation": generation,
+        "workload_uid": workload_uid(observation),
+        "conditions": conditions,
+        **changes,
+    }
+    return before.model_copy(update=update)
+
+
+def _counting(observation: Observation, why: IssueReason, new: Credential) -> list[Credential]:
+    """Return the credentials that count once `new` is there; earlier ones only beside a renewal."""
+    if why is not IssueReason.RENEWED:
+        return [new]
+    in_life = [each for each in held(observation) if observation.now < each.not_after]
+    return [*sorted(in_life, key=lambda each: each.generation), new][-MAX_CREDENTIALS:]
+
+
+def _approval(observation: Observation) -> Sequence[Said]:
+    if observation.task.spec is None:
+        return []
+    if (gap := agent_gap(observation) or overdue_review(observation)) is not None:
+        return [Said(ConditionType.APPROVED, False, WaitReason.AWAITING_AGENT, gap)]
+    if (breach := ceiling_breach(observation)) is not None:
+        return [Said(ConditionType.APPROVED, False, WaitReason.CEILING_EXCEEDED, breach)]
+    return [Said(ConditionType.APPROVED, True, EventReason.POLICY_ALLOWED, allowed_by(observation))]
+
+
+def _no_credential(observation: Observation, reason: str, message: str) -> Said:
+    """Say that there is none; how the last one went stays told."""
+    before = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
+    told = before is not None and before.status == "False" and observation.task.status.credential_generation
+    return Said(
+        ConditionType.CREDENTIAL_ISSUED, False, reason, before.message if before and told else message
+    )
+
+
+def _stalled(reason: str | None, message: str, cleanup_delayed: str | None) -> list[Said]:
+    if cleanup_delayed is not None:
+        return [Said(ConditionType.STALLED, True, EventReason.CLEANUP_DELAYED, cleanup_delayed)]
+    return [] if reason is None else [Said(ConditionType.STALLED, True, reason, message)]

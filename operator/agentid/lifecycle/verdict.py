@@ -1,0 +1,62 @@
+"""What a rule can say of a task: it ends, it waits, a credential is to be made, or all stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentid.api.agenttask import Credential
+from agentid.api.reasons import EndReason, IssueReason, WaitReason
+from agentid.lifecycle.model import PodFacts
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The task is over for good; `message` names the cause."""
+
+    reason: EndReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The task has no credential for now, and one it had is taken away.
+
+    `message` says what it waits for and reads the same in every pass; `cause` says what took a credential
+    away, where that is something else. `stalled`: a person has to mend something. `quiet`: the cause will be
+    told by what comes next, so no Event tells of it. `probe`: find out whether the Secret's name is free.
+    """
+
+    reason: WaitReason
+    message: str
+    cause: str | None = None
+    stalled: bool = False
+    quiet: bool = False
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """A new credential is made; `pod` is who gets it, None for a task that is bound to no pod."""
+
+    why: IssueReason
+    pod: PodFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The task runs on with `credentials`.
+
+    `overdue` says why a renewal that is due cannot be made. `probe`: find out whether the Secret is there.
+    """
+
+    credentials: tuple[Credential, ...]
+    overdue: str | None = None
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StayFinished:
+    """The task ended in an earlier pass; what is left is to clean up."""
+
+
+Verdict = End | Hold | Issue | Keep | StayFinished
