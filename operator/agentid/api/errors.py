@@ -2,7 +2,8 @@
 
 AgentidError
 └── ApiError
-    └── InvalidObjectError   an object that does not fit its model
+    ├── InvalidObjectError       an object that does not fit its model
+    └── AdmissionSettingsError   settings that the admission rules can't be made from
 """
 
 from agentid.errors import AgentidError
@@ -14,3 +15,7 @@ class ApiError(AgentidError):
 
 class InvalidObjectError(ApiError):
     """An object does not fit its model; the text names each field, what was found and what is allowed."""
+
+
+class AdmissionSettingsError(ApiError):
+    """Settings that would change the meaning of an admission rule."""

@@ -1,0 +1,16 @@
+"""Admission without a webhook: the rules, whether they are installed as they should be, and in force."""
+
+from agentid.api.admission.proof import forged_task, is_corrected, is_refused, refused_task
+from agentid.api.admission.rules import AdmissionObject, differences, rules
+from agentid.api.admission.settings import AdmissionSettings
+
+__all__ = [
+    "AdmissionObject",
+    "AdmissionSettings",
+    "differences",
+    "forged_task",
+    "is_corrected",
+    "is_refused",
+    "refused_task",
+    "rules",
+]

@@ -1,0 +1,85 @@
+"""Two forgeries to be sent as a dry run: what becomes of them shows whether admission is in force.
+
+That a rule is installed as it should be does not say that the API server already (or still) applies it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from agentid.api.admission.settings import AdmissionSettings
+from agentid.api.names import API_VERSION
+
+_NAME: Final = "agentid-admission-proof"
+_FORGED: Final = "forged@agentid.dev"
+_ANNOTATION: Final = "kopf.zalando.org/forged"
+_TRUTHFUL: Final = ("Forbidden", "Invalid")
+
+
+def forged_task(namespace: str) -> dict[str, Any]:
+    """Return an AgentTask that claims to come from somebody else, for the operator to create as a dry run."""
+    task = _task(namespace)
+    task["spec"]["requester"] = {
+        "username": _FORGED,
+        "groups": [_FORGED],
+        "podUID": _FORGED,
+        "intentGeneration": 7,
+    }
+    task["spec"]["stateChangedBy"] = {"username": _FORGED}
+    return task
+
+
+def is_corrected(response: Mapping[str, Any], settings: AdmissionSettings) -> bool:
+    """Return whether the API server's answer to `forged_task` shows that no forgery gets through.
+
+    Args:
+        response: The AgentTask that was answered, or the Status that says why there is none.
+        settings: Where the API server stamps, the answer must be the task with the operator as its requester;
+            where it can't, the rule about typed requesters must have refused it.
+    """
+    if not settings.mutating:
+        return _refused_by(response, "task-stamp.agentid.dev")
+    spec = response.get("spec")
+    if response.get("kind") != "AgentTask" or not isinstance(spec, Mapping):
+        return False
+    requester, changed_by = spec.get("requester"), spec.get("stateChangedBy")
+    if not isinstance(requester, Mapping) or changed_by != {"username": settings.operator_username}:
+        return False
+    return requester.get("username") == settings.operator_username and _FORGED not in str(requester)
+
+
+def refused_task(namespace: str) -> dict[str, Any]:
+    """Return an AgentTask that a validating rule refuses whoever asks, to be created as a dry run.
+
+    Where the API server stamps, `forged_task` shows that mutating rules are applied; this one shows that
+    validating rules are.
+    """
+    task = _task(namespace)
+    task["metadata"]["annotations"] = {_ANNOTATION: "{}"}
+    return task
+
+
+def is_refused(response: Mapping[str, Any]) -> bool:
+    """Return whether the API server's answer to `refused_task` is the refusal by our rule."""
+    return _refused_by(response, "kopf-annotations.agentid.dev")
+
+
+def _refused_by(response: Mapping[str, Any], policy: str) -> bool:
+    return (
+        response.get("kind") == "Status"
+        and response.get("status") == "Failure"
+        and response.get("reason") in _TRUTHFUL
+        and f"'{policy}'" in str(response.get("message"))
+    )
+
+
+def _task(namespace: str) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "AgentTask",
+        "metadata": {"name": _NAME, "namespace": namespace},
+        "spec": {
+            "agentRef": {"name": "none"},
+            "intent": {"purpose": "Find out whether admission is in force", "actions": ["none"]},
+            "state": "Ended",
+        },
+    }
