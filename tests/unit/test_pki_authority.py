@@ -167,8 +167,11 @@ def test_an_expired_root_neither_signs_nor_renews() -> None:
         lambda: load(now=end),
         lambda: MATERIAL.renew_intermediate(TRUST_DOMAIN, end),
     ):
-        with pytest.raises(CertificateAuthorityError, match="the root certificate expired at 2036-11-19"):
+        with pytest.raises(
+            CertificateAuthorityError, match="the root certificate expired at 2036-11-19"
+        ) as refused:
             attempt()
+        assert not isinstance(refused.value, IntermediateExpiredError), "renewing would mend nothing"
 
 
 def test_a_clock_before_the_root_began_is_not_believed() -> None:

@@ -49,7 +49,7 @@ def test_the_certificate_names_the_task_in_exactly_one_uri_and_nothing_else(leaf
     assert list(san.value) == [x509.UniformResourceIdentifier(str(TASK))]
     assert str(SpiffeId.parse(san.value.get_values_for_type(x509.UniformResourceIdentifier)[0])) == str(TASK)
     assert list(leaf.subject) == []
-    assert san.critical, "X509-SVID §2: critical, because the subject is empty"
+    assert san.critical, "X509-SVID §3.1: critical, because the subject is empty"
 
 
 def test_the_leaf_is_no_authority(leaf: x509.Certificate) -> None:

@@ -29,7 +29,7 @@ INTERMEDIATE: Final = Role("intermediate", path_length=0)
 SIGNATURE_HASH: Final = hashes.SHA256()
 
 _KEY_USAGE: Final = x509.KeyUsage(
-    digital_signature=False,  # X509-SVID §5: a signing certificate never authenticates
+    digital_signature=False,  # X509-SVID §3.2: a signing certificate never authenticates
     content_commitment=False,
     key_encipherment=False,
     data_encipherment=False,

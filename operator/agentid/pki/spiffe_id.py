@@ -10,7 +10,7 @@ SCHEME: Final = "spiffe://"
 MAX_SPIFFE_ID_BYTES: Final = 2048
 """SPIFFE-ID §2.3."""
 MAX_TRUST_DOMAIN_BYTES: Final = 255
-"""SPIFFE-ID §2.1."""
+"""SPIFFE-ID §2.3."""
 
 BUNDLE_FILE_SUFFIX: Final = ".spiffe-trust-bundle.pem"
 _MAX_SECRET_KEY_LENGTH: Final = 253

@@ -34,7 +34,7 @@ _BOTH_ENDS_OF_TLS: Final = x509.ExtendedKeyUsage(
 # What every leaf has in common, put together once.
 _LEAF: Final = (
     x509.CertificateBuilder()
-    # No second name that somebody could take for who this is. The SAN is critical then (X509-SVID §2).
+    # No second name that somebody could take for who this is. The SAN is critical then (X509-SVID §3.1).
     .subject_name(x509.Name([]))
     .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     .add_extension(_KEY_USAGE, critical=True)
@@ -71,7 +71,7 @@ def issue_x509_svid(  # noqa: PLR0913  each is a rule the certificate has to kee
 
     Args:
         authority: Who signs; only for its own trust domain.
-        spiffe_id: Whose identity it is; with a path (X509-SVID §4.1: without one, it names an authority).
+        spiffe_id: Whose identity it is; with a path (X509-SVID §3.1: without one, it names an authority).
         now: The time; the certificate begins at most 60 s before it.
         ttl: How long the certificate may hold; more than nothing.
         not_after_limit: What it must not outlive: the earliest of the task's deadline and all else.
