@@ -1,7 +1,7 @@
 """Admission without a webhook: the rules, whether they are installed as they should be, and in force."""
 
 from agentid.api.admission.proof import forged_task, is_corrected, is_refused, refused_task
-from agentid.api.admission.rules import AdmissionObject, differences, rules
+from agentid.api.admission.rules import AdmissionObject, differences, rule_names, rules
 from agentid.api.admission.settings import AdmissionSettings
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "is_corrected",
     "is_refused",
     "refused_task",
+    "rule_names",
     "rules",
 ]

@@ -76,6 +76,11 @@ class AdmissionObject:
         }
 
 
+def rule_names() -> tuple[str, ...]:
+    """Return the name of each rule, whether it is installed where the API server stamps or where it can't."""
+    return (*STAMPED, *TYPED, *ALWAYS)
+
+
 def rules(settings: AdmissionSettings) -> tuple[AdmissionObject, ...]:
     """Return every policy and binding that must be in force, each policy followed by its binding."""
     values = {
