@@ -22,12 +22,12 @@ class Options:
     Attributes:
         apiserver: More flags for kube-apiserver, such as one that leaves an API out.
         controller_manager: More flags for kube-controller-manager.
-        advertise: The address under which pods reach the API server; loopback when there are none.
+        address: Where the API server listens; with a node, an address that pods reach too.
     """
 
     apiserver: Sequence[str] = ()
     controller_manager: Sequence[str] = ()
-    advertise: str = LOOPBACK
+    address: str = LOOPBACK
 
 
 WITHOUT_MUTATING_POLICIES = Options(
@@ -46,7 +46,7 @@ class Components:
     """The programs of one control plane, in one folder, on ports of their own.
 
     Attributes:
-        server: The API server's address, `https://127.0.0.1:port`.
+        server: The API server's URL.
         port: Its port.
         etcd_server: The address of etcd.
         authority: Signs certificates of servers and clients.
@@ -62,7 +62,7 @@ class Components:
         self._folder = folder
         self._options = options
         self.port, self._etcd_port, self._peer_port, self._manager_port, self._scheduler_port = free_ports(5)
-        self.server = f"https://{LOOPBACK}:{self.port}"
+        self.server = f"https://{options.address}:{self.port}"
         self.etcd_server = f"https://{LOOPBACK}:{self._etcd_port}"
         certificates = folder / "certificates"
         self.authority = Authority.make(certificates, "cluster-ca")
@@ -105,10 +105,9 @@ class Components:
 
     def apiserver(self) -> list[str]:
         """kube-apiserver: Node and RBAC, audit log, tokens of its own issuer."""
-        advertise = self._options.advertise
-        alone = advertise == LOOPBACK
+        address = self._options.address
         names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
-        server = self.authority.server("apiserver", [*names, LOOPBACK, SERVICE_ADDRESS, advertise])
+        server = self.authority.server("apiserver", [*names, LOOPBACK, SERVICE_ADDRESS, address])
         kubelet = self.authority.client("kube-apiserver-kubelet-client", ["system:masters"])
         return [
             str(self._programs["kube-apiserver"]),
@@ -116,9 +115,10 @@ class Components:
             f"--etcd-cafile={self.etcd_authority.files.certificate}",
             f"--etcd-certfile={self.etcd_client.certificate}",
             f"--etcd-keyfile={self.etcd_client.key}",
-            f"--bind-address={LOOPBACK if alone else '0.0.0.0'}",  # noqa: S104 - pods come by another address
-            f"--advertise-address={advertise}",
-            f"--endpoint-reconciler-type={'none' if alone else 'lease'}",
+            f"--bind-address={address}",
+            f"--advertise-address={address}",
+            # Loopback is no endpoint for a Service, and without a node nobody asks for one.
+            f"--endpoint-reconciler-type={'none' if address == LOOPBACK else 'lease'}",
             f"--secure-port={self.port}",
             f"--tls-cert-file={server.certificate}",
             f"--tls-private-key-file={server.key}",

@@ -11,6 +11,7 @@ import ssl
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ from devcluster.audit import POLICY, AuditLog
 from devcluster.certificates import Authority, KeyPair
 from devcluster.components import PROGRAMS, Components, Options
 from devcluster.kubectl import Kubectl
+from devcluster.machine import Machine
+from devcluster.node import Node
 from devcluster.run import Run, disk_free_or_raise
 from devcluster.waiting import wait_until
 
@@ -39,9 +42,10 @@ class ControlPlane:
         apiserver: The kube-apiserver program, likewise.
         manager: The kube-controller-manager program, likewise.
         scheduler: The kube-scheduler program, likewise.
+        node: The node, where there is one.
     """
 
-    def __init__(self, run: Run, options: Options) -> None:
+    def __init__(self, run: Run, options: Options, machine: Machine | None = None) -> None:
         programs = build.ensure(PROGRAMS)
         self.run = run
         self.components = Components(programs, run.folder, options)
@@ -52,20 +56,32 @@ class ControlPlane:
         self.apiserver = run.process("kube-apiserver", self.components.apiserver())
         self.manager = run.process("kube-controller-manager", self.components.controller_manager())
         self.scheduler = run.process("kube-scheduler", self.components.scheduler())
+        self.node = Node(run, machine, self.components) if machine else None
 
     @classmethod
-    def start(cls, options: Options | None = None) -> Self:
+    def start(cls, options: Options | None = None, *, node: bool = False) -> Self:
         """Start one and wait until it is ready, which takes seconds once the programs are built.
 
+        Args:
+            options: How it differs from the usual one.
+            node: With a node, so that pods run; needs root.
+
         Raises:
+            PackagesMissingError: A node needs Debian packages, or root, that are not to be had.
             StartError: A program ended or was not ready in time; all that was started has been ended.
             ToolBuildError: A program could not be built.
         """
         build.ensure(PROGRAMS)
+        if node:
+            Node.prepare()
         disk_free_or_raise(NEEDED_GIGABYTES)
+        options = options or Options()
         run = Run.begin()
         try:
-            cluster = cls(run, options or Options())
+            machine = Machine(run) if node else None
+            if machine:
+                options = replace(options, address=machine.link.host)
+            cluster = cls(run, options, machine)
             cluster._start()
         except BaseException:
             run.end()
@@ -133,6 +149,8 @@ class ControlPlane:
         self.scheduler.start()
         default = self.kubectl.in_namespace("default")
         self.manager.wait_ready(lambda: default.find("serviceaccount", "default") is not None)
+        if self.node:
+            self.node.start(self.kubectl)
 
     def _settle_audit(self) -> None:
         """Make a request of our own and wait until it is in the log: then what came before is too."""

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from devcluster.cluster import Cluster
+from devcluster.components import LOOPBACK
 from devcluster.errors import StartError
 from devcluster.install import NAMESPACE, operator_kubeconfig
 from devcluster.ports import free_ports
@@ -27,7 +28,8 @@ class OperatorProcess:
     """One operator, which can be started, stopped, killed and started again.
 
     Attributes:
-        port: Where it serves `/metrics`, `/healthz` and `/readyz`, on loopback.
+        metrics_port: Where it serves `/metrics`, on loopback.
+        health_port: Where it serves `/healthz` and `/readyz`.
         kubeconfig: The kubeconfig that it uses.
     """
 
@@ -41,14 +43,18 @@ class OperatorProcess:
             name: What to call its log and its kubeconfig, when there are several.
             environment: Settings (`AGENTID_…`) that differ from those of a demo.
         """
-        (self.port,) = free_ports(1)
+        self.metrics_port, self.health_port = free_ports(2)
         self.kubeconfig: Path = operator_kubeconfig(cluster, name)
         self._cluster = cluster
         self._name = name
         self._environment = {
             "AGENTID_TRUST_DOMAIN": TRUST_DOMAIN,
             "AGENTID_NAMESPACE": NAMESPACE,
-            "AGENTID_METRICS_PORT": str(self.port),
+            "AGENTID_INSTANCE": name,
+            "AGENTID_KUBECONFIG": str(self.kubeconfig),
+            "AGENTID_BIND_ADDRESS": LOOPBACK,
+            "AGENTID_METRICS_PORT": str(self.metrics_port),
+            "AGENTID_HEALTH_PORT": str(self.health_port),
             **(environment or {}),
         }
         self.process = self._new_process({})
@@ -93,19 +99,19 @@ class OperatorProcess:
 
     def ready(self) -> bool:
         """Does `/readyz` say yes?"""
-        return self._get("/readyz")[0]
+        return _get(self.health_port, "/readyz")[0]
 
     def healthy(self) -> bool:
         """Does `/healthz` say yes?"""
-        return self._get("/healthz")[0]
+        return _get(self.health_port, "/healthz")[0]
 
     def why_not_ready(self) -> str:
         """What `/readyz` says."""
-        return self._get("/readyz")[1]
+        return _get(self.health_port, "/readyz")[1]
 
     def metrics(self) -> str:
         """What `/metrics` serves; "" when it does not."""
-        return self._get("/metrics")[1]
+        return _get(self.metrics_port, "/metrics")[1]
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 where there is none."""
@@ -125,19 +131,20 @@ class OperatorProcess:
     def _new_process(self, environment: Mapping[str, str]) -> Process:
         # Nothing of who runs this may reach the operator: neither settings nor credentials.
         mine = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        settings = mine | self._environment | dict(environment) | {"KUBECONFIG": str(self.kubeconfig)}
+        settings = mine | self._environment | dict(environment)
         command = [sys.executable, "-m", "agentid", "operator"]
         return self._cluster.run.process(self._name, command, settings)
 
-    def _get(self, path: str) -> tuple[bool, str]:
-        """Whether it answered well, and what."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return True, answer.read().decode()
-        except urllib.error.HTTPError as refusal:
-            return False, refusal.read().decode()
-        except OSError as unreachable:
-            return False, str(unreachable)
+
+def _get(port: int, path: str) -> tuple[bool, str]:
+    """Whether it answered well, and what."""
+    try:
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}{path}", timeout=5) as answer:
+            return True, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        return False, refusal.read().decode()
+    except OSError as unreachable:
+        return False, str(unreachable)
 
 
 def _parsed(lines: Iterable[str]) -> Iterable[dict[str, Any]]:

@@ -98,7 +98,7 @@ ALL = {
         _containerd("containerd"),
         _containerd("containerd-shim-runc-v2"),
         _containerd("ctr"),
-        Tool("bridge", "node", f"{PLUGINS}/main/bridge"),
+        Tool("ptp", "node", f"{PLUGINS}/main/ptp"),
         Tool("loopback", "node", f"{PLUGINS}/main/loopback"),
         Tool("host-local", "node", f"{PLUGINS}/ipam/host-local"),
         Tool("portmap", "node", f"{PLUGINS}/meta/portmap"),

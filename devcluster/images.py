@@ -1,0 +1,161 @@
+"""Container images made on this machine, without a registry: archives that containerd imports.
+
+`localhost/agentid-busybox:dev` is Debian's static busybox. `localhost/agentid-python:dev` is a small Debian
+with Python, cryptography and OpenSSL, for pods that make and answer mTLS calls. Both run as any user and with
+a read-only root.
+"""
+
+import fcntl
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from devcluster import debian
+from devcluster.errors import CommandError
+from devcluster.places import cache
+from devcluster.progress import step
+
+PAUSE = "localhost/agentid-pause:dev"
+BUSYBOX = "localhost/agentid-busybox:dev"
+PYTHON = "localhost/agentid-python:dev"
+
+PYTHON_PACKAGES = ("python3", "python3-cryptography", "openssl", "ca-certificates")
+# What a pod never reads: half of a small Debian.
+UNREAD = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+USERS = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+
+
+def busybox() -> Path:
+    """The archive with the busybox and pause images, made now if it is not in the cache."""
+    return _cached("busybox", _write_busybox, "making the busybox image")
+
+
+def python() -> Path:
+    """The archive with the Python image, made now if it is not in the cache (about a minute, root)."""
+    return _cached("python", _write_python, "making the Python image (first run only)")
+
+
+def _cached(name: str, write: Callable[[Path], None], what: str) -> Path:
+    """An archive in the cache; made by one at a time, and there whole or not at all."""
+    folder = cache() / "images"
+    folder.mkdir(exist_ok=True)
+    key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    archive = folder / f"{name}-{key}.tar"
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not archive.exists():
+            with step(what), tempfile.TemporaryDirectory(dir=folder) as scratch:
+                fresh = Path(scratch) / "image.tar"
+                write(fresh)
+                fresh.rename(archive)
+    return archive
+
+
+def _write_busybox(target: Path) -> None:
+    """One static program, a link for each of its names, a /tmp and two users."""
+    debian.ensure("busybox-static", why="the image for test pods")
+    program = shutil.which("busybox") or "/bin/busybox"
+    names = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    layer = target.with_name("layer.tar")
+    with tarfile.open(layer, "w") as tar:
+        tar.addfile(_folder("bin", 0o755))
+        tar.add(program, "bin/busybox", filter=_as_root)
+        for name in names:
+            if name != "busybox":
+                tar.addfile(_link(f"bin/{name}", "busybox"))
+        tar.addfile(_folder("tmp", 0o1777))
+        tar.addfile(_folder("etc", 0o755))
+        _add_text(tar, "etc/passwd", USERS)
+        _add_text(tar, "etc/group", "root:x:0:\nnogroup:x:65534:\n")
+    _write_archive(target, layer, {BUSYBOX: ["/bin/sh"], PAUSE: ["/bin/sleep", "infinity"]})
+
+
+def _write_python(target: Path) -> None:
+    """A minimal Debian of this machine's release."""
+    debian.ensure("debootstrap", why="the Python image for test pods")
+    release = subprocess.run(
+        ["sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    root = target.with_name("root")
+    include = f"--include={','.join(PYTHON_PACKAGES)}"
+    command = ["debootstrap", "--variant=minbase", include, release, str(root)]
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CommandError(command, done.returncode, done.stdout[-2000:])
+    for unread in UNREAD:
+        shutil.rmtree(root / unread, ignore_errors=True)
+    layer = target.with_name("layer.tar")
+    with tarfile.open(layer, "w") as tar:
+        tar.add(root, ".", filter=lambda member: None if member.isdev() else member)
+    _write_archive(target, layer, {PYTHON: ["/usr/bin/python3"]})
+
+
+def _write_archive(target: Path, layer: Path, commands: dict[str, list[str]]) -> None:
+    """A docker-archive of images that share one layer and differ in name and command."""
+    digest = hashlib.sha256()
+    with layer.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+    manifest = []
+    with tarfile.open(target, "w") as tar:
+        tar.add(layer, "layer.tar", filter=_as_root)
+        for name, command in commands.items():
+            config = {
+                "architecture": _architecture(),
+                "os": "linux",
+                "config": {"Cmd": command, "Env": [f"PATH={PATH}"], "WorkingDir": "/"},
+                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest.hexdigest()}"]},
+                "history": [{"created_by": "agentid devcluster"}],
+            }
+            text = json.dumps(config, sort_keys=True)
+            config_name = f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+            _add_text(tar, config_name, text)
+            manifest.append({"Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"]})
+        _add_text(tar, "manifest.json", json.dumps(manifest))
+
+
+def _architecture() -> str:
+    """Go's name for this machine's architecture."""
+    machine = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def _as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member
+
+
+def _folder(name: str, mode: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, mode
+    return member
+
+
+def _link(name: str, to: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = tarfile.SYMTYPE, to
+    return member
+
+
+def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(text.encode()), 0o644
+    tar.addfile(member, io.BytesIO(text.encode()))

@@ -1,0 +1,140 @@
+"""A machine within the machine: the namespaces that a node lives in, and its one network link.
+
+All of a node (containers, mounts, routes, nftables rules) is inside; when its first process dies, the
+kernel ends and removes it all. Outside there is one end of a virtual cable, which goes with the other end.
+"""
+
+import fcntl
+import json
+import subprocess
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from devcluster.errors import CommandError, StartError
+from devcluster.places import cache
+from devcluster.process import Process
+from devcluster.run import Run
+from devcluster.waiting import wait_until
+
+# What a kubelet sets for the whole machine: inside, each reads as it wants it, so it changes nothing.
+KUBELET_SYSCTLS = {
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
+# Programs of the node write to fixed places below these; inside, they are empty and forgotten afterwards.
+OWN_FOLDERS = ("/run", "/var/log", "/var/lib")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The cable between this machine and a node, and the addresses behind it.
+
+    Attributes:
+        device: The name of its end here.
+        host: The address here, where the API server listens.
+        node: The node's address.
+        pods: The range of its pods, which is routed from here too.
+    """
+
+    device: str
+    host: str
+    node: str
+    pods: str
+
+    @classmethod
+    def number(cls, index: int) -> "Link":
+        """The addresses of one of up to 250 nodes: 198.18.0.0/15 is for tests, in no network that is used."""
+        return cls(f"agentid{index}", f"198.18.{index}.1", f"198.18.{index}.2", f"10.244.{index}.0/24")
+
+
+class Machine:
+    """The namespaces of one node.
+
+    Attributes:
+        link: Its network.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Make the namespaces and connect them; needs root.
+
+        Raises:
+            StartError: The kernel or a missing right forbids it; the message says what it said.
+        """
+        self._run = run
+        self._init = run.process("machine", self._init_command())
+        self._init.start()
+        marker = run.folder / "machine.ready"
+        self._init.wait_ready(marker.exists, within=timedelta(seconds=15))
+        self._pid = self._first_process()
+        self.link = self._connect()
+
+    def process(self, name: str, command: list[str]) -> Process:
+        """A program inside, not yet started; it dies with the process that stands for it outside."""
+        return self._run.process(name, [*self._enter(), "setpriv", "--pdeathsig=KILL", *command])
+
+    def call(self, *command: str) -> str:
+        """Run a program inside to its end and return its output; CommandError when it fails."""
+        return _call(*self._enter(), *command)
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", f"--target={self._pid}", "--mount", "--pid", "--net", "--"]
+
+    def _init_command(self) -> list[str]:
+        """The first process inside: sets the place up, then only reaps who has lost its parent."""
+        keep = cache()
+        sysctls = self._run.folder / "sysctls"
+        for name, value in KUBELET_SYSCTLS.items():
+            (sysctls / name).parent.mkdir(parents=True, exist_ok=True)
+            (sysctls / name).write_text(f"{value}\n")
+        lines = [
+            "set -e",
+            *(f"mount --bind {sysctls / name} /proc/sys/{name}" for name in KUBELET_SYSCTLS),
+            f"exec 9<{keep}",
+            *(f"mount -t tmpfs -o mode=0755 agentid {folder}" for folder in OWN_FOLDERS),
+            # Where the cache itself is below one of these, it is brought back.
+            f"[ -d {self._run.folder} ] || (mkdir -p {keep} && mount --bind /proc/self/fd/9 {keep})",
+            "mkdir /run/lock",
+            "ip link set lo up",
+            f"touch {self._run.folder}/machine.ready",
+            "set +e; trap '' TERM INT HUP",
+            "while :; do sleep 3600 & wait $!; done",
+        ]
+        namespaces = ["--mount", "--propagation=private", "--pid", "--net", "--mount-proc"]
+        return ["unshare", *namespaces, "--fork", "--kill-child", "--", "sh", "-c", "\n".join(lines)]
+
+    def _first_process(self) -> int:
+        """The process id, seen from here, of the first process inside."""
+        children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
+        found = wait_until("the node's first process is there", lambda: children.read_text().split())
+        return int(found[0])
+
+    def _connect(self) -> Link:
+        """Lay the cable, with the lowest number that no other node on this machine has."""
+        with (cache() / "network.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            devices = {device["ifname"] for device in json.loads(_call("ip", "-json", "link", "show"))}
+            free = (link for link in map(Link.number, range(250)) if link.device not in devices)
+            link = next(free, None)
+            if link is None:
+                raise StartError("this machine has 250 nodes already")
+            _call(*f"ip link add {link.device} type veth peer name eth0 netns {self._pid}".split())
+        _call(*f"ip address add {link.host}/30 dev {link.device}".split())
+        _call(*f"ip link set {link.device} up".split())
+        self.call(*f"ip address add {link.node}/30 dev eth0".split())
+        self.call(*["ip", "link", "set", "eth0", "up"])
+        self.call(*f"ip route add default via {link.host}".split())
+        self.call("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        _call(*f"ip route add {link.pods} via {link.node}".split())
+        return link
+
+
+def _call(*command: str) -> str:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CommandError(list(command), done.returncode, done.stderr)
+    return done.stdout

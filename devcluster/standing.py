@@ -1,0 +1,134 @@
+"""A cluster that stands until it is told to go: `make cluster-up` and `make cluster-down`.
+
+`.run/` of the checkout holds what names it: `cluster.json`, the claim that keeps the run alive, and
+`kubeconfig`. Removing the folder by hand is safe too: the next start then ends the run.
+"""
+
+import json
+import os
+import shlex
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from devcluster import build, reaping
+from devcluster.cluster import Cluster, ExistingCluster
+from devcluster.controlplane import ControlPlane
+from devcluster.install import install_chart, uninstall_chart
+from devcluster.operator_process import OperatorProcess
+from devcluster.places import RUN_FOLDER
+from devcluster.progress import say, step
+from devcluster.run import end_if_dead, reap_leftovers
+from devcluster.waiting import wait_until
+
+CLAIM = RUN_FOLDER / "cluster.json"
+KUBECONFIG = RUN_FOLDER / "kubeconfig"
+OPERATOR_LOG = RUN_FOLDER / "operator.log"
+GIVEN = "AGENTID_KUBECONFIG"
+
+
+def up(*, node: bool) -> None:
+    """Start a cluster with agentid in it and leave it running; say so if one runs already.
+
+    Args:
+        node: With a node for real pods.
+
+    Raises:
+        DevclusterError: It can't be had; nothing of it is left.
+    """
+    reap_leftovers()
+    if CLAIM.exists():
+        if Path(json.loads(CLAIM.read_text())["folder"]).is_dir():
+            say("A cluster is up already; `make cluster-down` ends it.")
+            _say_what_next()
+            return
+        _forget()
+    with begin(node=node) as cluster:
+        with step("installing charts/agentid"):
+            install_chart(cluster)
+        operator = OperatorProcess(cluster)
+        with step("starting the operator"):
+            operator.start()
+        _claim(cluster, operator)
+    _say_what_next()
+
+
+def down() -> None:
+    """End the standing cluster, or take agentid off the one that was given; nothing where none is up."""
+    reap_leftovers()
+    if not CLAIM.exists():
+        say("No cluster is up.")
+        return
+    claim = json.loads(CLAIM.read_text())
+    folder, given = Path(claim["folder"]), claim["given"]
+    if given:
+        _take_off(Path(given), folder)
+    with step("ending what was started for it" if given else "ending the cluster"):
+        if folder.is_dir():
+            end_if_dead(folder, even_if_claimed=True)
+        _forget()
+
+
+def given_kubeconfig() -> Path | None:
+    """The kubeconfig of the cluster to use instead of starting one, from `AGENTID_KUBECONFIG`."""
+    given = os.environ.get(GIVEN)
+    return Path(given).expanduser().resolve() if given else None
+
+
+def begin(*, node: bool) -> ControlPlane | ExistingCluster:
+    """The cluster that was given, which has its own nodes, or a new one."""
+    if given := given_kubeconfig():
+        with step(f"using the cluster of {given}"):
+            return ExistingCluster.use(given)
+    build.ensure_groups(["controlplane", "helm", *(["node"] if node else [])])
+    with step("starting a control plane and a node" if node else "starting a control plane"):
+        return ControlPlane.start(node=node)
+
+
+def _claim(cluster: Cluster, operator: OperatorProcess) -> None:
+    """Write down in `.run/` what is running, and let it run on."""
+    RUN_FOLDER.mkdir(exist_ok=True)
+    KUBECONFIG.unlink(missing_ok=True)
+    KUBECONFIG.touch(mode=0o600)
+    KUBECONFIG.write_text(cluster.kubeconfig.read_text())
+    OPERATOR_LOG.unlink(missing_ok=True)
+    OPERATOR_LOG.symlink_to(operator.process.log)
+    given = given_kubeconfig()
+    claim = {"folder": str(cluster.run.folder), "given": str(given) if given else None}
+    CLAIM.write_text(json.dumps(claim))
+    cluster.run.detach(CLAIM)
+
+
+def _take_off(kubeconfig: Path, folder: Path) -> None:
+    """Let the operator give back its lease, and uninstall the chart from somebody's cluster."""
+    with step("stopping the operator"):
+        for pid in reaping.processes(folder.name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        wait_until("the operator ends", lambda: not reaping.processes(folder.name))
+    with step("uninstalling the chart"), ExistingCluster.use(kubeconfig) as cluster:
+        uninstall_chart(cluster)
+
+
+def _forget() -> None:
+    """Remove what named the cluster."""
+    for path in (CLAIM, KUBECONFIG, OPERATOR_LOG):
+        path.unlink(missing_ok=True)
+
+
+def _say_what_next() -> None:
+    """Print where things are and what to try: the lines to copy go to standard output."""
+    programs = build.ensure(["kubectl", "helm"])
+    folders = ":".join(sorted({shlex.quote(str(program.parent)) for program in programs.values()}))
+    say(f"kubeconfig    {KUBECONFIG}")
+    say(f"operator log  {OPERATOR_LOG}")
+    say("To use it from this shell:")
+    print(f"export KUBECONFIG={shlex.quote(str(KUBECONFIG))} PATH={folders}:$PATH")
+    say("Then for example:")
+    for line in (
+        "kubectl apply -f deploy/examples/",
+        "kubectl get atask -A",
+        "kubectl explain agenttask.spec.intent",
+        "make cluster-down",
+    ):
+        say(f"  {line}")
