@@ -18,7 +18,13 @@ from kubernetes.aio.config import (
     load_kube_config,
 )
 
-from agentid.cluster.errors import ConfigurationError, ConnectionLostError, translate
+from agentid.cluster.errors import (
+    ApiAnswerError,
+    ConfigurationError,
+    ConnectionLostError,
+    PassingError,
+    translate,
+)
 from agentid.cluster.watch_activity import WatchActivity
 
 _TOKEN_LIFE_SECONDS: Final = 60.0
@@ -126,6 +132,19 @@ class Connection:
     async def post(self, path: str, body: Body, params: Params | None = None) -> Body:
         """Create an object and return it as created."""
         return _decoded(await self._send("POST", path, body, params))
+
+    async def ask(self, path: str, body: Body, params: Params) -> Body:
+        """POST something whose refusal is an answer too: return the object or the `Status` that says no.
+
+        Raises:
+            PassingError: there was no answer of that kind.
+        """
+        try:
+            return await self.post(path, body, params)
+        except ApiAnswerError as error:
+            if isinstance(error, PassingError) or not error.status:
+                raise
+            return error.status
 
     async def put(self, path: str, body: Body, params: Params | None = None) -> Body:
         """Replace an object and return it as it is then."""

@@ -18,12 +18,16 @@ AgentidError
             └── ConnectionLostError   no answer: refused, cut or timed out
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from agentid.errors import AgentidError
 
+_FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_ERROR: Final = 500
 _SHOWN_CHARACTERS: Final = 400
 
 
@@ -40,7 +44,9 @@ class AuthorityStoreError(ClusterError):
 
 
 class ApiAnswerError(ClusterError):
-    """The API server did not do what was asked."""
+    """The API server did not do what was asked; `status` is the `Status` object that it sent, if it did."""
+
+    status: Mapping[str, Any] = MappingProxyType({})
 
 
 class NotFoundError(ApiAnswerError):
@@ -75,15 +81,12 @@ class PassingError(ApiAnswerError):
     """It may work later. Whether it was done is not known, except where a subclass says so."""
 
 
-@dataclass
 class TooManyRequestsError(PassingError):
     """The API server is busy and did not do it."""
 
-    message: str
-    retry_after_seconds: float
-
-    def __str__(self) -> str:
-        return self.message
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ServerError(PassingError):
@@ -92,6 +95,17 @@ class ServerError(PassingError):
 
 class ConnectionLostError(PassingError):
     """No answer came."""
+
+
+_BY_STATUS: Final[Mapping[int, type[ApiAnswerError]]] = {
+    400: InvalidError,
+    401: ForbiddenError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: GoneError,
+    422: InvalidError,
+}
 
 
 def translate(status: int, body: dict[str, Any], what: str, retry_after: str | None = None) -> ApiAnswerError:
@@ -106,22 +120,17 @@ def translate(status: int, body: dict[str, Any], what: str, retry_after: str | N
     reason = str(body.get("reason") or "")
     message = str(body.get("message") or "no message")[:_SHOWN_CHARACTERS]
     text = f"{what}: {status} {reason}: {message}"
-    if status == _CONFLICT:
-        return AlreadyExistsError(text) if reason == "AlreadyExists" else ConflictError(text)
-    if status == 403:  # noqa: PLR2004 - an HTTP status code
-        return NamespaceTerminatingError(text) if _terminating(body) else ForbiddenError(text)
-    if status == 429:  # noqa: PLR2004 - an HTTP status code
-        return TooManyRequestsError(text, _seconds(retry_after))
-    known: dict[int, type[ApiAnswerError]] = {
-        400: InvalidError,
-        401: ForbiddenError,
-        404: NotFoundError,
-        410: GoneError,
-        422: InvalidError,
-    }
-    if status in known:
-        return known[status](text)
-    return ServerError(text) if status >= 500 else InvalidError(text)  # noqa: PLR2004 - an HTTP status code
+    error: ApiAnswerError
+    if status == _TOO_MANY_REQUESTS:
+        error = TooManyRequestsError(text, _seconds(retry_after))
+    elif status == _CONFLICT and reason == "AlreadyExists":
+        error = AlreadyExistsError(text)
+    elif status == _FORBIDDEN and _terminating(body):
+        error = NamespaceTerminatingError(text)
+    else:
+        error = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERROR else InvalidError)(text)
+    error.status = body
+    return error
 
 
 def _terminating(body: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ Every reply that could carry contents is dropped except for the UID and the reso
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agentid.api.names import FIELD_MANAGER, TASK_UID_LABEL
@@ -35,7 +35,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class SecretManifest:
-    """The Secret of one task as it should be."""
+    """The Secret of one task as it should be; `task_uid` is empty where nobody remembers whose it was."""
 
     namespace: str
     name: str
@@ -45,10 +45,13 @@ class SecretManifest:
 
     def body(self, version: Version | None = None) -> Body:
         """Return it as the API server takes it, conditioned on `version` where there is one."""
+        labels = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
+        if self.task_uid:
+            labels[TASK_UID_LABEL] = self.task_uid
         metadata: Body = {
             "name": self.name,
             "namespace": self.namespace,
-            "labels": {TASK_UID_LABEL: self.task_uid, "app.kubernetes.io/managed-by": FIELD_MANAGER},
+            "labels": labels,
             "ownerReferences": [
                 {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
                 for owner in self.owners
@@ -67,10 +70,11 @@ class SecretManifest:
 
 
 class Secrets:
-    """What the operator may do with Secrets."""
+    """What the operator may do with Secrets; `guard` is called before each write and raises to stop it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, guard: Callable[[], None]) -> None:
         self._connection = connection
+        self._guard = guard
 
     async def create(self, manifest: SecretManifest) -> Version:
         """Create it.
@@ -78,6 +82,7 @@ class Secrets:
         Raises:
             AlreadyExistsError: the name is held by something.
         """
+        self._guard()
         path = SECRETS.path(manifest.namespace)
         return _version(await self._connection.post(path, manifest.body(), _MANAGER))
 
@@ -88,6 +93,7 @@ class Secrets:
             ConflictError: it is another one, or was changed.
             NotFoundError: nothing is there.
         """
+        self._guard()
         path = SECRETS.path(manifest.namespace, manifest.name)
         return _version(await self._connection.put(path, manifest.body(version), _MANAGER))
 
@@ -108,6 +114,7 @@ class Secrets:
         Raises:
             ConflictError: another one has the name.
         """
+        self._guard()
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",

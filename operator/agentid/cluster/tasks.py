@@ -1,5 +1,7 @@
 """Writes an AgentTask's status, as a compare-and-swap, and deletes finished tasks."""
 
+from collections.abc import Callable
+
 import orjson
 
 from agentid.api.agenttask import AgentTaskStatus
@@ -10,10 +12,11 @@ from agentid.cluster.paths import TASKS
 
 
 class Tasks:
-    """What the operator may do with AgentTasks."""
+    """What the operator may do with AgentTasks; `guard` is called before each write and raises to stop it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, guard: Callable[[], None]) -> None:
         self._connection = connection
+        self._guard = guard
 
     async def get(self, namespace: str, name: str) -> Body:
         """Return the task as it is now.
@@ -32,6 +35,7 @@ class Tasks:
             ConflictError: it has changed since.
             NotFoundError: it is gone.
         """
+        self._guard()
         new: Body = orjson.loads(status.model_dump_json(by_alias=True, exclude_none=True))
         # A merge leaves alone what it does not name: what is no longer there has to be said.
         gone: Body = dict.fromkeys(old.keys() - new.keys())
@@ -49,6 +53,7 @@ class Tasks:
         Raises:
             ConflictError: it is another one, or has changed.
         """
+        self._guard()
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",

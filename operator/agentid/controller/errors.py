@@ -2,7 +2,7 @@
 
 AgentidError
 └── ControllerError
-    ├── SettingsError     a setting that is missing, unknown or not acceptable: the start stops with a sentence
+    ├── SettingsError     a setting is missing, unknown or not acceptable: the start stops with a sentence
     ├── NotLeadingError   a write was about to be made without holding the lease
     └── WatchEndedError   a watch ended for good; the process has to start again
 """

@@ -20,7 +20,7 @@ PASS_LIMIT_SECONDS: Final = 60.0
 
 
 class WorkQueue:
-    """Names to look at. A name that is added while it waits or is worked on is looked at once more, not twice."""
+    """Names to look at; one added while it waits or is worked on is looked at once more, not twice."""
 
     def __init__(
         self,

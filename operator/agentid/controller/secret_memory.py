@@ -77,7 +77,7 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
     limits: Limits,
     pod_lives: bool,
 ) -> None:
-    """Work out what an earlier operator must have left, from the status it wrote and when it last was at work.
+    """Work out what an earlier operator must have left, from its status and when it last was at work.
 
     Only what it may have left half done is in doubt, so that a restart among quiet tasks writes nothing.
     """

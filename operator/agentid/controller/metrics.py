@@ -1,0 +1,112 @@
+"""What Prometheus can ask the operator: few metrics, labels from fixed sets only."""
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from agentid.cluster.events import Outcome
+from agentid.lifecycle.model import IssueOrder, Observation
+
+_SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LONG: Final = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Metrics:
+    """The operator's own registry and everything in it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.passes = Counter(
+            "agentid_reconcile_total", "Passes over a task.", ["result"], registry=self.registry
+        )
+        self.pass_seconds = Histogram(
+            "agentid_reconcile_duration_seconds",
+            "How long a pass over a task took.",
+            buckets=_SHORT,
+            registry=self.registry,
+        )
+        self.issued = Counter(
+            "agentid_credentials_issued_total",
+            "Credentials issued, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.ended = Counter(
+            "agentid_tasks_ended_total", "Tasks ended, by reason.", ["reason"], registry=self.registry
+        )
+        self.issue_delay = Histogram(
+            "agentid_first_issue_delay_seconds",
+            "From the later of the task's and its pod's creation to the first credential.",
+            buckets=_LONG,
+            registry=self.registry,
+        )
+        self.signing = Histogram(
+            "agentid_signing_duration_seconds",
+            "Making a key and signing its certificate.",
+            buckets=_SHORT[:8],
+            registry=self.registry,
+        )
+        self.conflicts = Counter(
+            "agentid_status_conflicts_total",
+            "Status writes that lost against a newer version of the task.",
+            registry=self.registry,
+        )
+        self.secret_failures = Counter(
+            "agentid_secret_write_failures_total",
+            "Writes of a credential Secret that failed and are tried again.",
+            registry=self.registry,
+        )
+        self.events = Counter(
+            "agentid_events_total", "Events, by what became of them.", ["outcome"], registry=self.registry
+        )
+        self.sweep_findings = Counter(
+            "agentid_sweep_findings_total",
+            "Objects that a sweep found otherwise than the watches had shown them.",
+            ["resource"],
+            registry=self.registry,
+        )
+        self.admission = Gauge(
+            "agentid_admission_in_force",
+            "1 while every admission rule is installed as it should be and in force; 0: nothing is issued.",
+            registry=self.registry,
+        )
+        self.leading = Gauge(
+            "agentid_leader", "1 while this operator holds the lease.", registry=self.registry
+        )
+        self.authority_end = Gauge(
+            "agentid_ca_expiration_timestamp_seconds",
+            "When the certificate that signs stops holding.",
+            registry=self.registry,
+        )
+        for outcome in Outcome:
+            self.events.labels(outcome=outcome.value)
+
+    def count_event(self, outcome: Outcome) -> None:
+        """Count what became of an Event."""
+        self.events.labels(outcome=outcome.value).inc()
+
+    def since_seen(self, observation: Observation, order: IssueOrder) -> None:
+        """Record how long a task waited for its first credential."""
+        if order.generation == 1:
+            pod = order.pod
+            since = max(observation.task.created, pod.created) if pod else observation.task.created
+            self.issue_delay.observe(max(0.0, (observation.now - since).total_seconds()))
+
+    def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
+        """Add a gauge that is asked for its value when Prometheus asks."""
+        Gauge(name, description, registry=self.registry).set_function(value)
+
+    def text(self) -> bytes:
+        """Return all in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,140 @@
+"""Puts together what one decision is made on; what would end a task is looked at before it is believed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from agentid.api.agenttask import AgentTaskStatus
+from agentid.cluster.paths import AGENTS, PODS
+from agentid.cluster.reads import Reads
+from agentid.controller.facts import mapping, pod_task, text
+from agentid.controller.owners import OwnerChains
+from agentid.controller.packed_task import PackedTask
+from agentid.controller.secret_memory import recall
+from agentid.controller.workloads import Workloads
+from agentid.controller.world import Key, Record, World
+from agentid.lifecycle.model import (
+    AgentFacts,
+    Blocked,
+    Limits,
+    Observation,
+    PodFacts,
+    WorkloadFacts,
+    WorkloadState,
+)
+
+_LIST_SECONDS: Final = 10.0
+"""How long a pass waits for the list of a kind that no task referred to before."""
+UNLABELLED_LOOK: Final = timedelta(seconds=10)
+"""How often a pod is looked at that lost its label, and that no watch shows any more."""
+
+
+class Observer:
+    """Makes observations from the world, asking the API server only where the world may be wrong."""
+
+    def __init__(  # noqa: PLR0913 - everything an observation is made of
+        self,
+        *,
+        world: World,
+        reads: Reads,
+        workloads: Workloads,
+        limits: Limits,
+        clock: Callable[[], datetime],
+        blocked: Callable[[], Blocked | None],
+        last_at_work: Callable[[], datetime],
+    ) -> None:
+        self._world = world
+        self._reads = reads
+        self._workloads = workloads
+        self._owners = OwnerChains(reads, workloads.resource)
+        self._limits = limits
+        self._clock = clock
+        self._blocked = blocked
+        self._last_at_work = last_at_work
+
+    async def observe(self, key: Key, record: Record, task: PackedTask) -> Observation:
+        """Return the observation of `task`, which is the one in `record`.
+
+        Raises:
+            ApiAnswerError: the API server did not answer a question that matters.
+        """
+        facts = task.facts()
+        await self._find_bound_pod(key, record, facts.status)
+        await self._look_at_unlabelled_pods(key, record)
+        agent = await self._agent(task, started=facts.status.start_time is not None)
+        workload, unseen = await self._workload(task, facts.status)
+        pods = await self._pods(record, task)
+        if record.secret.state is None:
+            recall(
+                record.secret,
+                task_uid=task.uid,
+                status=facts.status,
+                last_at_work=self._last_at_work(),
+                limits=self._limits,
+                pod_lives=any(not pod.containers_ended for pod in pods),
+            )
+        return Observation(
+            now=self._clock(),
+            task=facts,
+            agent=agent,
+            pods=pods,
+            workload=workload,
+            secret=record.secret.facts_for(task.uid),
+            limits=self._limits,
+            blocked=self._blocked() or unseen,
+            failed_write=record.failed_write,
+        )
+
+    async def _find_bound_pod(self, key: Key, record: Record, status: AgentTaskStatus) -> None:
+        """Look for the bound pod where no watch shows it, before its absence ends the task."""
+        bound = status.bound_pod
+        if bound is None or bound.uid in record.pods or status.end_time is not None:
+            return
+        body = await self._reads.get(PODS, key[0], bound.name)
+        if body is not None and text(mapping(body.get("metadata")).get("uid")) == bound.uid:
+            self._world.take_pod(body, fallback=key)
+
+    async def _look_at_unlabelled_pods(self, key: Key, record: Record) -> None:
+        for pod in [each.facts for each in record.pods.values() if not each.facts.labelled]:
+            body = await self._reads.get(PODS, key[0], pod.name)
+            if body is None or text(mapping(body.get("metadata")).get("uid")) != pod.uid:
+                self._world.drop_pod(pod.uid)
+            else:
+                self._world.take_pod(body, fallback=None if pod_task(body) else key)
+
+    async def _agent(self, task: PackedTask, *, started: bool) -> AgentFacts | None:
+        key = (task.namespace, task.agent)
+        known = self._world.agent(key)
+        if known is not None or not started or not task.agent:
+            return known
+        # It takes the task's permission away for good, so the watch alone is not believed.
+        body = await self._reads.get(AGENTS, *key)
+        if body is not None:
+            self._world.take_agent(body)
+        return self._world.agent(key)
+
+    async def _workload(
+        self, task: PackedTask, status: AgentTaskStatus
+    ) -> tuple[WorkloadFacts, Blocked | None]:
+        if task.workload is None:
+            return WorkloadFacts(WorkloadState.NOT_NAMED), None
+        found = await self._workloads.look_up(task.workload, _LIST_SECONDS)
+        if found is not None:
+            return found, None
+        kind, namespace = task.workload.kind, task.workload.namespace
+        why = Blocked(
+            f"objects of kind {kind} in namespace {namespace} can't be watched just now; see the operator's log"
+        )
+        # Neither its end nor its beginning can be seen: nothing ends by that, and nothing is issued.
+        if status.workload_uid is None:
+            return WorkloadFacts(WorkloadState.NOT_FOUND), why
+        return WorkloadFacts(WorkloadState.LIVE, status.workload_uid), why
+
+    async def _pods(self, record: Record, task: PackedTask) -> tuple[PodFacts, ...]:
+        if task.workload is not None:
+            for each in list(record.pods.values()):
+                if each.owner is not None and len(each.facts.controllers) == 1:
+                    chain = await self._owners.chain(task.namespace, each.owner)
+                    each.facts = replace(each.facts, controllers=chain)
+        return tuple(each.facts for each in record.pods.values())

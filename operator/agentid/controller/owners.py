@@ -1,0 +1,48 @@
+"""Follows a pod's controlling owners, so that a pod of a Deployment or CronJob is known as such."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from agentid.cluster.paths import Resource
+from agentid.cluster.reads import Reads
+from agentid.controller.facts import OwnerReference, controller_of, mapping, text
+
+_MAX_DEPTH: Final = 4
+_MAX_REMEMBERED: Final = 10_000
+
+
+class OwnerChains:
+    """UIDs of owners, nearest first; only kinds that may be read are followed, each object read once."""
+
+    def __init__(self, reads: Reads, resource: Callable[[str, str], Resource | None]) -> None:
+        self._reads = reads
+        self._resource = resource
+        self._owners: OrderedDict[str, OwnerReference | None] = OrderedDict()
+
+    async def chain(self, namespace: str, owner: OwnerReference | None) -> tuple[str, ...]:
+        """Return the UIDs from `owner` upwards, as far as they can be followed.
+
+        Raises:
+            ApiAnswerError: an owner could not be read.
+        """
+        uids: list[str] = []
+        while owner is not None and len(uids) < _MAX_DEPTH:
+            uids.append(owner.uid)
+            owner = await self._owner_of(namespace, owner)
+        return tuple(uids)
+
+    async def _owner_of(self, namespace: str, owned: OwnerReference) -> OwnerReference | None:
+        if owned.uid in self._owners:
+            self._owners.move_to_end(owned.uid)
+            return self._owners[owned.uid]
+        resource = self._resource(owned.api_version, owned.kind)
+        if resource is None:
+            return None
+        body = await self._reads.get(resource, namespace, owned.name)
+        if body is None or text(mapping(body.get("metadata")).get("uid")) != owned.uid:
+            return None
+        owner = self._owners[owned.uid] = controller_of(body)
+        if len(self._owners) > _MAX_REMEMBERED:
+            self._owners.popitem(last=False)
+        return owner

@@ -1,0 +1,186 @@
+"""Fills, empties, deletes and probes a task's Secret, and keeps what is remembered of it true.
+
+Every write whose reply is lost leaves the memory in doubt; the next pass finds out before it relies on it.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+from agentid.api.names import API_VERSION, secret_name
+from agentid.cluster.errors import (
+    AlreadyExistsError,
+    ApiAnswerError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+)
+from agentid.cluster.paths import PODS, TASKS
+from agentid.cluster.secrets import Owner, SecretManifest, Secrets, Version
+from agentid.controller.secret_memory import SecretMemory
+from agentid.lifecycle.model import PodFacts, SecretState
+from agentid.pki.files import empty_files, secret_files
+from agentid.pki.spiffe_id import TrustDomain
+from agentid.pki.svid import X509Svid
+
+_SURE: Final = frozenset({SecretState.FILLED, SecretState.EMPTIED})
+
+
+def owners_of(task_name: str, task_uid: str, pods: Iterable[PodFacts]) -> tuple[Owner, ...]:
+    """Return what keeps the Secret alive: its task and each pod that may have it mounted.
+
+    With the task alone the garbage collector would take the Secret before the kubelet saw it emptied.
+    """
+    task = (Owner(API_VERSION, TASKS.kind, task_name, task_uid),) if task_uid else ()
+    return (*task, *(Owner(PODS.api_version, PODS.kind, pod.name, pod.uid) for pod in pods))
+
+
+class SecretKeeper:
+    """The Secret of one task name and what is remembered of it; made for one pass."""
+
+    def __init__(  # noqa: PLR0913 - whose Secret it is
+        self,
+        secrets: Secrets,
+        memory: SecretMemory,
+        *,
+        namespace: str,
+        task_name: str,
+        task_uid: str,
+        trust_domain: TrustDomain,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._secrets = secrets
+        self._memory = memory
+        self._namespace = namespace
+        self._task_name = task_name
+        self._task_uid = task_uid
+        self._trust_domain = trust_domain
+        self._clock = clock
+
+    async def fill(
+        self,
+        svid: X509Svid,
+        generation: int,
+        pods: Iterable[PodFacts],
+        still_wanted: Callable[[], Awaitable[bool]],
+    ) -> bool:
+        """Write the credential; return whether it is there.
+
+        Where a Secret of the name turns up unexpectedly, it is emptied first, which also tells its version;
+        it is then filled only if `still_wanted` says that no other operator has moved on since.
+
+        Raises:
+            ApiAnswerError: it could not be written.
+        """
+        manifest = self._manifest(pods, secret_files(svid))
+        version = self._memory.version
+        try:
+            if version is not None and self._memory.state in _SURE and self._mine:
+                version = await self._secrets.replace(manifest, version)
+            else:
+                version = await self._secrets.create(manifest)
+        except (AlreadyExistsError, ConflictError):
+            return await self._fill_over_a_leftover(svid, generation, pods, still_wanted)
+        except NotFoundError:
+            self._memory.absent()
+            version = await self._doubtful_if_lost(self._secrets.create(manifest))
+        except ApiAnswerError:
+            self._memory.doubtful(self._task_uid)
+            raise
+        self._memory.filled(self._task_uid, generation, version)
+        return True
+
+    async def empty(self, pods: Iterable[PodFacts]) -> None:
+        """Replace all values by empty ones; nothing there, or another's, is remembered as such.
+
+        Raises:
+            ApiAnswerError: it could not be written.
+        """
+        manifest = self._manifest(pods, empty_files(self._trust_domain))
+        known = self._memory.version if self._mine else None
+        try:
+            try:
+                version = await self._secrets.replace(manifest, known)
+            except ConflictError:
+                # Changed by the garbage collector, which drops owners that are gone; or another one by now.
+                version = await self._secrets.replace(manifest, None)
+        except NotFoundError:
+            self._memory.absent()
+        except InvalidError:
+            # Immutable, or of another type: never one of ours.
+            self._memory.taken()
+        except ApiAnswerError:
+            self._memory.doubtful(self._task_uid)
+            raise
+        else:
+            self._memory.emptied(self._task_uid, self._clock(), version)
+
+    async def delete(self, pods: Iterable[PodFacts]) -> None:
+        """Delete it; where its UID is not known it is emptied first, which tells the UID.
+
+        Raises:
+            ApiAnswerError: it could not be deleted.
+        """
+        if self._memory.version is None or not self._mine:
+            await self.empty(pods)
+        version = self._memory.version
+        if version is None:
+            return
+        try:
+            await self._secrets.delete(self._namespace, secret_name(self._task_name), version.uid)
+        except ConflictError:
+            # Another one has the name; what it is, the next pass finds out.
+            self._memory.doubtful(self._task_uid)
+            raise
+        except ApiAnswerError:
+            self._memory.doubtful(self._task_uid)
+            raise
+        self._memory.absent()
+
+    async def probe(self, generation: int) -> None:
+        """Find out whether the name is held, by a create that is only tried.
+
+        Raises:
+            ApiAnswerError: the API server did not say.
+        """
+        if not await self._secrets.exists(self._manifest((), empty_files(self._trust_domain))):
+            self._memory.absent()
+        elif self._memory.state is not SecretState.TAKEN and self._mine:
+            self._memory.filled(self._task_uid, generation, None)
+
+    @property
+    def _mine(self) -> bool:
+        return self._memory.task_uid == self._task_uid
+
+    async def _fill_over_a_leftover(
+        self,
+        svid: X509Svid,
+        generation: int,
+        pods: Iterable[PodFacts],
+        still_wanted: Callable[[], Awaitable[bool]],
+    ) -> bool:
+        self._memory.doubtful(self._task_uid)
+        await self.empty(pods)
+        version = self._memory.version
+        if version is None or not await still_wanted():
+            return False
+        manifest = self._manifest(pods, secret_files(svid))
+        version = await self._doubtful_if_lost(self._secrets.replace(manifest, version))
+        self._memory.filled(self._task_uid, generation, version)
+        return True
+
+    async def _doubtful_if_lost(self, write: Awaitable[Version]) -> Version:
+        try:
+            return await write
+        except ApiAnswerError:
+            self._memory.doubtful(self._task_uid)
+            raise
+
+    def _manifest(self, pods: Iterable[PodFacts], files: Mapping[str, bytes]) -> SecretManifest:
+        return SecretManifest(
+            self._namespace,
+            secret_name(self._task_name),
+            self._task_uid,
+            owners_of(self._task_name, self._task_uid, pods),
+            files,
+        )
