@@ -27,7 +27,7 @@ def context() -> ssl.SSLContext:
 def answer(connection: ssl.SSLSocket) -> str:
     """Return what the caller is told: 200 only where its one URI SAN is a refund agent's task."""
     certificate = connection.getpeercert() or {}
-    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
+    names = [str(name[1]) for name in certificate.get("subjectAltName", ()) if name[0] == "URI"]
     caller = ALLOWED.fullmatch(names[0]) if len(names) == 1 else None
     return f"200 hello {caller[1]}, task {caller[2]}" if caller else f"403 not for {names}"
 

@@ -30,7 +30,11 @@ def call(address: str, folder: Path) -> str:
         socket.create_connection((host, int(port)), timeout=5) as plain,
         tls.wrap_socket(plain) as connection,
     ):
-        names = [v for k, v in (connection.getpeercert() or {}).get("subjectAltName", ()) if k == "URI"]
+        names = [
+            str(name[1])
+            for name in (connection.getpeercert() or {}).get("subjectAltName", ())
+            if name[0] == "URI"
+        ]
         if len(names) != 1 or SERVER.fullmatch(names[0]) is None:
             raise ssl.SSLError(f"that is not the orders API but {names}")
         return connection.recv(4096).decode()

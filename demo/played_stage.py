@@ -1,0 +1,95 @@
+"""No node: the pods' status is set by the demo, their programs run here with what the Secret holds."""
+
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from agentid.api.names import secret_name
+from demo.stage import NAMESPACE, POD_START, PROGRAMS
+from devcluster.controlplane import ControlPlane
+from devcluster.ports import free_ports
+from devcluster.process import Process
+from devcluster.waiting import wait_until
+
+_NODE: Final = "played"
+
+
+class PlayedStage:
+    """Pods that are objects only (see `Stage`)."""
+
+    def __init__(self, cluster: ControlPlane) -> None:
+        self._run = cluster.run
+        self._kubectl = cluster.kubectl.in_namespace(NAMESPACE)
+        self._folder = Path(tempfile.mkdtemp(dir=cluster.run.folder))
+        cluster.kubectl.create({"kind": "Node", "metadata": {"name": _NODE}})
+
+    def orders_api(self) -> str:
+        """Start it on this machine."""
+        self.up("orders-api")
+        (port,) = free_ports(1)
+        command = [sys.executable, "-u", str(PROGRAMS / "orders_api.py")]
+        settings = {"SPIFFE_CREDENTIAL_FOLDER": str(self._mounted("orders-api")), "PORT": str(port)}
+        api: Process = self._run.process("orders-api", command, settings)
+        api.start()
+        api.wait_ready(lambda: "listening" in api.log.read_text(), POD_START)
+        return f"127.0.0.1:{port}"
+
+    def job(self, name: str) -> str:
+        """Run its program here between the pod's start and its end."""
+        pods = wait_until(
+            f"Job {name} has made its pod", lambda: self._kubectl.list("pods", f"--selector=job-name={name}")
+        )
+        pod = pods[0]["metadata"]["name"]
+        self.up(pod)
+        address = self._kubectl.get("configmap", "where")["data"]["ORDERS_API"]
+        said = _call(address, self._mounted(name))
+        self._set_status(pod, {"phase": "Succeeded"})
+        return said
+
+    def up(self, pod: str) -> None:
+        """Bind it to a node that is a name only, and call it running."""
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": pod},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": _NODE},
+        }
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/binding"
+        self._kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(binding))
+        self._set_status(pod, {"phase": "Running"})
+
+    def steal(self, pod: str) -> None:
+        """Copy what would be mounted."""
+        self._mounted(pod).rename(self._stolen(pod))
+
+    def call_with_copy(self, pod: str, address: str) -> str:
+        """Call from this machine."""
+        return _call(address, self._stolen(pod))
+
+    def key_size(self, pod: str) -> int:
+        """Look at what would be mounted; after the wipe the Secret may be gone as well."""
+        return (self._mounted(pod) / "tls.key").stat().st_size
+
+    def _mounted(self, task: str) -> Path:
+        """Write the Secret's values to a folder, as a kubelet would."""
+        secret = self._kubectl.wait_for("secret", secret_name(task), lambda seen: seen["data"])
+        folder = self._folder / task
+        folder.mkdir(exist_ok=True, mode=0o700)
+        for name, value in secret["data"].items():
+            (folder / name).write_bytes(base64.b64decode(value or ""))
+        return folder
+
+    def _stolen(self, pod: str) -> Path:
+        return self._folder / f"{pod}-stolen"
+
+    def _set_status(self, pod: str, status: dict[str, str]) -> None:
+        self._kubectl.patch("pod", pod, {"status": status}, "--subresource=status")
+
+
+def _call(address: str, folder: Path) -> str:
+    program = [sys.executable, str(PROGRAMS / "refund_agent.py"), address, str(folder)]
+    return subprocess.run(program, capture_output=True, text=True, check=False).stdout.strip()

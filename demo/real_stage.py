@@ -1,0 +1,62 @@
+"""Pods on a real node: kubelet, containers, mounted files."""
+
+from typing import Final
+
+from agentid.api.names import CREDENTIAL_FOLDER
+from demo.stage import NAMESPACE, POD_START
+from devcluster.controlplane import ControlPlane
+from devcluster.waiting import wait_until
+
+_STOLEN: Final = "/stolen"
+_PORT: Final = 8443
+
+
+class RealStage:
+    """Pods on a real node (see `Stage`)."""
+
+    def __init__(self, cluster: ControlPlane) -> None:
+        self._kubectl = cluster.kubectl.in_namespace(NAMESPACE)
+
+    def orders_api(self) -> str:
+        """Wait until it runs and listens; its address is the pod's."""
+        self.up("orders-api")
+        address = self._kubectl.get("pod", "orders-api")["status"]["podIP"]
+        wait_until(
+            "the orders API listens",
+            lambda: self._kubectl("logs", "orders-api"),
+            lambda log: "listening" in log,
+            within=POD_START,
+        )
+        return f"{address}:{_PORT}"
+
+    def job(self, name: str) -> str:
+        """Wait for the Job's completion; what it printed is in its pod's log."""
+        self._kubectl.wait_for(
+            "job",
+            name,
+            lambda job: job.get("status", {}).get("completionTime"),
+            POD_START,
+            f"Job {name} is complete",
+        )
+        return self._kubectl("logs", f"job/{name}").strip()
+
+    def up(self, pod: str) -> None:
+        """Wait for the kubelet."""
+        self._kubectl.wait_for(
+            "pod", pod, lambda seen: seen["status"].get("phase") == "Running", POD_START, f"pod {pod} runs"
+        )
+
+    def steal(self, pod: str) -> None:
+        """Copy it with a shell in the pod."""
+        self._in(pod, f"cp -L {CREDENTIAL_FOLDER}/* {_STOLEN}/")
+
+    def call_with_copy(self, pod: str, address: str) -> str:
+        """Call from the pod; a refusal is an answer too."""
+        return self._in(pod, f"python3 /agents/refund_agent.py {address} {_STOLEN} || true")
+
+    def key_size(self, pod: str) -> int:
+        """Ask in the pod."""
+        return int(self._in(pod, f"wc -c < {CREDENTIAL_FOLDER}/tls.key"))
+
+    def _in(self, pod: str, command: str) -> str:
+        return self._kubectl("exec", pod, "--", "sh", "-c", command).strip()

@@ -1,0 +1,31 @@
+"""What the story needs of pods, wherever they run."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+NAMESPACE: Final = "support"
+PROGRAMS: Final = Path(__file__).parent / "agents"
+POD_START: Final = timedelta(seconds=90)
+
+
+class Stage(Protocol):
+    """A place where the demo's pods run."""
+
+    def orders_api(self) -> str:
+        """Bring the orders API up and return its address, `host:port`."""
+
+    def job(self, name: str) -> str:
+        """Let the Job's pod run to its end and return what it printed."""
+
+    def up(self, pod: str) -> None:
+        """Bring the pod to `Running`."""
+
+    def steal(self, pod: str) -> None:
+        """Copy the mounted credential aside, as a thief inside the pod would."""
+
+    def call_with_copy(self, pod: str, address: str) -> str:
+        """Call the orders API with what was stolen in the pod and return what came of it."""
+
+    def key_size(self, pod: str) -> int:
+        """Return the size in bytes of the mounted private key."""
