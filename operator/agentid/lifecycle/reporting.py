@@ -1,4 +1,4 @@
-"""Writes what was decided into the status and tells of it in one Event: a return value, nothing is done here."""
+"""Puts what was decided into the status and tells of it in one Event; both are values, nothing is done."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -28,7 +28,7 @@ from agentid.lifecycle.wording import at, nth
 MAX_CREDENTIALS: Final = 8
 """How many credentials a status lists; the oldest ones of a task that is renewed faster are revoked."""
 
-_ABOUT_PODS: Final = {
+_KEEPS_FROM_BINDING: Final = {
     WaitReason.AWAITING_WORKLOAD,
     WaitReason.WORKLOAD_KIND_NOT_ALLOWED,
     WaitReason.POD_MISMATCH,
@@ -115,7 +115,7 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
         observation.task.spec is None or ends_with_its_pod(observation) or not is_over(bound_pod(observation))
     )
     if not is_bound and observation.task.spec is not None and observation.task.spec.workload is not None:
-        reason = hold.reason if hold.reason in _ABOUT_PODS else WaitReason.AWAITING_POD
+        reason = hold.reason if hold.reason in _KEEPS_FROM_BINDING else WaitReason.AWAITING_POD
         said.append(Said(ConditionType.BOUND, False, reason, "bound to no pod"))
     if newest is not None:
         revoked = f"serial {newest.serial} revoked: {hold.cause or hold.message}"

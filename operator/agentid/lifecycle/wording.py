@@ -10,7 +10,6 @@ MAX_MESSAGE_BYTES: Final = 1000
 """An Event's note may have 1 kB; a condition's message 1024 characters."""
 
 _MAX_SHOWN_NAMES: Final = 5
-_MAX_NAME_LENGTH: Final = 80
 
 
 def at(moment: datetime) -> str:
@@ -27,9 +26,8 @@ def clip(message: str, limit: int = MAX_MESSAGE_BYTES) -> str:
 
 
 def name(text: str) -> str:
-    """Return a name that others chose, on one line, without what does not show, and not endless."""
-    shown = "".join(c if c.isprintable() else "?" for c in text)
-    return shown if len(shown) <= _MAX_NAME_LENGTH else f"{shown[: _MAX_NAME_LENGTH - 1]}…"
+    """Return a name that others chose, on one line, without what does not show."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def names(many: Iterable[str]) -> str:

@@ -1,0 +1,204 @@
+"""Observations for tests: an ordinary task, changed in the one thing that a test is about."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from agentid.api.agent import AgentSpec
+from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus, Condition, Credential
+from agentid.api.reasons import ConditionType
+from agentid.lifecycle.decide import decide
+from agentid.lifecycle.model import (
+    AgentFacts,
+    Limits,
+    Observation,
+    Plan,
+    PodEnd,
+    PodFacts,
+    PodPhase,
+    Report,
+    SecretAction,
+    SecretFacts,
+    SecretState,
+    TaskFacts,
+    WorkloadFacts,
+    WorkloadState,
+)
+from agentid.lifecycle.reporting import issued
+
+NOW = datetime(2026, 5, 31, 14, 0, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TASK_UID = "5c0e0000-0000-4000-8000-000000000001"
+JOB_UID = "5c0e0000-0000-4000-8000-0000000000aa"
+LIMITS = Limits(
+    trust_domain="prod.example.com",
+    wipe_grace=timedelta(seconds=120),
+    max_ttl=timedelta(hours=1),
+    max_active_deadline=timedelta(days=1),
+)
+JOB = {
+    "serviceAccountName": "refund-agent",
+    "ref": {"apiVersion": "batch/v1", "kind": "Job", "name": "refund"},
+}
+LABEL_ONLY: dict[str, object] = {"serviceAccountName": "refund-agent"}
+ALLOW: dict[str, object] = {"serviceAccountName": "refund-agent", "replacement": "Allow"}
+
+
+def uid(number: int) -> str:
+    return str(uuid.UUID(int=number))
+
+
+def task_spec(**changes: object) -> AgentTaskSpec:
+    spec: dict[str, object] = {
+        "agentRef": {"name": "refund-agent"},
+        "intent": {"purpose": "Refund order 4711", "actions": ["orders:read", "refunds:create"]},
+        "workload": LABEL_ONLY,
+        "requester": {"username": "orchestrator"},
+        "onBehalfOf": "carol@example.com",
+    }
+    spec.update(changes)
+    return AgentTaskSpec.model_validate_json(json.dumps(spec))
+
+
+def agent_spec(**changes: object) -> AgentSpec:
+    spec: dict[str, object] = {
+        "owner": "payments-team@example.com",
+        "class": "Ephemeral",
+        "actions": ["orders:read", "refunds:create"],
+        "serviceAccounts": ["refund-agent"],
+    }
+    spec.update(changes)
+    return AgentSpec.model_validate_json(json.dumps(spec))
+
+
+def agent(**changes: object) -> AgentFacts:
+    return AgentFacts(uid=uid(900), deleting=False, spec=agent_spec(**changes))
+
+
+def pod(number: int = 1, **changes: object) -> PodFacts:
+    facts = PodFacts(
+        name=f"refund-{number}",
+        uid=uid(number),
+        service_account="refund-agent",
+        node="node-3",
+        phase=PodPhase.RUNNING,
+        labelled=True,
+        leaving=False,
+        gone_by=None,
+        containers_ended=False,
+        end=PodEnd.UNSAID,
+        controllers=(JOB_UID,),
+        fingerprint="f1",
+        created=NOW + number * SECOND,
+    )
+    return replace(facts, **changes)  # type: ignore[arg-type]
+
+
+def observe(
+    *,
+    now: datetime = NOW,
+    spec: AgentTaskSpec | None = None,
+    agent: AgentFacts | None = None,
+    pods: Iterable[PodFacts] = (),
+    workload: WorkloadFacts | None = None,
+    secret: SecretFacts = SecretFacts(SecretState.ABSENT),  # noqa: B008 - frozen
+    **task: object,
+) -> Observation:
+    """Return an ordinary task that has just been created, with an Agent that allows it and no pod."""
+    spec = task_spec() if spec is None else spec
+    if workload is None:
+        named = spec.workload is not None and spec.workload.ref is not None
+        workload = (
+            WorkloadFacts(WorkloadState.LIVE, JOB_UID) if named else WorkloadFacts(WorkloadState.NOT_NAMED)
+        )
+    facts = TaskFacts(
+        namespace="support",
+        name="refund-4711",
+        uid=TASK_UID,
+        generation=1,
+        resource_version="1",
+        created=NOW,
+        deleting=False,
+        spec=spec,
+        status=AgentTaskStatus(),
+    )
+    return Observation(
+        now=now,
+        task=replace(facts, **task),  # type: ignore[arg-type]
+        agent=AgentFacts(uid=uid(900), deleting=False, spec=agent_spec()) if agent is None else agent,
+        pods=tuple(pods),
+        workload=workload,
+        secret=secret,
+        limits=LIMITS,
+    )
+
+
+def at(observation: Observation, seconds: float, **changes: object) -> Observation:
+    """Return the same, `seconds` after NOW, with `changes`."""
+    return replace(observation, now=NOW + timedelta(seconds=seconds), **changes)  # type: ignore[arg-type]
+
+
+def asks(observation: Observation, **changes: object) -> Observation:
+    """Return the same with a changed spec and the next generation."""
+    task = observation.task
+    spec = task_spec(**changes)
+    return replace(observation, task=replace(task, spec=spec, generation=task.generation + 1))
+
+
+def made(observation: Observation, plan: Plan) -> Credential:
+    """Return the credential that `plan` orders, as an authority would make it now."""
+    assert plan.issue is not None
+    now, order = observation.now.replace(microsecond=0), plan.issue
+    return Credential(
+        generation=order.generation,
+        serial=f"{order.generation:04x}",
+        not_before=now - timedelta(seconds=60),
+        not_after=min(now + order.ttl, order.not_after_limit),
+    )
+
+
+def report_of(observation: Observation, plan: Plan) -> Report:
+    if plan.issue is not None:
+        return issued(observation, plan, made(observation, plan))
+    assert plan.report is not None
+    return plan.report
+
+
+def after(observation: Observation) -> Observation:
+    """Return the observation once the plan for this one was carried out."""
+    plan = decide(observation)
+    status = report_of(observation, plan).status
+    secret = {
+        SecretAction.NONE: observation.secret,
+        SecretAction.FILL: SecretFacts(SecretState.FILLED, generation=status.credential_generation),
+        SecretAction.EMPTY: SecretFacts(SecretState.EMPTIED, emptied_at=observation.now),
+        SecretAction.DELETE: SecretFacts(SecretState.ABSENT),
+        SecretAction.PROBE: (
+            SecretFacts(SecretState.FILLED, generation=status.credential_generation)
+            if observation.secret.state is SecretState.DOUBTFUL
+            else observation.secret
+        ),
+    }[plan.secret]
+    return replace(observation, task=replace(observation.task, status=status), secret=secret)
+
+
+def running(observation: Observation) -> Observation:
+    """Return the observation after the first credential was issued."""
+    issued_to = after(observation)
+    assert [each.generation for each in issued_to.task.status.credentials] == [1]
+    return issued_to
+
+
+def condition(status: AgentTaskStatus, kind: ConditionType) -> Condition | None:
+    return next((each for each in status.conditions if each.type is kind), None)
+
+
+def finished(observation: Observation) -> tuple[str, str, str]:
+    """Return status, reason and message of Finished after a pass over `observation`."""
+    said = condition(report_of(observation, decide(observation)).status, ConditionType.FINISHED)
+    assert said is not None
+    return said.status, said.reason, said.message
