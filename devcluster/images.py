@@ -25,9 +25,12 @@ PAUSE = "localhost/agentid-pause:dev"
 BUSYBOX = "localhost/agentid-busybox:dev"
 PYTHON = "localhost/agentid-python:dev"
 
-PYTHON_PACKAGES = ("python3", "python3-cryptography", "openssl", "ca-certificates")
+# debootstrap resolves no virtual packages: cryptography asks for python3-cffi-backend by another name.
+PYTHON_PACKAGES = ("python3", "python3-cryptography", "python3-cffi-backend", "openssl", "ca-certificates")
 # What a pod never reads: half of a small Debian.
 UNREAD = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+# Part of the archives' names in the cache: raise it with any change to how they are written.
+RECIPE = "1"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 USERS = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 
@@ -46,7 +49,7 @@ def _cached(name: str, write: Callable[[Path], None], what: str) -> Path:
     """An archive in the cache; made by one at a time, and there whole or not at all."""
     folder = cache() / "images"
     folder.mkdir(exist_ok=True)
-    key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    key = hashlib.sha256(repr((RECIPE, PYTHON_PACKAGES, UNREAD)).encode()).hexdigest()[:12]
     archive = folder / f"{name}-{key}.tar"
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,7 +91,9 @@ def _write_python(target: Path) -> None:
     ).stdout.strip()
     root = target.with_name("root")
     include = f"--include={','.join(PYTHON_PACKAGES)}"
-    command = ["debootstrap", "--variant=minbase", include, release, str(root)]
+    # In a mount namespace of its own: what it mounts below its root is gone whatever happens to it.
+    alone = ["unshare", "--mount", "--propagation=private", "--"]
+    command = [*alone, "debootstrap", "--variant=minbase", include, release, str(root)]
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
