@@ -30,7 +30,6 @@ class Node:
 
     def __init__(self, run: Run, machine: Machine, components: Components) -> None:
         """A node that is not running yet; the machine's end of the network is there."""
-        self._run = run
         self._machine = machine
         self._components = components
         self._programs = build.ensure(["kubelet", "kube-proxy"]) | build.ensure_groups(["node"])
@@ -153,7 +152,6 @@ BinaryName = "{self._programs["runc"]}"
             "cgroupDriver": "cgroupfs",
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
-            "cgroupRoot": f"/agentid-{self._run.id}",
             "podLogsDir": str(self._folder / "logs"),
             "volumePluginDir": str(self._folder / "volume-plugins"),
             # Images can't be pulled again, and a nearly full developer's disk is no reason to evict.

@@ -29,7 +29,7 @@ def end(folder: Path) -> None:
         within=timedelta(seconds=30),
         every=timedelta(milliseconds=20),
     )
-    _remove_cgroups(run_id)
+    _remove_cgroups(folder)
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         # A mount namespace that is just going away may have held on to a directory for a moment.
@@ -64,11 +64,20 @@ def _remove(folder: Path) -> bool:
     return not folder.exists()
 
 
-def _remove_cgroups(run_id: str) -> None:
-    """Remove the run's control groups, the innermost first: these outlive their processes."""
-    if not CGROUPS.is_dir():
-        return
-    for top in [*CGROUPS.glob(f"agentid-{run_id}"), *CGROUPS.glob(f"*/agentid-{run_id}")]:
-        for path, _, _ in os.walk(top, topdown=False):
-            with suppress(OSError):
-                Path(path).rmdir()
+def _remove_cgroups(folder: Path) -> None:
+    """Remove the control groups of the run's containers, the innermost first: they outlive their processes.
+
+    containerd names them after the container, below `k8s.io` (in cgroup v1 in each hierarchy).
+    """
+    for container in folder.glob("*/containerd/io.containerd.runtime.v2.task/k8s.io/*"):
+        for pattern in ("k8s.io", "*/k8s.io"):
+            for parent in CGROUPS.glob(pattern):
+                for path, _, _ in os.walk(parent / container.name, topdown=False):
+                    _remove_empty(Path(path))
+                _remove_empty(parent)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder that may be gone, or not be empty."""
+    with suppress(OSError):
+        folder.rmdir()
