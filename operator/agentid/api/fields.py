@@ -83,7 +83,11 @@ def checked_by_server(*rules: Rule) -> ConfigDict:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """Marks a list of strings as a set: an item stands in it once, the order says nothing."""
+    """Marks a list of strings in which an item stands once.
+
+    It stays atomic, which a Kubernetes `set` is not: server-side apply would merge such lists, and who
+    applied fewer actions would be left with those that somebody else had asked for.
+    """
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Refuse an item that stands in the list twice."""
@@ -92,8 +96,12 @@ class Unique:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Let the API server refuse it too, and merge such lists by item in server-side apply."""
-        return {**handler(schema), "x-kubernetes-list-type": "set"}
+        """Let the API server refuse it too."""
+        rule = {
+            "rule": "self.all(item, self.exists_one(other, other == item))",
+            "message": "an item stands in this list twice; once is enough",
+        }
+        return {**handler(schema), "x-kubernetes-validations": [rule]}
 
     def _check(self, value: list[str]) -> list[str]:
         repeated = next((item for position, item in enumerate(value) if item in value[:position]), None)

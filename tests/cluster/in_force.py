@@ -1,0 +1,85 @@
+"""Waiting until the API server applies the admission rules, some seconds after they are written."""
+
+from collections.abc import Callable
+
+from devcluster.errors import KubectlError
+from devcluster.kubectl import Kubectl
+from devcluster.waiting import wait_until
+
+_MARKER = "marker.agentid.test"
+_CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _MARKER}}
+_MARKER_RULE = [
+    {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": _MARKER},
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": ["configmaps"],
+                        "resourceNames": [_MARKER],
+                    }
+                ]
+            },
+            "validations": [{"expression": "false", "message": "the marker is applied"}],
+        },
+    },
+    {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": _MARKER},
+        "spec": {"policyName": _MARKER, "validationActions": ["Deny"]},
+    },
+]
+
+
+def wait_until_in_force(admin: Kubectl) -> None:
+    """Wait until every validating rule that was written before this call is applied.
+
+    The API server takes rules up in the order in which they were written: once it applies a marker that is
+    written now, it applies the others.
+    """
+    default = admin.in_namespace("default")
+    default.apply(_MARKER_RULE)
+    wait_until(
+        "the API server applies a new validating rule",
+        lambda: answer(lambda: default.create(_CONFIG_MAP, "--dry-run=server")),
+        lambda seen: "the marker is applied" in seen,
+    )
+    default.delete("validatingadmissionpolicybinding", _MARKER)
+    default.delete("validatingadmissionpolicy", _MARKER)
+
+
+def wait_until_stamped(admin: Kubectl, namespace: str) -> None:
+    """Wait until the mutating rules are applied: tasks are stamped, labelled pods get their volume."""
+    here = admin.in_namespace(namespace)
+    task = {
+        "apiVersion": "agentid.dev/v1alpha1",
+        "kind": "AgentTask",
+        "metadata": {"name": "probe"},
+        "spec": {"agentRef": {"name": "a"}, "intent": {"purpose": "Probe", "actions": ["a"]}},
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe", "labels": {"agentid.dev/task": "probe"}},
+        "spec": {"containers": [{"name": "probe", "image": "probe"}]},
+    }
+    for manifest, mark in ((task, "requester"), (pod, "agentid-credential")):
+        wait_until(
+            f"{mark} is added to an {manifest['kind']}",
+            lambda manifest=manifest: answer(lambda: here.create(manifest, "--dry-run=server")),
+            lambda seen, mark=mark: mark in seen,
+        )
+
+
+def answer(of: Callable[[], object]) -> str:
+    """What was answered, or what the refusal says."""
+    try:
+        return str(of())
+    except KubectlError as refused:
+        return str(refused.stderr)

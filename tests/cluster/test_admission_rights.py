@@ -1,0 +1,159 @@
+"""Acting for somebody else and taking back a suspension are rights that are asked for in admission."""
+
+from typing import Any
+
+import pytest
+
+from devcluster.kubectl import Kubectl
+from devcluster.waiting import wait_until
+from tests.cluster.in_force import answer
+from tests.cluster.people import OPERATOR, STRANGER, TENANT, People, everybody, refusal, task
+
+CAROL = "carol@example.com"
+OTHER_INTENT = {"purpose": "Refund everything", "actions": ["refunds:create"]}
+PERSONS = {"tenant": TENANT, "stranger": STRANGER, "operator": OPERATOR}
+
+
+def give(kubectl: Kubectl, user: str, rule: dict[str, Any]) -> None:
+    """Give a user one right in the namespace, as the platform team would."""
+    name = rule["verbs"][0]
+    api_group = {"apiGroup": "rbac.authorization.k8s.io"}
+    kubectl.apply(
+        [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}}
+            | {"rules": [rule]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name}}
+            | {"roleRef": {**api_group, "kind": "Role", "name": name}}
+            | {"subjects": [{**api_group, "kind": "User", "name": user}]},
+        ]
+    )
+
+
+def delegate_for(name: str) -> dict[str, Any]:
+    return {
+        "apiGroups": ["agentid.dev"],
+        "resources": ["delegators"],
+        "resourceNames": [name],
+        "verbs": ["delegate"],
+    }
+
+
+def accepted(of: Any) -> None:  # noqa: ANN401 - a call of kubectl
+    """Wait for RBAC to have taken up a right that was given just now."""
+    wait_until("the right counts", lambda: answer(of), lambda said: "denied request" not in said)
+
+
+@pytest.mark.parametrize("person", PERSONS)
+def test_nobody_acts_for_somebody_else_without_the_right(people: People, person: str) -> None:
+    said = refusal(
+        lambda: people.named(person).create(task(onBehalfOf=CAROL), "--dry-run=server"),
+    )
+
+    assert (
+        f"{PERSONS[person]} may not act on behalf of {CAROL}; that takes the verb "
+        f'"delegate" on delegators.agentid.dev/{CAROL}' in said
+    )
+    assert "(Forbidden)" in said
+
+
+def test_everybody_acts_for_themselves(people: People) -> None:
+    created = people.tenant.create(task(onBehalfOf=TENANT))
+
+    assert created["spec"]["onBehalfOf"] == TENANT
+
+
+def test_the_right_counts_for_that_delegator_and_that_namespace_only(
+    people: People, kubectl: Kubectl, admin: Kubectl, namespace: str
+) -> None:
+    give(kubectl, TENANT, delegate_for(CAROL))
+    elsewhere = f"{namespace}-b"
+    admin.create({"kind": "Namespace", "metadata": {"name": elsewhere}})
+    tenant_elsewhere = everybody(admin, elsewhere).tenant
+
+    accepted(lambda: people.tenant.create(task(onBehalfOf=CAROL), "--dry-run=server"))
+    assert people.tenant.create(task(onBehalfOf=CAROL))["spec"]["onBehalfOf"] == CAROL
+    assert "dave@example.com" in refusal(
+        lambda: people.tenant.create(task("other", onBehalfOf="dave@example.com"))
+    )
+    refusal(lambda: tenant_elsewhere.create(task(onBehalfOf=CAROL)))
+    admin.delete("namespace", elsewhere, "--wait=false")
+
+
+def test_the_shipped_role_gives_it(people: People, kubectl: Kubectl) -> None:
+    kubectl("create", "rolebinding", "delegates", "--clusterrole=agentid-delegate", f"--user={TENANT}")
+
+    accepted(lambda: people.tenant.create(task(onBehalfOf=CAROL), "--dry-run=server"))
+    refusal(lambda: people.stranger.create(task(onBehalfOf=CAROL)))
+
+
+def test_whoever_changes_the_intent_needs_the_right_too(people: People, kubectl: Kubectl) -> None:
+    give(kubectl, TENANT, delegate_for(CAROL))
+    accepted(lambda: people.tenant.create(task(onBehalfOf=CAROL), "--dry-run=server"))
+    people.tenant.create(task(onBehalfOf=CAROL))
+    change = {"spec": {"intent": OTHER_INTENT}}
+
+    said = refusal(lambda: people.stranger.patch("agenttask", "refund-4711", change))
+
+    assert f"{STRANGER} may not act on behalf of {CAROL}" in said
+    assert people.admin.get("agenttask", "refund-4711")["spec"]["intent"]["purpose"] == "Refund order 4711"
+    people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Suspended"}})
+    people.tenant.patch("agenttask", "refund-4711", change)
+
+
+def test_a_task_for_oneself_is_not_taken_over_by_another(people: People) -> None:
+    people.tenant.create(task(onBehalfOf=TENANT))
+
+    refusal(lambda: people.stranger.patch("agenttask", "refund-4711", {"spec": {"intent": OTHER_INTENT}}))
+
+
+@pytest.mark.parametrize(
+    "change", [{"state": "Active"}, {"stateReason": "All is well"}, {"stateReason": None}]
+)
+def test_anothers_suspension_is_not_undone(people: People, change: dict[str, str | None]) -> None:
+    people.tenant.create(task())
+    people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Suspended", "stateReason": "Odd"}})
+
+    said = refusal(lambda: people.tenant.patch("agenttask", "refund-4711", {"spec": change}))
+
+    assert f"was suspended by {STRANGER}, and {TENANT} may not take that back" in said
+    after = people.admin.get("agenttask", "refund-4711")["spec"]
+    assert (after["state"], after["stateReason"], after["stateChangedBy"]["username"]) == (
+        "Suspended",
+        "Odd",
+        STRANGER,
+    )
+
+
+def test_the_operator_may_not_undo_a_suspension(people: People) -> None:
+    people.tenant.create(task(state="Suspended"))
+
+    refusal(lambda: people.operator.patch("agenttask", "refund-4711", {"spec": {"state": "Active"}}))
+
+
+def test_ones_own_suspension_is_undone(people: People) -> None:
+    people.tenant.create(task(state="Suspended"))
+
+    after = people.tenant.patch("agenttask", "refund-4711", {"spec": {"state": "Active"}})
+
+    assert after["spec"]["state"] == "Active"
+
+
+def test_a_suspended_task_may_be_ended_by_anybody_who_may_change_it(people: People) -> None:
+    people.tenant.create(task(state="Suspended"))
+
+    after = people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Ended"}})
+
+    assert after["spec"]["stateChangedBy"] == {"username": STRANGER}
+
+
+def test_the_verb_resume_takes_back_anothers_suspension(people: People, kubectl: Kubectl) -> None:
+    give(
+        kubectl,
+        STRANGER,
+        {"apiGroups": ["agentid.dev"], "resources": ["agenttasks"], "verbs": ["resume"]},
+    )
+    people.tenant.create(task(state="Suspended"))
+
+    accepted(lambda: people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Active"}}))
+
+    assert people.admin.get("agenttask", "refund-4711")["spec"]["stateChangedBy"] == {"username": STRANGER}
