@@ -85,10 +85,21 @@ async def load_configuration(kubeconfig: Path | None) -> Configuration:
 class Connection:
     """Requests to one API server; every failure leaves as an error of `agentid.cluster.errors`."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str, activity: WatchActivity) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        server: str,
+        activity: WatchActivity,
+        new_session: Callable[[], aiohttp.ClientSession],
+    ) -> None:
         self.session = session
         self.server = server.rstrip("/")
         self.activity = activity
+        self._new_session = new_session
+
+    def session_for_kopf(self) -> aiohttp.ClientSession:
+        """Return a session over the same connections that kopf may close when it is done."""
+        return self._new_session()
 
     @classmethod
     @asynccontextmanager
@@ -111,19 +122,24 @@ class Connection:
                 request.headers["Authorization"] = header
             return await handler(request)
 
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=max_connections, ssl=_tls(configuration), keepalive_timeout=60
-            ),
-            headers={"User-Agent": "agentid", "Accept": "application/json"},
-            middlewares=(authenticate,),
-            response_class=activity.response_class(),
-            timeout=_REQUEST_TIMEOUT,
-        )
+        connector = aiohttp.TCPConnector(limit=max_connections, ssl=_tls(configuration), keepalive_timeout=60)
+
+        def new_session() -> aiohttp.ClientSession:
+            return aiohttp.ClientSession(
+                connector=connector,
+                connector_owner=False,
+                headers={"User-Agent": "agentid", "Accept": "application/json"},
+                middlewares=(authenticate,),
+                response_class=activity.response_class(),
+                timeout=_REQUEST_TIMEOUT,
+            )
+
+        session = new_session()
         try:
-            yield cls(session, configuration.host, activity)
+            yield cls(session, configuration.host, activity, new_session)
         finally:
             await session.close()
+            await connector.close()
 
     async def get(self, path: str, params: Params | None = None, *, accept: str | None = None) -> Body:
         """GET an object or a list."""
@@ -144,7 +160,7 @@ class Connection:
         except ApiAnswerError as error:
             if isinstance(error, PassingError) or not error.status:
                 raise
-            return error.status
+            return dict(error.status)
 
     async def put(self, path: str, body: Body, params: Params | None = None) -> Body:
         """Replace an object and return it as it is then."""

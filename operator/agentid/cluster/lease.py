@@ -79,6 +79,13 @@ class LeaseLock(BaseLock):
         """Whether this candidate holds the lease for certain, by the clock that counts suspension."""
         return self._held_until is not None and self._boottime() < self._held_until
 
+    @property
+    def held_by_another(self) -> bool:
+        """Whether another holder was seen to renew the lease within its duration."""
+        holder = self._seen_spec.get("holderIdentity") or ""
+        age = self._boottime() - self._unchanged_since
+        return holder not in {"", self.identity} and age < self._times.duration_seconds
+
     def lose(self) -> None:
         """Note that the lease was lost; when it is taken again, that counts as a takeover."""
         self._held_until = None

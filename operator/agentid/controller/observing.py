@@ -124,7 +124,7 @@ class Observer:
             return found, None
         kind, namespace = task.workload.kind, task.workload.namespace
         why = Blocked(
-            f"objects of kind {kind} in namespace {namespace} can't be watched just now; see the operator's log"
+            f"{kind} objects in namespace {namespace} can't be watched just now; see the operator's log"
         )
         # Neither its end nor its beginning can be seen: nothing ends by that, and nothing is issued.
         if status.workload_uid is None:

@@ -1,4 +1,4 @@
-"""One pass over one task name: observe, decide, make the credential, write the status, then the Secret, tell."""
+"""One pass over one task name: observe, decide, make the credential, write the status, the Secret, tell."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -88,7 +88,6 @@ class Settings(BaseSettings):
     lease_retry_seconds: Annotated[WholeNumber, Field(ge=1, le=100)] = 2
     bind_address: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from outside the pod
     metrics_port: Annotated[WholeNumber, Field(ge=0, le=65_535)] = 8080
-    health_port: Annotated[WholeNumber, Field(ge=0, le=65_535)] = 8081
     drain_seconds: Annotated[WholeNumber, Field(ge=1, le=300)] = 20
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"

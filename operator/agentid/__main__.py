@@ -1,0 +1,5 @@
+"""`python -m agentid` is `agentid`."""
+
+from agentid.cli.main import app
+
+app()

@@ -1,0 +1,69 @@
+"""Takes in what watches and sweeps show; what would end a task is looked at before it is believed."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+
+from agentid.cluster.errors import ApiAnswerError
+from agentid.cluster.paths import PODS
+from agentid.cluster.reads import Reads
+from agentid.controller.facts import mapping, pod_task, text
+from agentid.controller.world import World
+
+_log = structlog.get_logger("agentid.intake")
+
+DELETED: Final = "DELETED"
+_RETRY_SECONDS: Final = 1.0
+
+
+class Intake:
+    """The one way into the world."""
+
+    def __init__(self, world: World, reads: Reads) -> None:
+        self._world = world
+        self._reads = reads
+
+    def task(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event about an AgentTask."""
+        if kind == DELETED:
+            metadata = mapping(body.get("metadata"))
+            key = (text(metadata.get("namespace")), text(metadata.get("name")))
+            self._world.drop_task(key, text(metadata.get("uid")))
+        else:
+            self._world.take_task(body)
+
+    def agent(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event about an Agent."""
+        if kind == DELETED:
+            metadata = mapping(body.get("metadata"))
+            key = (text(metadata.get("namespace")), text(metadata.get("name")))
+            self._world.drop_agent(key, text(metadata.get("uid")))
+        else:
+            self._world.take_agent(body)
+
+    async def pod(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event about a labelled pod. DELETED also comes when a pod only lost its label."""
+        if kind != DELETED:
+            self._world.take_pod(body)
+            return
+        metadata = mapping(body.get("metadata"))
+        namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
+        uid = text(metadata.get("uid"))
+        found = await self._look(namespace, name)
+        if found is None or text(mapping(found.get("metadata")).get("uid")) != uid:
+            self._world.drop_pod(uid)
+            return
+        task = pod_task(body)
+        self._world.take_pod(
+            found, fallback=self._world.pod_key(uid) or ((namespace, task) if task else None)
+        )
+
+    async def _look(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        while True:
+            try:
+                return await self._reads.get(PODS, namespace, name)
+            except ApiAnswerError as error:
+                _log.warning("pod could not be looked at", namespace=namespace, pod=name, error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)

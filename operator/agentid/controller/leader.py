@@ -1,0 +1,93 @@
+"""One active operator: takes part in the election for the Lease and says whether this one may write."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from kubernetes.aio.leaderelection.electionconfig import Config
+from kubernetes.aio.leaderelection.leaderelection import LeaderElection
+
+from agentid.cluster.errors import ApiAnswerError
+from agentid.cluster.lease import LeaseLock, LeaseTimes, Takeover
+from agentid.controller.errors import NotLeadingError
+
+_log = structlog.get_logger("agentid.leader")
+
+
+class Leader:
+    """This operator's part in the election."""
+
+    def __init__(
+        self,
+        lock: LeaseLock,
+        times: LeaseTimes,
+        on_lead: Callable[[Takeover], None],
+        on_lose: Callable[[], None],
+    ) -> None:
+        self._lock = lock
+        self._times = times
+        self._on_lead = on_lead
+        self._on_lose = on_lose
+        self._led = False
+
+    @property
+    def leading(self) -> bool:
+        """Whether this operator is the active one for certain, and has taken over."""
+        return self._led and self._lock.held
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known who leads: this operator or another that was seen at work."""
+        return self.leading or self._lock.held_by_another
+
+    def require(self) -> None:
+        """Raise where nothing may be written; called before each write.
+
+        Raises:
+            NotLeadingError: another operator may be the active one by now.
+        """
+        if not self.leading:
+            raise NotLeadingError("the lease is not held; nothing may be written")
+
+    def settle(self) -> None:
+        """Say that all that the predecessor may have left half done has been made sure of."""
+        self._lock.settle()
+
+    async def run(self) -> None:
+        """Take part until cancelled."""
+        while True:
+            config = Config(
+                self._lock,
+                lease_duration=self._times.duration_seconds,
+                renew_deadline=self._times.renew_deadline_seconds,
+                retry_period=self._times.retry_seconds,
+                onstarted_leading=self._started,
+                onstopped_leading=self._stopped,
+            )
+            try:
+                await LeaderElection(config).run()
+            except Exception:  # noqa: BLE001 - the client's own assertions; the election just begins again
+                _log.exception("election failed")
+                await self._stopped()
+            await asyncio.sleep(self._times.retry_seconds)
+
+    async def release(self) -> None:
+        """Give the lease up, if it is held; a standby then takes over at once."""
+        self._led = False
+        try:
+            await self._lock.release()
+        except ApiAnswerError as error:
+            _log.warning("lease not released", error=str(error))
+
+    async def _started(self) -> None:
+        self._led = True
+        takeover = self._lock.takeover
+        _log.info("leading", unsettled_since=takeover.last_at_work.isoformat())
+        self._on_lead(takeover)
+
+    async def _stopped(self) -> None:
+        if self._led:
+            self._led = False
+            _log.error("lease lost")
+        self._lock.lose()
+        self._on_lose()

@@ -1,0 +1,157 @@
+"""Compares now and then what the watches showed with what is there, since a watch can miss things silently.
+
+After a watch's version was too old, kopf lists anew and tells nothing of what was deleted meanwhile.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from agentid.api.names import TASK_LABEL
+from agentid.cluster.connection import Connection
+from agentid.cluster.errors import ApiAnswerError
+from agentid.cluster.paths import AGENTS, PODS, TASKS, Resource
+from agentid.cluster.reads import Reads
+from agentid.cluster.watching import list_chunks
+from agentid.controller.facts import mapping, text, version_number
+from agentid.controller.intake import DELETED, Intake
+from agentid.controller.world import World
+
+_log = structlog.get_logger("agentid.sweep")
+
+_AT_ONCE: Final = 8
+_RETRY_SECONDS: Final = 15.0
+
+Known = dict[str, tuple[str, str, int]]
+"""By UID: namespace, name and version."""
+
+
+class Sweep:
+    """A list of the metadata of everything watched, compared with the world."""
+
+    def __init__(  # noqa: PLR0913 - what is compared, and what is told
+        self,
+        *,
+        connection: Connection,
+        reads: Reads,
+        world: World,
+        intake: Intake,
+        namespaces: tuple[str, ...],
+        on_finding: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._reads = reads
+        self._world = world
+        self._intake = intake
+        self._namespaces = namespaces
+        self._on_finding = on_finding
+        self._wanted = asyncio.Event()
+
+    def request(self) -> None:
+        """Have a sweep soon, because a watch may have missed something."""
+        self._wanted.set()
+
+    async def run(self, interval_seconds: float) -> None:
+        """Sweep at each interval and on request, until cancelled."""
+        pause = interval_seconds
+        while True:
+            self._wanted.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            try:
+                await self.once()
+                pause = interval_seconds
+            except ApiAnswerError as error:
+                _log.warning("sweep failed", error=str(error))
+                pause = min(_RETRY_SECONDS, interval_seconds)
+
+    async def once(self) -> int:
+        """Compare all once; return in how many objects the watches were behind.
+
+        Raises:
+            ApiAnswerError: a list or an object could not be read.
+        """
+        findings = 0
+        for resource, known, selector in (
+            (TASKS, self._known_tasks(), None),
+            (AGENTS, self._known_agents(), None),
+            (PODS, self._known_pods(), TASK_LABEL),
+        ):
+            findings += await self._compare(resource, known, selector)
+        return findings
+
+    async def _compare(self, resource: Resource, known: Known, selector: str | None) -> int:
+        doubtful: list[tuple[str, str, str]] = []
+        missing = dict(known)
+        for namespace in self._namespaces or (None,):
+            async for items, _ in list_chunks(
+                self._connection, resource, namespace, label_selector=selector, metadata_only=True
+            ):
+                for item in items:
+                    metadata = mapping(item.get("metadata"))
+                    uid = text(metadata.get("uid"))
+                    seen = missing.pop(uid, None)
+                    if seen is None or seen[2] < version_number(item):
+                        doubtful.append((text(metadata.get("namespace")), text(metadata.get("name")), uid))
+        doubtful += [(namespace, name, uid) for uid, (namespace, name, _) in missing.items()]
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def settle(namespace: str, name: str, uid: str) -> int:
+            async with gate:
+                return await self._settle(resource, namespace, name, uid)
+
+        counts = await asyncio.gather(*(settle(*each) for each in doubtful))
+        if found := sum(counts):
+            _log.warning("watches were behind", resource=resource.plural, objects=found)
+        return sum(counts)
+
+    async def _settle(self, resource: Resource, namespace: str, name: str, uid: str) -> int:
+        """Look at one object and take in what is there; return 1 if the world did not know it."""
+        body = await self._reads.get(resource, namespace, name)
+        is_there = body is not None and text(mapping(body.get("metadata")).get("uid")) == uid
+        known = self._known(resource).get(uid)
+        if known is None if not is_there else (known is not None and known[2] >= version_number(body or {})):
+            return 0
+        shown: Mapping[str, Any] = {
+            "metadata": {"namespace": namespace, "name": name, "uid": uid},
+        }
+        kind = None if is_there else DELETED
+        await self._take(resource, kind, body if is_there and body is not None else shown)
+        self._on_finding(resource.plural)
+        return 1
+
+    async def _take(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
+        if resource is TASKS:
+            self._intake.task(kind, body)
+        elif resource is AGENTS:
+            self._intake.agent(kind, body)
+        else:
+            await self._intake.pod(kind, body)
+
+    def _known(self, resource: Resource) -> Known:
+        if resource is TASKS:
+            return self._known_tasks()
+        return self._known_agents() if resource is AGENTS else self._known_pods()
+
+    def _known_tasks(self) -> Known:
+        return {
+            record.task.uid: (*key, record.task.version)
+            for key, record in self._world.records()
+            if record.task is not None
+        }
+
+    def _known_agents(self) -> Known:
+        return {record.facts.uid: (*key, record.version) for key, record in self._world.agents().items()}
+
+    def _known_pods(self) -> Known:
+        return {
+            uid: (key[0], pod.facts.name, pod.version)
+            for key, record in self._world.records()
+            for uid, pod in record.pods.items()
+            if pod.facts.labelled
+        }

@@ -1,0 +1,124 @@
+"""kopf's watches of tasks, agents and labelled pods, tamed: it keeps nothing and writes nothing.
+
+What tenants may write into an object (kopf's own annotations) is neither read nor trusted: the storages here
+know nothing. What kopf would do with an object beyond handing it over is switched off.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import kopf
+
+from agentid.api.names import GROUP, TASK_LABEL, VERSION
+from agentid.cluster.connection import Connection
+from agentid.cluster.paths import AGENTS, PODS, TASKS
+from agentid.controller.errors import WatchEndedError
+from agentid.controller.intake import Intake
+
+_INACTIVE_SECONDS: Final = 130.0
+"""Bookmarks come once a minute; after two missed ones kopf connects again."""
+_STOP_SECONDS: Final = 10.0
+
+
+class ForgetfulDiffBase(kopf.DiffBaseStorage):
+    """Stores no last-seen state and finds none, whatever an object claims."""
+
+    def build(self, **_: object) -> Any:  # noqa: ANN401 - kopf's signature
+        """Return an empty essence."""
+        return {}
+
+    def fetch(self, **_: object) -> None:
+        """Find nothing."""
+
+    def store(self, **_: object) -> None:
+        """Store nothing."""
+
+
+class ForgetfulProgress(kopf.ProgressStorage):
+    """Stores no progress and finds none, whatever an object claims."""
+
+    def fetch(self, **_: object) -> None:
+        """Find nothing."""
+
+    def store(self, **_: object) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: object) -> None:
+        """Remove nothing."""
+
+    def touch(self, **_: object) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: Any) -> Any:  # noqa: ANN401 - kopf's signature
+        """Return the essence as it is."""
+        return essence
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: see docs/adr for what each of them keeps it from doing."""
+    settings = kopf.OperatorSettings()
+    settings.persistence.diffbase_storage = ForgetfulDiffBase()
+    settings.persistence.progress_storage = ForgetfulProgress()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.queueing.idle_timeout = 0.2
+    settings.watching.chunk_size = 200
+    settings.watching.inactivity_timeout = _INACTIVE_SECONDS
+    settings.watching.connect_timeout = 5
+    settings.watching.label_selectors["", "v1", "pods"] = TASK_LABEL
+    return settings
+
+
+def kopf_registry(connection: Connection, intake: Intake) -> kopf.OperatorRegistry:
+    """Return the handlers: a login that shares our connections, and one handler for each kind."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: object) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(server=connection.server, aiohttp_session=connection.session_for_kopf())
+
+    @kopf.on.event(GROUP, VERSION, TASKS.plural, registry=registry)
+    async def task(event: Mapping[str, Any], **_: object) -> None:
+        intake.task(event["type"], event["object"])
+
+    @kopf.on.event(GROUP, VERSION, AGENTS.plural, registry=registry)
+    async def agent(event: Mapping[str, Any], **_: object) -> None:
+        intake.agent(event["type"], event["object"])
+
+    @kopf.on.event("", "v1", PODS.plural, registry=registry)
+    async def pod(event: Mapping[str, Any], **_: object) -> None:
+        await intake.pod(event["type"], event["object"])
+
+    return registry
+
+
+def watched_paths(namespaces: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of all watches: of each kind, in each namespace or in all of them."""
+    wheres = tuple(namespaces) or (None,)
+    return tuple(resource.path(where) for where in wheres for resource in (TASKS, AGENTS, PODS))
+
+
+async def run_watches(connection: Connection, intake: Intake, namespaces: tuple[str, ...]) -> None:
+    """Watch until cancelled.
+
+    Raises:
+        WatchEndedError: kopf has ended by itself.
+    """
+    # Not kopf.operator(): at its end that cancels every task of the process that was started after it.
+    tasks = await kopf.spawn_tasks(
+        registry=kopf_registry(connection, intake),
+        settings=kopf_settings(),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        standalone=True,
+    )
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        causes = [repr(task.exception()) for task in done if not task.cancelled() and task.exception()]
+        raise WatchEndedError(f"the watches have ended: {', '.join(causes) or 'without an error'}")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=_STOP_SECONDS)
