@@ -179,5 +179,10 @@ class Kubectl:
         return self._json(verb, "--filename=-", *options, stdin=manifest)
 
     def _json(self, *arguments: str, stdin: str | None = None) -> Object:
-        answer: Object = json.loads(self(*arguments, "--output=json", stdin=stdin))
+        """The object that it answers; the last one where it writes several, one after the other."""
+        rest = self(*arguments, "--output=json", stdin=stdin).strip()
+        answer: Object = {}
+        while rest:
+            answer, end = json.JSONDecoder().raw_decode(rest)
+            rest = rest[end:].lstrip()
         return answer

@@ -28,8 +28,7 @@ class OperatorProcess:
     """One operator, which can be started, stopped, killed and started again.
 
     Attributes:
-        metrics_port: Where it serves `/metrics`, on loopback.
-        health_port: Where it serves `/healthz` and `/readyz`.
+        port: Where it serves `/metrics`, `/healthz` and `/readyz`, on loopback.
         kubeconfig: The kubeconfig that it uses.
     """
 
@@ -43,7 +42,7 @@ class OperatorProcess:
             name: What to call its log and its kubeconfig, when there are several.
             environment: Settings (`AGENTID_…`) that differ from those of a demo.
         """
-        self.metrics_port, self.health_port = free_ports(2)
+        (self.port,) = free_ports(1)
         self.kubeconfig: Path = operator_kubeconfig(cluster, name)
         self._cluster = cluster
         self._name = name
@@ -53,8 +52,7 @@ class OperatorProcess:
             "AGENTID_INSTANCE": name,
             "AGENTID_KUBECONFIG": str(self.kubeconfig),
             "AGENTID_BIND_ADDRESS": LOOPBACK,
-            "AGENTID_METRICS_PORT": str(self.metrics_port),
-            "AGENTID_HEALTH_PORT": str(self.health_port),
+            "AGENTID_METRICS_PORT": str(self.port),
             **(environment or {}),
         }
         self.process = self._new_process({})
@@ -99,19 +97,19 @@ class OperatorProcess:
 
     def ready(self) -> bool:
         """Does `/readyz` say yes?"""
-        return _get(self.health_port, "/readyz")[0]
+        return _get(self.port, "/readyz")[0]
 
     def healthy(self) -> bool:
         """Does `/healthz` say yes?"""
-        return _get(self.health_port, "/healthz")[0]
+        return _get(self.port, "/healthz")[0]
 
     def why_not_ready(self) -> str:
         """What `/readyz` says."""
-        return _get(self.health_port, "/readyz")[1]
+        return _get(self.port, "/readyz")[1]
 
     def metrics(self) -> str:
         """What `/metrics` serves; "" when it does not."""
-        return _get(self.metrics_port, "/metrics")[1]
+        return _get(self.port, "/metrics")[1]
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 where there is none."""

@@ -1,7 +1,7 @@
 """Ends a run for good, from nothing but its folder, whoever is left of those who started it.
 
 What belongs to a run is found in the kernel, not in a list that a crash could leave short: a process
-belongs to it if `AGENTID_RUN=<id>` is in its environment (children inherit that). A node lives in
+belongs to it if `DEVCLUSTER_RUN=<id>` is in its environment (children inherit that). A node lives in
 namespaces of its own whose first process is such a one: when it dies, the kernel ends each container
 and drops each mount, bridge, route and nftables rule of that node.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from devcluster.waiting import wait_until
 
-MARK = "AGENTID_RUN"
+MARK = "DEVCLUSTER_RUN"
 CGROUPS = Path("/sys/fs/cgroup")
 
 
