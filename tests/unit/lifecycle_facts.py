@@ -183,7 +183,10 @@ def after(observation: Observation) -> Observation:
             else observation.secret
         ),
     }[plan.secret]
-    return replace(observation, task=replace(observation.task, status=status), secret=secret)
+    # A write that succeeds clears what failed before.
+    failed = observation.failed_write if plan.secret is SecretAction.NONE else None
+    task = replace(observation.task, status=status)
+    return replace(observation, task=task, secret=secret, failed_write=failed)
 
 
 def running(observation: Observation) -> Observation:

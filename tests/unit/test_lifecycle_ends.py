@@ -185,7 +185,8 @@ ENDS: list[tuple[str, Observation, EndReason, str, EventReason, bool]] = [
         EndReason.REVOKED,
         (
             "AgentTask support/refund-4711: intent.actions asks for refunds:create, which Agent refund-agent "
-            "does not list (it lists orders:read). Ask for less, or have the owner payments-team@example.com add it."
+            "does not list (it lists orders:read). Ask for less, or have the owner "
+            "payments-team@example.com add it."
         ),
         EventReason.TASK_REVOKED,
         True,

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from agentid.api.reasons import EventReason
 from agentid.lifecycle.cleanup import Cleanup, clean_up, secret_of
+from agentid.lifecycle.events import is_stalled_by
 from agentid.lifecycle.model import (
     IssueOrder,
     Observation,
@@ -136,9 +138,12 @@ def _left_to_clean(observation: Observation, *, comes_back: bool) -> Cleanup:
 
 
 def _delay(observation: Observation, left: Cleanup) -> str | None:
-    """Return why the Secret still holds what it must not, or is still there; None if nothing went wrong."""
+    """Return why the Secret cannot be cleaned up; it stays said until a write succeeds."""
     failed = observation.failed_write
-    return None if failed is None or left.action is SecretAction.NONE else failed.message
+    if failed is None or left.action is SecretAction.NONE:
+        return None
+    is_said = is_stalled_by(observation, EventReason.CLEANUP_DELAYED)
+    return failed.message if is_said or not may_write(observation) else None
 
 
 def _goes_at(observation: Observation, end_time: datetime | None) -> datetime | None:
