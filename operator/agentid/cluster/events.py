@@ -73,8 +73,12 @@ class Event:
     note: str
 
     def body(self, instance: str) -> Body:
-        """Return it as the API server takes it; two calls make two names."""
-        name = f"{self.regarding.name[: _MAX_NAME_LENGTH - 17]}.{secrets.token_hex(8)}"
+        """Return it as the API server takes it; two calls make two names.
+
+        kubectl lists Events without the timestamps of old by name, so names are in the order of time.
+        """
+        moment = f"{round(self.time.timestamp() * 1_000_000):016x}{secrets.token_hex(2)}"
+        name = f"{self.regarding.name[: _MAX_NAME_LENGTH - len(moment) - 1]}.{moment}"
         body: Body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
