@@ -1,11 +1,9 @@
 """How the demo speaks: numbered acts, what happened, and the figures that were measured."""
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.syntax import Syntax
 from rich.text import Text
 
-_INDENT = 5
+_INDENT = " " * 5
 
 
 class Narrator:
@@ -17,13 +15,13 @@ class Narrator:
 
     def title(self, text: str) -> None:
         """Open the demo."""
-        self._console.print(Text(text, style="bold"))
+        self._line(Text(text, style="bold"))
 
     def act(self, text: str) -> None:
         """Begin the next act: one sentence that says what happens."""
         self._act += 1
         self._console.print()
-        self._console.print(Text.assemble((f"{self._act}  ", "bold cyan"), (text, "bold")))
+        self._line(Text.assemble((f"{self._act}  ", "bold cyan"), (text, "bold")))
 
     def quote(self, text: str) -> None:
         """Show a line that somebody wrote or could type."""
@@ -37,17 +35,19 @@ class Narrator:
         """Tell what was refused, as it should be."""
         self._indented(Text.assemble(("✗ ", "yellow"), what))
 
-    def listing(self, text: str, language: str = "yaml") -> None:
-        """Show what a command printed, or a manifest."""
-        shown: Syntax | Text = Text(text.rstrip())
-        if language and self._console.is_terminal:
-            shown = Syntax(text.rstrip(), language, background_color="default", word_wrap=True)
-        self._indented(shown)
+    def listing(self, text: str) -> None:
+        """Show what a command printed."""
+        for line in text.rstrip().splitlines():
+            self._indented(Text(line))
 
     def closing(self, text: str) -> None:
         """End the demo."""
         self._console.print()
-        self._console.print(Text(text))
+        self._line(Text(text))
 
-    def _indented(self, shown: Text | Syntax) -> None:
-        self._console.print(Padding(shown, (0, 0, 0, _INDENT)), soft_wrap=True)
+    def _indented(self, shown: Text) -> None:
+        self._line(Text.assemble(_INDENT, shown))
+
+    def _line(self, shown: Text) -> None:
+        # What is told is copied and searched for: a line is never broken or cut.
+        self._console.print(shown, soft_wrap=True)

@@ -113,7 +113,7 @@ class Story:
     def _what_people_see(self) -> None:
         self._tell.act("What kubectl tells of it.")
         self._tell.quote("kubectl get atask -n support")
-        self._tell.listing(self._kubectl("get", "atask"), language="")
+        self._tell.listing(self._kubectl("get", "atask"))
         self._tell.quote("kubectl describe atask refund-4712 -n support")
         described = self._kubectl("describe", "atask", "refund-4712")
         self._tell.listing(described[described.index("Status:") :])
