@@ -5,8 +5,10 @@ The node is real to the scheduler, which binds pods to it; what a kubelet would 
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
+from devcluster.errors import KubectlError
 from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
 from tests.cluster.objects import NODE, TASK
@@ -60,6 +62,22 @@ def clear(here: Kubectl) -> None:
     """Take everything that a kubelet would have to end out of a namespace, so that it can go."""
     here("delete", "jobs", "--all", "--wait=false", "--cascade=background")
     here("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
+
+
+def clear_until_gone(here: Kubectl, admin: Kubectl, within: timedelta) -> None:
+    """Do what kubelets do in a namespace that is being deleted: end its pods, until it is gone."""
+
+    def look() -> Object | None:
+        with suppress(KubectlError):  # a pod that is gone meanwhile
+            here("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
+        return admin.find("namespace", here.namespace)
+
+    wait_until(f"namespace {here.namespace} is gone", look, lambda seen: seen is None, within=within)
+
+
+def as_text(manifest: Object) -> str:
+    """A manifest as kubectl reads it from its input."""
+    return json.dumps(manifest)
 
 
 def scheduled(here: Kubectl, pod: str) -> Object:

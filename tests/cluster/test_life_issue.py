@@ -141,8 +141,8 @@ def test_bound_at_creation_costs_six_writes_and_two_events_and_no_conflict(
 
     team.create(task(**ANY_POD))
     story.runs(team)
-    playing.remove(team, POD)
-    ended = story.ends(team, "PodDeleted")
+    playing.finish(team, POD)
+    ended = story.ends(team, "Completed")
     story.secret_gone(team)
     events = story.told(team, ended, at_least=2)
 
@@ -164,7 +164,7 @@ def test_bound_at_creation_costs_six_writes_and_two_events_and_no_conflict(
     }
     assert [each["responseStatus"]["code"] for each in by_operator if each["verb"] != "watch"].count(409) == 0
     assert operator.metric("agentid_status_conflicts_total") == conflicts
-    assert [each.reason for each in events] == ["CredentialIssued", "TaskEnded"]
+    assert [each.reason for each in events] == ["CredentialIssued", "TaskCompleted"]
 
 
 def test_status_is_written_before_the_secret_is_and_before_it_is_taken_away(
@@ -173,8 +173,8 @@ def test_status_is_written_before_the_secret_is_and_before_it_is_taken_away(
     since = cluster.audit_position()
     team.create([task(**ANY_POD), pod()])
     story.runs(team)
-    playing.remove(team, POD)
-    ended = story.ends(team, "PodDeleted")
+    playing.finish(team, POD)
+    ended = story.ends(team, "Completed")
     story.secret_gone(team)
     story.told(team, ended, at_least=2)
 
@@ -250,7 +250,7 @@ def test_kubectl_wait_returns_when_the_task_is_finished(team: Kubectl, phase: st
     if succeeded:
         team("wait", "--for=condition=Succeeded", f"atask/{TASK}", "--timeout=5s")
     else:
-        with pytest.raises(KubectlError, match="timed out"):
+        with pytest.raises(KubectlError, match="condition not met"):
             team("wait", "--for=condition=Succeeded", f"atask/{TASK}", "--timeout=0")
 
 
