@@ -93,8 +93,8 @@ class AdmissionProof:
                 return problem
             if not is_corrected(await self._try(forged_task), self._settings):
                 return (
-                    "a forged AgentTask was not corrected, so who asks can't be known; rules take some seconds "
-                    "to act after an installation, otherwise install the chart again"
+                    "a forged AgentTask was not corrected, so who asks can't be known; rules take some "
+                    "seconds to act after an installation, otherwise install the chart again"
                 )
             if not is_refused(await self._try(refused_task)):
                 return "an AgentTask that has to be refused was not; install the chart again"

@@ -10,6 +10,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -24,6 +25,7 @@ class Metrics:
     """The operator's own registry and everything in it."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -76,14 +78,6 @@ class Metrics:
             ["resource"],
             registry=self.registry,
         )
-        self.admission = Gauge(
-            "agentid_admission_in_force",
-            "1 while every admission rule is installed as it should be and in force; 0: nothing is issued.",
-            registry=self.registry,
-        )
-        self.leading = Gauge(
-            "agentid_leader", "1 while this operator holds the lease.", registry=self.registry
-        )
         self.authority_end = Gauge(
             "agentid_ca_expiration_timestamp_seconds",
             "When the certificate that signs stops holding.",
@@ -96,7 +90,7 @@ class Metrics:
         """Count what became of an Event."""
         self.events.labels(outcome=outcome.value).inc()
 
-    def since_seen(self, observation: Observation, order: IssueOrder) -> None:
+    def first_issue(self, observation: Observation, order: IssueOrder) -> None:
         """Record how long a task waited for its first credential."""
         if order.generation == 1:
             pod = order.pod

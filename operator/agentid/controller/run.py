@@ -5,7 +5,7 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -28,10 +28,13 @@ from agentid.controller.intake import Intake
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
+from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
+from agentid.controller.secret_actions import SecretActions
 from agentid.controller.settings import Settings
 from agentid.controller.sweep import Sweep
+from agentid.controller.telling import Teller
 from agentid.controller.watches import run_watches, watched_paths
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import Key, World
@@ -42,10 +45,6 @@ from agentid.pki.spiffe_id import TrustDomain
 
 _log = structlog.get_logger("agentid.operator")
 
-_SILENT_SECONDS: Final = 240.0
-"""A watch that brought nothing for so long, not even a bookmark or a new connection, is dead."""
-_STUCK_SECONDS: Final = 180.0
-"""Work that waits or takes longer than that will not be done by this process."""
 _SYNC_POLL_SECONDS: Final = 0.05
 
 
@@ -69,7 +68,6 @@ class Operator:
         self._paths = watched_paths(self._namespaces)
         self._unsettled: set[Key] = set()
         self._last_at_work = datetime.fromtimestamp(0, UTC)
-        self._synced = False
         trust_domain = TrustDomain(settings.trust_domain)
         self.metrics = Metrics()
         self._queue = WorkQueue(time.monotonic, self._count_error)
@@ -133,28 +131,42 @@ class Operator:
                 last_at_work=lambda: self._last_at_work,
             ),
             tasks=Tasks(connection, self._leader.require),
-            secrets=Secrets(connection, self._leader.require),
-            events=self._events,
+            secrets=SecretActions(
+                Secrets(connection, self._leader.require), trust_domain, self.metrics, utc_now, random.random
+            ),
+            teller=Teller(self._events, self.metrics, utc_now),
             deadlines=self._deadlines,
             metrics=self.metrics,
             limits=settings.limits(),
-            trust_domain=trust_domain,
             authority=self._authority.current,
             clock=utc_now,
-            randomness=random.random,
         )
-        self._health = HealthServer(self.metrics, self._unhealthy, self._unready)
-        self._add_gauges()
+        self._probes = Probes(
+            activity=connection.activity,
+            paths=self._paths,
+            queue=self._queue,
+            leader=self._leader,
+            blocked=self._blocked,
+        )
+        self._probes.add_gauges(self.metrics, self._deadlines)
+        self.metrics.watch(
+            "agentid_admission_in_force",
+            "1 while every admission rule is installed as it should be and in force; 0: nothing is issued.",
+            lambda: float(self._proof.blocked is None),
+        )
+        self._health = HealthServer(self.metrics, self._probes.unhealthy, self._probes.unready)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop`, then drain.
+    async def run(self, stop: asyncio.Event, own_signals: Callable[[], None]) -> None:
+        """Run until `stop`, then drain; `own_signals` sets the process' signal handlers.
 
         Raises:
             AgentidError: the operator cannot go on; the process has to start again.
         """
         await self._health.start(self._settings.bind_address, self._settings.metrics_port)
         parts: list[asyncio.Task[None]] = []
-        watches = asyncio.create_task(run_watches(self._connection, self._intake, self._namespaces))
+        watches = asyncio.create_task(
+            run_watches(self._connection, self._intake, self._namespaces, own_signals)
+        )
         try:
             parts += [watches, *map(asyncio.create_task, self._supporting_parts())]
             await self._load_authority()
@@ -197,7 +209,7 @@ class Operator:
             await asyncio.wait([watches], timeout=_SYNC_POLL_SECONDS)
             if watches.done():
                 watches.result()
-        self._synced = True
+        self._probes.synced = True
         _log.info("watches synced", tasks=sum(1 for _ in self._world.records()))
 
     async def _drain(self, watches: asyncio.Task[None]) -> None:
@@ -242,7 +254,6 @@ class Operator:
         self._deadlines.clear()
 
     def _look_at_all(self) -> None:
-        self.metrics.admission.set(0 if self._proof.blocked else 1)
         for key, _ in self._world.records():
             self._queue.add(key)
 
@@ -252,44 +263,6 @@ class Operator:
     def _count_error(self, error: BaseException) -> None:
         self.metrics.passes.labels(result="retry" if isinstance(error, AgentidError) else "error").inc()
 
-    def _unhealthy(self) -> list[str]:
-        ages = self._connection.activity.ages()
-        problems = [
-            f"watch of {path} has been silent for {age:.0f} s"
-            for path in self._paths
-            if self._synced and (age := ages.get(path, float("inf"))) > _SILENT_SECONDS
-        ]
-        if (age := self._queue.oldest_age()) > _STUCK_SECONDS:
-            problems.append(f"the queue is stuck: work has waited for {age:.0f} s")
-        return problems
-
-    def _unready(self) -> list[str]:
-        problems = [] if self._synced else ["the watches have not listed everything yet"]
-        if (blocked := self._blocked()) is not None:
-            problems.append(blocked.message)
-        if not self._leader.decided:
-            problems.append("it is not decided yet which operator leads")
-        return problems
-
-    def _add_gauges(self) -> None:
-        watch = self.metrics.watch
-        watch("agentid_workqueue_depth", "Tasks that wait to be looked at.", lambda: self._queue.depth)
-        watch("agentid_workqueue_active", "Tasks that are looked at.", lambda: self._queue.active)
-        watch("agentid_workqueue_retrying", "Tasks whose last pass failed.", lambda: self._queue.retrying)
-        watch(
-            "agentid_workqueue_oldest_seconds",
-            "Age of the oldest work that is waiting or under way.",
-            self._queue.oldest_age,
-        )
-        watch("agentid_deadlines", "Tasks with a time set.", lambda: len(self._deadlines))
-        watch(
-            "agentid_watch_silence_seconds",
-            "For how long the quietest watch has brought nothing.",
-            lambda: max(self._connection.activity.ages().values(), default=0.0),
-        )
-        self.metrics.leading.set_function(lambda: float(self._leader.leading))
-        self.metrics.admission.set_function(lambda: float(self._proof.blocked is None))
-
 
 async def run_operator(settings: Settings) -> None:
     """Run one operator until SIGTERM or SIGINT.
@@ -298,12 +271,12 @@ async def run_operator(settings: Settings) -> None:
         AgentidError: it could not start or not go on.
     """
     stop = asyncio.Event()
-    async with Connection.open(settings.kubeconfig, time.monotonic) as connection:
-        operator = Operator(settings, connection)
-        running = asyncio.create_task(operator.run(stop))
-        # After kopf has set its own, which would end the watches before anything is drained.
-        await asyncio.sleep(0)
-        loop = asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+
+    def own_signals() -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, stop.set)
-        await running
+
+    own_signals()
+    async with Connection.open(settings.kubeconfig, time.monotonic) as connection:
+        await Operator(settings, connection).run(stop, own_signals)

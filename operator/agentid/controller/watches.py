@@ -5,7 +5,7 @@ know nothing. What kopf would do with an object beyond handing it over is switch
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import kopf
@@ -100,8 +100,16 @@ def watched_paths(namespaces: Iterable[str]) -> tuple[str, ...]:
     return tuple(resource.path(where) for where in wheres for resource in (TASKS, AGENTS, PODS))
 
 
-async def run_watches(connection: Connection, intake: Intake, namespaces: tuple[str, ...]) -> None:
+async def run_watches(
+    connection: Connection, intake: Intake, namespaces: tuple[str, ...], own_signals: Callable[[], None]
+) -> None:
     """Watch until cancelled.
+
+    Args:
+        connection: To the API server.
+        intake: Takes what is seen.
+        namespaces: Where to watch; none: everywhere.
+        own_signals: Sets the process' signal handlers; kopf puts its own in their place when it starts.
 
     Raises:
         WatchEndedError: kopf has ended by itself.
@@ -114,6 +122,7 @@ async def run_watches(connection: Connection, intake: Intake, namespaces: tuple[
         namespaces=namespaces,
         standalone=True,
     )
+    own_signals()
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         causes = [repr(task.exception()) for task in done if not task.cancelled() and task.exception()]

@@ -17,7 +17,7 @@ from agentid.controller.facts import (
 )
 from agentid.controller.packed_task import PackedTask, WorkloadKey
 from agentid.controller.secret_memory import SecretMemory
-from agentid.lifecycle.model import AgentFacts, FailedWrite, PodFacts
+from agentid.lifecycle.model import AgentFacts, EventDraft, FailedWrite, PodFacts, TaskFacts
 
 _K = TypeVar("_K")
 Key = tuple[str, str]
@@ -41,6 +41,15 @@ class AgentRecord:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """The Event of an end that waits until the Secret is wiped, and when it was decided."""
+
+    task: TaskFacts
+    draft: EventDraft
+    decided_at: datetime
+
+
 @dataclass(slots=True)
 class Record:
     """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
@@ -56,6 +65,7 @@ class Record:
     secret: SecretMemory = field(default_factory=SecretMemory)
     failed_write: FailedWrite | None = None
     failures: int = 0
+    untold: Untold | None = None
     own_write: bool = False
     during_write: PackedTask | None = None
 

@@ -1,0 +1,31 @@
+"""`agentid operator`: runs the operator; needs what the extra `operator` installs."""
+
+import os
+import sys
+
+import typer
+import uvloop
+
+from agentid.controller.errors import SettingsError
+from agentid.controller.logs import configure_logs
+from agentid.controller.run import run_operator
+from agentid.controller.settings import read_settings
+from agentid.errors import AgentidError
+
+_FAILED = 1
+_WRONG_USAGE = 2
+
+
+def run() -> None:
+    """Run until SIGTERM; settings that are not acceptable end with one sentence and code 2, failures with 1."""
+    try:
+        settings = read_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"agentid operator: {error}\n")
+        raise typer.Exit(_WRONG_USAGE) from error
+    configure_logs(settings.log_level, settings.log_format)
+    try:
+        uvloop.run(run_operator(settings))
+    except AgentidError as error:
+        sys.stderr.write(f"agentid operator: {error}\n")
+        raise typer.Exit(_FAILED) from error

@@ -1,0 +1,78 @@
+"""What is wrong with a running operator, for its probes, and the gauges that show it coming."""
+
+from collections.abc import Callable
+from typing import Final
+
+from agentid.cluster.watch_activity import WatchActivity
+from agentid.controller.deadlines import Deadlines
+from agentid.controller.leader import Leader
+from agentid.controller.metrics import Metrics
+from agentid.controller.queue import WorkQueue
+from agentid.lifecycle.model import Blocked
+
+SILENT_SECONDS: Final = 240.0
+"""A watch that brought nothing for so long, not even a bookmark or a new connection, is dead."""
+STUCK_SECONDS: Final = 180.0
+"""Work that waits or takes longer than that will not be done by this process."""
+
+
+class Probes:
+    """Answers for /healthz (begin again) and /readyz (not of use yet)."""
+
+    def __init__(
+        self,
+        *,
+        activity: WatchActivity,
+        paths: tuple[str, ...],
+        queue: WorkQueue,
+        leader: Leader,
+        blocked: Callable[[], Blocked | None],
+    ) -> None:
+        self._activity = activity
+        self._paths = paths
+        self._queue = queue
+        self._leader = leader
+        self._blocked = blocked
+        self.synced = False
+
+    def unhealthy(self) -> list[str]:
+        """Return why this process will not recover by itself."""
+        ages = self._activity.ages()
+        problems = [
+            f"the watch of {path} has been silent for {age:.0f} s"
+            for path in self._paths
+            if self.synced and (age := ages.get(path, float("inf"))) > SILENT_SECONDS
+        ]
+        if (age := self._queue.oldest_age()) > STUCK_SECONDS:
+            problems.append(f"the queue is stuck: work has waited for {age:.0f} s")
+        return problems
+
+    def unready(self) -> list[str]:
+        """Return why this operator is neither at work nor a standby of one that is."""
+        problems = [] if self.synced else ["the watches have not listed everything yet"]
+        if (blocked := self._blocked()) is not None:
+            problems.append(blocked.message)
+        if not self._leader.decided:
+            problems.append("it is not decided yet which operator leads")
+        return problems
+
+    def add_gauges(self, metrics: Metrics, deadlines: Deadlines) -> None:
+        """Add the gauges that show what goes on inside."""
+        queue = self._queue
+        metrics.watch("agentid_workqueue_depth", "Tasks that wait to be looked at.", lambda: queue.depth)
+        metrics.watch("agentid_workqueue_active", "Tasks that are looked at.", lambda: queue.active)
+        metrics.watch("agentid_workqueue_retrying", "Tasks whose last pass failed.", lambda: queue.retrying)
+        metrics.watch(
+            "agentid_workqueue_oldest_seconds",
+            "Age of the oldest work that is waiting or under way.",
+            queue.oldest_age,
+        )
+        metrics.watch("agentid_deadlines", "Tasks with a time set.", lambda: len(deadlines))
+        metrics.watch(
+            "agentid_watch_silence_seconds",
+            "For how long the quietest watch has brought nothing.",
+            lambda: max(self._activity.ages().values(), default=0.0),
+        )
+        metrics.watch(
+            "agentid_leader", "1 while this operator holds the lease.", lambda: float(self._leader.leading)
+        )

@@ -1,0 +1,123 @@
+"""Carries out what a plan says of the Secret, and remembers failures so that the next decision knows them."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from agentid.api.names import secret_name
+from agentid.cluster.errors import ApiAnswerError
+from agentid.cluster.secrets import Secrets
+from agentid.controller.metrics import Metrics
+from agentid.controller.queue import retry_pause
+from agentid.controller.secret_keeper import SecretKeeper
+from agentid.controller.world import Key, Record
+from agentid.lifecycle.model import FailedWrite, Observation, Plan, PodFacts, SecretAction
+from agentid.pki.spiffe_id import TrustDomain
+from agentid.pki.svid import X509Svid
+
+_log = structlog.get_logger("agentid.secrets")
+
+StillWanted = Callable[[], Awaitable[bool]]
+"""Whether the credential just recorded is still the task's newest, by a fresh look."""
+
+_TOLD: Final = {
+    SecretAction.FILL: "written",
+    SecretAction.EMPTY: "emptied",
+    SecretAction.DELETE: "deleted",
+    SecretAction.PROBE: "looked for",
+}
+
+
+class SecretActions:
+    """Fills, empties, deletes and probes the Secrets of tasks, those that are gone included."""
+
+    def __init__(
+        self,
+        secrets: Secrets,
+        trust_domain: TrustDomain,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+        randomness: Callable[[], float],
+    ) -> None:
+        self._secrets = secrets
+        self._trust_domain = trust_domain
+        self._metrics = metrics
+        self._clock = clock
+        self._randomness = randomness
+
+    async def for_task(  # noqa: PLR0913, PLR0917 - whose Secret, what to do, with what, on which condition
+        self,
+        key: Key,
+        record: Record,
+        observation: Observation,
+        plan: Plan,
+        svid: X509Svid | None,
+        still_wanted: StillWanted,
+    ) -> bool:
+        """Do what the plan says; return False where it failed, which `record` tells the next decision."""
+        if plan.secret is SecretAction.NONE:
+            return True
+        keeper = self._keeper(key, record, observation.task.uid)
+        try:
+            if plan.issue is not None and svid is not None:
+                holders = (plan.issue.pod,) if plan.issue.pod is not None else ()
+                await keeper.fill(svid, plan.issue.generation, holders, still_wanted)
+            elif plan.secret is SecretAction.PROBE:
+                await keeper.probe(observation.task.status.credential_generation or 0)
+            else:
+                await self._wipe(keeper, plan.secret, observation.pods)
+        except ApiAnswerError as error:
+            self._remember_failure(key, record, plan.secret, error)
+            return False
+        record.failed_write, record.failures = None, 0
+        return True
+
+    async def for_departed(
+        self, key: Key, record: Record, uid: str, action: SecretAction, pods: tuple[PodFacts, ...]
+    ) -> None:
+        """Empty or delete the Secret of the task with that UID, which is gone.
+
+        Raises:
+            ApiAnswerError: it failed and has to be tried again.
+        """
+        await self._wipe(self._keeper(key, record, uid), action, pods)
+
+    async def _wipe(self, keeper: SecretKeeper, action: SecretAction, pods: tuple[PodFacts, ...]) -> None:
+        # Those that may still have it mounted keep it from the garbage collector until they saw it emptied.
+        mounting = tuple(pod for pod in pods if not pod.finished)
+        if action is SecretAction.EMPTY:
+            await keeper.empty(mounting)
+        elif action is SecretAction.DELETE:
+            await keeper.delete(mounting)
+
+    def _keeper(self, key: Key, record: Record, uid: str) -> SecretKeeper:
+        return SecretKeeper(
+            self._secrets,
+            record.secret,
+            namespace=key[0],
+            task_name=key[1],
+            task_uid=uid,
+            trust_domain=self._trust_domain,
+            clock=self._clock,
+        )
+
+    def _remember_failure(
+        self, key: Key, record: Record, action: SecretAction, error: ApiAnswerError
+    ) -> None:
+        record.failures += 1
+        pause = retry_pause(record.failures, self._randomness())
+        record.failed_write = FailedWrite(
+            f"Secret {secret_name(key[1])} could not be {_TOLD[action]}: {error}",
+            self._clock() + timedelta(seconds=pause),
+        )
+        self._metrics.secret_failures.inc()
+        _log.warning(
+            "secret write failed",
+            namespace=key[0],
+            task=key[1],
+            action=action.value,
+            error=str(error),
+            retry_seconds=round(pause, 2),
+        )

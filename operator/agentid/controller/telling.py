@@ -1,0 +1,65 @@
+"""Tells what was done: one Event and one log line for each transition, and the metrics that count them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.names import secret_name
+from agentid.api.reasons import ConditionType, EventAction
+from agentid.cluster.events import Event, Events, Reference, task_reference
+from agentid.cluster.paths import PODS, SECRETS
+from agentid.controller.metrics import Metrics
+from agentid.lifecycle.model import EventDraft, Observation, Plan, TaskFacts
+from agentid.pki.svid import X509Svid
+
+_log = structlog.get_logger("agentid.tasks")
+
+
+class Teller:
+    """Sends Events and writes log lines about tasks; never anything of a key."""
+
+    def __init__(self, events: Events, metrics: Metrics, clock: Callable[[], datetime]) -> None:
+        self._events = events
+        self._metrics = metrics
+        self._clock = clock
+
+    def event(self, task: TaskFacts, draft: EventDraft) -> None:
+        """Send the Event."""
+        related = None
+        if draft.related_pod is not None:
+            pod = draft.related_pod
+            related = Reference(PODS.kind, PODS.api_version, task.namespace, pod.name, pod.uid)
+        elif draft.action is EventAction.CLEAN_UP:
+            related = Reference(SECRETS.kind, SECRETS.api_version, task.namespace, secret_name(task.name))
+        self._events.send(
+            Event(
+                time=self._clock(),
+                regarding=task_reference(task.namespace, task.name, task.uid),
+                related=related,
+                reason=draft.reason,
+                action=draft.action,
+                warning=draft.warning,
+                note=draft.note,
+            )
+        )
+
+    def status(
+        self, observation: Observation, plan: Plan, status: AgentTaskStatus, svid: X509Svid | None
+    ) -> None:
+        """Log and count what the status says now."""
+        task = observation.task
+        finished = next((each for each in status.conditions if each.type is ConditionType.FINISHED), None)
+        reason = finished.reason if finished is not None else ""
+        log = _log.bind(namespace=task.namespace, task=task.name, uid=task.uid, rule=plan.rule, status=reason)
+        if svid is not None and plan.issue is not None:
+            self._metrics.issued.labels(reason=plan.issue.why.value).inc()
+            self._metrics.first_issue(observation, plan.issue)
+            log.info("credential issued", serial=svid.serial, generation=plan.issue.generation)
+        elif finished is not None and finished.status == "True" and task.status.end_time is None:
+            self._metrics.ended.labels(reason=reason).inc()
+            serials = [each.serial for each in task.status.credentials]
+            log.info("task ended", message=finished.message, serials=serials)
+        else:
+            log.info("task status", message=finished.message if finished is not None else "")
