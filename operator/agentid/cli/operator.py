@@ -17,7 +17,7 @@ _WRONG_USAGE = 2
 
 
 def run() -> None:
-    """Run until SIGTERM; settings that are not acceptable end with one sentence and code 2, failures with 1."""
+    """Run until SIGTERM; unacceptable settings end it with one sentence and code 2, failures with code 1."""
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:

@@ -4,7 +4,8 @@ kopf drops bookmarks before any handler and reconnects on its own, so the time i
 arrive: in the responses of the shared session.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +20,20 @@ class WatchActivity:
 
     clock: Callable[[], float]
     last_heard: dict[str, float] = field(default_factory=dict)
+    _new: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, path: str) -> None:
         """Note that the watch of `path` has brought something now."""
+        is_new = path not in self.last_heard
         self.last_heard[path] = self.clock()
+        if is_new:
+            self._new.set()
+
+    async def heard_from_all(self, paths: Collection[str]) -> None:
+        """Wait until each watch of `paths` has been heard: it has listed, then, and begun to stream."""
+        while not self.last_heard.keys() >= set(paths):
+            self._new.clear()
+            await self._new.wait()
 
     def forget(self, path: str) -> None:
         """Forget a watch that was ended on purpose."""

@@ -1,6 +1,7 @@
 """Holds the certificate authority in memory: loaded or made at start, looked at again once an hour."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -11,7 +12,7 @@ from agentid.controller.metrics import Metrics
 from agentid.errors import AgentidError
 from agentid.lifecycle.model import Blocked
 from agentid.pki.authority import CertificateAuthority
-from agentid.pki.errors import CertificateAuthorityError
+from agentid.pki.errors import CertificateAuthorityError, PkiError
 
 _log = structlog.get_logger("agentid.authority")
 
@@ -22,9 +23,10 @@ _RETRY_SECONDS: Final = 5.0
 class Authority:
     """The authority that signs, or why there is none."""
 
-    def __init__(self, store: AuthorityStore, metrics: Metrics) -> None:
+    def __init__(self, store: AuthorityStore, metrics: Metrics, on_change: Callable[[], None]) -> None:
         self._store = store
         self._metrics = metrics
+        self._on_change = on_change
         self._authority: CertificateAuthority | None = None
         self._problem = "it has not been loaded yet"
 
@@ -51,6 +53,7 @@ class Authority:
         Raises:
             AgentidError: it could not be loaded; `blocked` says why.
         """
+        had_one = self._authority is not None
         try:
             self._authority = await self._store.load_or_create()
         except AgentidError as error:
@@ -59,6 +62,8 @@ class Authority:
                 self._authority = None
             raise
         self._metrics.authority_end.set(self._authority.not_after.timestamp())
+        if not had_one:
+            self._on_change()
 
     async def run(self) -> None:
         """Look again now and then, until cancelled: the intermediate is renewed in time, by one operator."""
@@ -66,5 +71,5 @@ class Authority:
             await asyncio.sleep(_RETRY_SECONDS if self._authority is None else _INTERVAL_SECONDS)
             try:
                 await self.load()
-            except (ClusterError, CertificateAuthorityError) as error:
+            except (ClusterError, PkiError) as error:
                 _log.error("authority not loaded", error=str(error))

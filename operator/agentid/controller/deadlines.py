@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from agentid.controller.world import Key
+from agentid.controller.records import Key
 
 _LONGEST_SLEEP_SECONDS: Final = 5.0
 """Times are of the wall clock, which can be set: it is looked at this often, whatever was slept for."""

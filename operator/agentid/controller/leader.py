@@ -15,13 +15,13 @@ _log = structlog.get_logger("agentid.leader")
 
 
 class Leader:
-    """This operator's part in the election."""
+    """This operator's part in the election; `on_lead` returns whether nothing is in doubt even now."""
 
     def __init__(
         self,
         lock: LeaseLock,
         times: LeaseTimes,
-        on_lead: Callable[[Takeover], None],
+        on_lead: Callable[[Takeover], bool],
         on_lose: Callable[[], None],
     ) -> None:
         self._lock = lock
@@ -83,7 +83,8 @@ class Leader:
         self._led = True
         takeover = self._lock.takeover
         _log.info("leading", unsettled_since=takeover.last_at_work.isoformat())
-        self._on_lead(takeover)
+        if self._on_lead(takeover):
+            self.settle()
 
     async def _stopped(self) -> None:
         if self._led:

@@ -15,6 +15,7 @@ from prometheus_client import (
 )
 
 from agentid.cluster.events import Outcome
+from agentid.errors import AgentidError
 from agentid.lifecycle.model import IssueOrder, Observation
 
 _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -85,6 +86,14 @@ class Metrics:
         )
         for outcome in Outcome:
             self.events.labels(outcome=outcome.value)
+
+    def count_failed_pass(self, error: BaseException) -> None:
+        """Count a failed pass: to be expected now and then, or a mistake of ours."""
+        self.passes.labels(result="retry" if isinstance(error, AgentidError) else "error").inc()
+
+    def count_sweep_finding(self, resource: str) -> None:
+        """Count an object that a watch had missed."""
+        self.sweep_findings.labels(resource=resource).inc()
 
     def count_event(self, outcome: Outcome) -> None:
         """Count what became of an Event."""

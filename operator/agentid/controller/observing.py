@@ -11,9 +11,10 @@ from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
+from agentid.controller.records import Key, Record
 from agentid.controller.secret_memory import recall
 from agentid.controller.workloads import Workloads
-from agentid.controller.world import Key, Record, World
+from agentid.controller.world import World
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,

@@ -56,7 +56,9 @@ class Probes:
             problems.append("it is not decided yet which operator leads")
         return problems
 
-    def add_gauges(self, metrics: Metrics, deadlines: Deadlines) -> None:
+    def add_gauges(
+        self, metrics: Metrics, deadlines: Deadlines, admission_in_force: Callable[[], bool]
+    ) -> None:
         """Add the gauges that show what goes on inside."""
         queue = self._queue
         metrics.watch("agentid_workqueue_depth", "Tasks that wait to be looked at.", lambda: queue.depth)
@@ -75,4 +77,9 @@ class Probes:
         )
         metrics.watch(
             "agentid_leader", "1 while this operator holds the lease.", lambda: float(self._leader.leading)
+        )
+        metrics.watch(
+            "agentid_admission_in_force",
+            "1 while every admission rule is installed as it should be and in force; 0: nothing is issued.",
+            lambda: float(admission_in_force()),
         )

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from agentid.controller.world import Key
+from agentid.controller.records import Key
 from agentid.errors import AgentidError
 
 _log = structlog.get_logger("agentid.queue")

@@ -15,9 +15,10 @@ from agentid.cluster.tasks import Tasks
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
+from agentid.controller.records import Key, Record, Untold
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.telling import Teller
-from agentid.controller.world import Key, Record, Untold, World
+from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.departure import decide_departure
 from agentid.lifecycle.model import (

@@ -11,8 +11,8 @@ from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.secrets import Secrets
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import retry_pause
+from agentid.controller.records import Key, Record
 from agentid.controller.secret_keeper import SecretKeeper
-from agentid.controller.world import Key, Record
 from agentid.lifecycle.model import FailedWrite, Observation, Plan, PodFacts, SecretAction
 from agentid.pki.spiffe_id import TrustDomain
 from agentid.pki.svid import X509Svid

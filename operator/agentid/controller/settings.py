@@ -116,9 +116,9 @@ class Settings(BaseSettings):
             self.lease_duration_seconds, self.lease_renew_deadline_seconds, self.lease_retry_seconds
         )
 
-    def operator_username(self) -> str:
-        """Return the name by which the API server knows this operator."""
-        return f"system:serviceaccount:{self.namespace}:{self.service_account}"
+    def shown(self) -> dict[str, Any]:
+        """Return all settings for the log; none of them is a secret, files are named and not shown."""
+        return self.model_dump(mode="json")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

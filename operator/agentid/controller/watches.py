@@ -71,8 +71,14 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def kopf_registry(connection: Connection, intake: Intake) -> kopf.OperatorRegistry:
-    """Return the handlers: a login that shares our connections, and one handler for each kind."""
+def kopf_registry(
+    connection: Connection, intake: Intake, on_listed: Callable[[], None]
+) -> kopf.OperatorRegistry:
+    """Return the handlers: a login that shares our connections, and one handler for each kind.
+
+    `on_listed` is told when an object comes from a list and not from a watch: kopf has begun anew, and what
+    was deleted meanwhile nobody tells.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -81,14 +87,20 @@ def kopf_registry(connection: Connection, intake: Intake) -> kopf.OperatorRegist
 
     @kopf.on.event(GROUP, VERSION, TASKS.plural, registry=registry)
     async def task(event: Mapping[str, Any], **_: object) -> None:
+        if event["type"] is None:
+            on_listed()
         intake.task(event["type"], event["object"])
 
     @kopf.on.event(GROUP, VERSION, AGENTS.plural, registry=registry)
     async def agent(event: Mapping[str, Any], **_: object) -> None:
+        if event["type"] is None:
+            on_listed()
         intake.agent(event["type"], event["object"])
 
     @kopf.on.event("", "v1", PODS.plural, registry=registry)
     async def pod(event: Mapping[str, Any], **_: object) -> None:
+        if event["type"] is None:
+            on_listed()
         await intake.pod(event["type"], event["object"])
 
     return registry
@@ -101,7 +113,12 @@ def watched_paths(namespaces: Iterable[str]) -> tuple[str, ...]:
 
 
 async def run_watches(
-    connection: Connection, intake: Intake, namespaces: tuple[str, ...], own_signals: Callable[[], None]
+    connection: Connection,
+    intake: Intake,
+    namespaces: tuple[str, ...],
+    *,
+    on_listed: Callable[[], None],
+    own_signals: Callable[[], None],
 ) -> None:
     """Watch until cancelled.
 
@@ -109,6 +126,7 @@ async def run_watches(
         connection: To the API server.
         intake: Takes what is seen.
         namespaces: Where to watch; none: everywhere.
+        on_listed: See `kopf_registry`.
         own_signals: Sets the process' signal handlers; kopf puts its own in their place when it starts.
 
     Raises:
@@ -116,7 +134,7 @@ async def run_watches(
     """
     # Not kopf.operator(): at its end that cancels every task of the process that was started after it.
     tasks = await kopf.spawn_tasks(
-        registry=kopf_registry(connection, intake),
+        registry=kopf_registry(connection, intake, on_listed),
         settings=kopf_settings(),
         clusterwide=not namespaces,
         namespaces=namespaces,

@@ -1,12 +1,11 @@
 """What the operator knows of the cluster, kept up to date by watches and compact enough for many tasks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from agentid.controller.facts import (
-    OwnerReference,
     agent_facts,
     controller_of,
     mapping,
@@ -16,63 +15,10 @@ from agentid.controller.facts import (
     version_number,
 )
 from agentid.controller.packed_task import PackedTask, WorkloadKey
-from agentid.controller.secret_memory import SecretMemory
-from agentid.lifecycle.model import AgentFacts, EventDraft, FailedWrite, PodFacts, TaskFacts
+from agentid.controller.records import AgentRecord, Key, PodRecord, Record
+from agentid.lifecycle.model import AgentFacts
 
 _K = TypeVar("_K")
-Key = tuple[str, str]
-"""Namespace and name of a task; everything under one name is worked on in turn, never at once."""
-
-
-@dataclass(slots=True)
-class PodRecord:
-    """One pod of a task."""
-
-    facts: PodFacts
-    owner: OwnerReference | None
-    version: int
-
-
-@dataclass(slots=True)
-class AgentRecord:
-    """One Agent."""
-
-    facts: AgentFacts
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Untold:
-    """The Event of an end that waits until the Secret is wiped, and when it was decided."""
-
-    task: TaskFacts
-    draft: EventDraft
-    decided_at: datetime
-
-
-@dataclass(slots=True)
-class Record:
-    """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
-
-    `departed` holds the UID of each task that is gone while its Secret may remain, and since when it is gone;
-    an empty UID stands for one that nobody remembers. `own_write` is true while a status write is under way,
-    `during_write` holds what the watch brought meanwhile.
-    """
-
-    task: PackedTask | None = None
-    pods: dict[str, PodRecord] = field(default_factory=dict)
-    departed: dict[str, datetime] = field(default_factory=dict)
-    secret: SecretMemory = field(default_factory=SecretMemory)
-    failed_write: FailedWrite | None = None
-    failures: int = 0
-    untold: Untold | None = None
-    own_write: bool = False
-    during_write: PackedTask | None = None
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is left to remember."""
-        return self.task is None and not self.pods and not self.departed
 
 
 class World:
@@ -112,6 +58,15 @@ class World:
         """Tell that an object that tasks refer to has changed."""
         for name in self._by_workload.get(workload, ()):
             self._changed((workload.namespace, name))
+
+    def begin_anew(self) -> None:
+        """Forget what was remembered of Secrets, because another operator may have written them since."""
+        for record in self._records.values():
+            record.secret.forget()
+            record.failed_write, record.failures, record.untold = None, 0, None
+            if record.task is None and any(not pod.facts.containers_ended for pod in record.pods.values()):
+                # A pod lives without its task, and nobody remembers whose credential it may have mounted.
+                record.departed.setdefault("", self._clock())
 
     def forget_if_empty(self, key: Key) -> None:
         """Let go of a name under which nothing is left."""

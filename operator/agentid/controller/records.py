@@ -1,0 +1,63 @@
+"""What is known under one task name, as the world keeps it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agentid.controller.facts import OwnerReference
+from agentid.controller.packed_task import PackedTask
+from agentid.controller.secret_memory import SecretMemory
+from agentid.lifecycle.model import AgentFacts, EventDraft, FailedWrite, PodFacts, TaskFacts
+
+Key = tuple[str, str]
+"""Namespace and name of a task; everything under one name is worked on in turn, never at once."""
+
+
+@dataclass(slots=True)
+class PodRecord:
+    """One pod of a task."""
+
+    facts: PodFacts
+    owner: OwnerReference | None
+    version: int
+
+
+@dataclass(slots=True)
+class AgentRecord:
+    """One Agent."""
+
+    facts: AgentFacts
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """The Event of an end that waits until the Secret is wiped, and when it was decided."""
+
+    task: TaskFacts
+    draft: EventDraft
+    decided_at: datetime
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
+
+    `departed` holds the UID of each task that is gone while its Secret may remain, and since when it is gone;
+    an empty UID stands for one that nobody remembers. `own_write` is true while a status write is under way,
+    `during_write` holds what the watch brought meanwhile.
+    """
+
+    task: PackedTask | None = None
+    pods: dict[str, PodRecord] = field(default_factory=dict)
+    departed: dict[str, datetime] = field(default_factory=dict)
+    secret: SecretMemory = field(default_factory=SecretMemory)
+    failed_write: FailedWrite | None = None
+    failures: int = 0
+    untold: Untold | None = None
+    own_write: bool = False
+    during_write: PackedTask | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to remember."""
+        return self.task is None and not self.pods and not self.departed
