@@ -1,0 +1,148 @@
+"""A way to the API server that ends the operator, or loses an answer, at exactly one request.
+
+The operator is given a kubeconfig that names this proxy. It hands everything on as the operator sent it; when
+the request comes that a trap is set for, the trap springs before it is handed on or before it is answered.
+"""
+
+import asyncio
+import re
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+from devcluster.components import LOOPBACK
+from devcluster.controlplane import ControlPlane
+from devcluster.ports import free_ports
+
+_HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host"}
+
+
+@dataclass(slots=True)
+class Trap:
+    """What happens at the first request that fits.
+
+    Attributes:
+        method: Its HTTP method.
+        path: A pattern for its whole path.
+        answered: Whether it is handed on before the trap is sprung; its answer is lost in any case.
+        spring: What is done then.
+        sprung: Set once it was done.
+    """
+
+    method: str
+    path: str
+    answered: bool
+    spring: Callable[[], None]
+    sprung: threading.Event = field(default_factory=threading.Event)
+
+    def fits(self, request: web.BaseRequest) -> bool:
+        """Is that the request?"""
+        if self.sprung.is_set() or request.method != self.method or "dryRun" in request.query:
+            return False
+        return re.fullmatch(self.path, request.path) is not None
+
+    def wait(self, within: timedelta = timedelta(seconds=30)) -> None:
+        """Wait until it was sprung."""
+        assert self.sprung.wait(within.total_seconds()), f"no {self.method} {self.path} came"
+
+
+class Interceptor:
+    """The proxy, in a thread of its own.
+
+    Attributes:
+        kubeconfig: What an operator uses to go through it.
+    """
+
+    def __init__(self, cluster: ControlPlane, operators_kubeconfig: Path) -> None:
+        components = cluster.components
+        self._upstream = components.server
+        self._trust = ssl.create_default_context(cafile=str(components.authority.files.certificate))
+        pair = components.authority.server("interceptor", [LOOPBACK])
+        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._tls.load_cert_chain(pair.certificate, pair.key)
+        (self._port,) = free_ports(1)
+        self._trap: Trap | None = None
+        self.kubeconfig = operators_kubeconfig.with_name("intercepted.kubeconfig")
+        document = yaml.safe_load(operators_kubeconfig.read_text())
+        for each in document["clusters"]:
+            each["cluster"]["server"] = f"https://{LOOPBACK}:{self._port}"
+        self.kubeconfig.touch(mode=0o600)
+        self.kubeconfig.write_text(yaml.safe_dump(document))
+
+    def set(self, trap: Trap) -> None:
+        """Set a trap; an earlier one is taken away."""
+        self._trap = trap
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve within the block."""
+        loop, ready = asyncio.new_event_loop(), threading.Event()
+        done = asyncio.Event()
+
+        def serve() -> None:
+            loop.run_until_complete(self._serve(ready, done))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert ready.wait(10), "the interceptor did not start"
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(done.set)
+            thread.join(10)
+
+    async def _serve(self, ready: threading.Event, done: asyncio.Event) -> None:
+        connector = aiohttp.TCPConnector(ssl=self._trust, limit=0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=timeout) as out:
+
+            async def handle(request: web.BaseRequest) -> web.StreamResponse:
+                return await self._handle(out, request)
+
+            server = web.Server(handle)
+            runner = web.ServerRunner(server)
+            await runner.setup()
+            await web.TCPSite(
+                runner, LOOPBACK, self._port, ssl_context=self._tls, shutdown_timeout=0.1
+            ).start()
+            ready.set()
+            await done.wait()
+            await runner.cleanup()
+
+    async def _handle(self, out: aiohttp.ClientSession, request: web.BaseRequest) -> web.StreamResponse:
+        body = await request.read()
+        trap = self._trap
+        caught = trap if trap is not None and trap.fits(request) else None
+        if caught is not None and not caught.answered:
+            return self._spring(caught, request)
+        sent = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+        url = f"{self._upstream}{request.raw_path}"
+        async with out.request(request.method, url, data=body, headers=sent) as answer:
+            if caught is not None:
+                await answer.read()
+                return self._spring(caught, request)
+            kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP_BY_HOP}
+            if "Content-Encoding" in answer.headers:
+                kept["Content-Encoding"] = answer.headers["Content-Encoding"]
+            response = web.StreamResponse(status=answer.status, headers=kept)
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+    def _spring(self, trap: Trap, request: web.BaseRequest) -> web.StreamResponse:
+        """Do what the trap is for, and leave the request without an answer."""
+        trap.spring()
+        trap.sprung.set()
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=502)

@@ -1,0 +1,202 @@
+"""kill -9 at each write of a task's life, before and after it: the operator that comes next ends at the same."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from devcluster.controlplane import ControlPlane
+from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
+from devcluster.kubectl import Kubectl, Object
+from devcluster.operator_process import OperatorProcess
+from tests.cluster import playing, story
+from tests.cluster.intercepting import Interceptor, Trap
+from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
+
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+STATUS = ("PATCH", r".*/agenttasks/refund-4711/status")
+CREATE = ("POST", r".*/secrets")
+REPLACE = ("PUT", r".*/secrets/agentid-refund-4711")
+DELETE = ("DELETE", r".*/secrets/agentid-refund-4711")
+EVENT = ("POST", r".*/events")
+SLOWLY = timedelta(seconds=30)
+
+when = pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
+
+
+@pytest.fixture(scope="module")
+def interceptor(cluster: ControlPlane, operator_of_session: OperatorProcess) -> Iterator[Interceptor]:
+    proxy = Interceptor(cluster, operator_of_session.kubeconfig)
+    with proxy.running():
+        yield proxy
+    operator_of_session.kill()
+
+
+@pytest.fixture
+def mortal(place: Kubectl, operator_of_session: OperatorProcess, interceptor: Interceptor) -> OperatorProcess:
+    """The operator, on its way through the interceptor, in a namespace with an Agent."""
+    assert place.namespace
+    if operator_of_session.alive():
+        operator_of_session.terminate()
+    operator_of_session.start({"AGENTID_KUBECONFIG": str(interceptor.kubeconfig)})
+    return operator_of_session
+
+
+def killed_at(
+    mortal: OperatorProcess, interceptor: Interceptor, request: tuple[str, str], *, answered: bool
+) -> Trap:
+    """Have the operator killed at the next such request."""
+    trap = Trap(*request, answered=answered, spring=mortal.kill)
+    interceptor.set(trap)
+    return trap
+
+
+def released(cluster: ControlPlane, here: Kubectl, name: str = TASK) -> set[str]:
+    """The serials of all certificates that were ever written into the Secret of a task."""
+    found = set()
+    for event in cluster.audit(user=OPERATOR):
+        where = event.get("objectRef", {})
+        if where.get("resource") != "secrets" or where.get("namespace") != here.namespace:
+            continue
+        body = event.get("requestObject") or {}
+        chain = story.files(body).get("tls.crt") if where.get("name") == f"agentid-{name}" else None
+        if chain and event["responseStatus"]["code"] < 300 and "dryRun=" not in event["requestURI"]:
+            found.add(f"{x509.load_pem_x509_certificate(chain).serial_number:x}")
+    return found
+
+
+def runs_with_one_credential(cluster: ControlPlane, here: Kubectl) -> Object:
+    """See that a task runs with the one credential that its Secret holds, and that no other is live."""
+    running = story.runs(here, within=SLOWLY)
+    settled = story.settled(here, within=SLOWLY)
+    assert settled["status"] == running["status"]
+    secret = here.get("secret", f"agentid-{TASK}")
+    assert story.leaf_serial(secret) == story.serials(running)[-1]
+    assert set(story.serials(running)) <= released(cluster, here)
+    assert secret["metadata"]["labels"]["agentid.dev/task-uid"] == running["metadata"]["uid"]
+    return running
+
+
+def ends_with_nothing_left(here: Kubectl, reason: str = "Completed") -> None:
+    """See that a task is over for that reason and that no Secret is left of it."""
+    story.ends(here, reason, within=SLOWLY)
+    story.secret_gone(here, within=SLOWLY)
+
+
+@when
+@pytest.mark.parametrize("write", [STATUS, CREATE, EVENT], ids=["status", "secret", "event"])
+def test_killed_while_it_issues(
+    *,
+    place: Kubectl,
+    cluster: ControlPlane,
+    mortal: OperatorProcess,
+    interceptor: Interceptor,
+    write: tuple[str, str],
+    answered: bool,
+) -> None:
+    place.create(pod())
+    playing.scheduled(place, POD)
+    trap = killed_at(mortal, interceptor, write, answered=answered)
+    place.create(task(**ANY_POD))
+    trap.wait()
+
+    mortal.start()
+
+    runs_with_one_credential(cluster, place)
+    playing.finish(place, POD)
+    ends_with_nothing_left(place)
+
+
+@when
+@pytest.mark.parametrize("write", [STATUS, DELETE, EVENT], ids=["status", "secret", "event"])
+def test_killed_while_it_ends_a_task_whose_pod_is_done(
+    *,
+    place: Kubectl,
+    mortal: OperatorProcess,
+    interceptor: Interceptor,
+    write: tuple[str, str],
+    answered: bool,
+) -> None:
+    place.create([task(**ANY_POD), pod()])
+    story.told(place, story.runs(place))
+    trap = killed_at(mortal, interceptor, write, answered=answered)
+    playing.finish(place, POD)
+    trap.wait()
+
+    mortal.start()
+
+    ends_with_nothing_left(place)
+
+
+@when
+@pytest.mark.parametrize("write", [STATUS, REPLACE], ids=["status", "secret"])
+def test_killed_while_it_wipes_the_secret_of_a_running_pod(
+    *,
+    place: Kubectl,
+    mortal: OperatorProcess,
+    interceptor: Interceptor,
+    write: tuple[str, str],
+    answered: bool,
+) -> None:
+    place.create([task(**ANY_POD), pod()])
+    story.told(place, story.runs(place))
+    playing.start(place, POD)
+    trap = killed_at(mortal, interceptor, write, answered=answered)
+    place.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
+    trap.wait()
+
+    mortal.start()
+
+    story.ends(place, "Ended", within=SLOWLY)
+    story.secret_emptied(place, within=SLOWLY)
+    playing.finish(place, POD)
+    story.secret_gone(place, within=SLOWLY)
+
+
+@when
+@pytest.mark.parametrize("write", [STATUS, REPLACE], ids=["status", "secret"])
+def test_killed_while_it_changes_the_credential(
+    *,
+    place: Kubectl,
+    cluster: ControlPlane,
+    mortal: OperatorProcess,
+    interceptor: Interceptor,
+    write: tuple[str, str],
+    answered: bool,
+) -> None:
+    place.create([task(**ANY_POD), pod()])
+    first = story.runs(place)
+    story.told(place, first)
+    playing.start(place, POD)
+    trap = killed_at(mortal, interceptor, write, answered=answered)
+    place.patch("agenttask", TASK, {"spec": {"intent": {"actions": ["refunds:create"]}}})
+    trap.wait()
+
+    mortal.start()
+
+    place.wait_for("agenttask", TASK, lambda seen: seen["status"]["observedGeneration"] == 2, SLOWLY)
+    running = runs_with_one_credential(cluster, place)
+    assert set(story.serials(first)).isdisjoint(story.serials(running))
+    playing.finish(place, POD)
+    ends_with_nothing_left(place)
+
+
+@pytest.mark.parametrize("write", [STATUS, CREATE], ids=["status", "secret"])
+def test_answer_that_was_lost_leads_to_the_same(
+    *,
+    place: Kubectl,
+    cluster: ControlPlane,
+    mortal: OperatorProcess,
+    interceptor: Interceptor,
+    write: tuple[str, str],
+) -> None:
+    trap = Trap(*write, answered=True, spring=lambda: None)
+    interceptor.set(trap)
+    place.create([task(**ANY_POD), pod()])
+    trap.wait()
+
+    runs_with_one_credential(cluster, place)
+    assert mortal.alive()
+    playing.finish(place, POD)
+    ends_with_nothing_left(place)

@@ -1,0 +1,149 @@
+"""What happened while no operator ran is seen by the next one; among quiet tasks it writes nothing."""
+
+from collections.abc import Callable
+
+import pytest
+
+from devcluster.audit import is_write
+from devcluster.controlplane import ControlPlane
+from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
+from devcluster.kubectl import Kubectl
+from devcluster.operator_process import OperatorProcess
+from devcluster.waiting import wait_until
+from tests.cluster import playing, story
+from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, job, pod, task, task_of_job
+
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+
+
+def finish_the_pod(here: Kubectl) -> None:
+    playing.finish(here, POD)
+
+
+def delete_the_pod(here: Kubectl) -> None:
+    playing.remove(here, POD)
+
+
+def add_a_second_pod(here: Kubectl) -> None:
+    here.create(pod("intruder"))
+
+
+def change_the_pod(here: Kubectl) -> None:
+    image = {"op": "replace", "path": "/spec/containers/0/image", "value": "agent:2"}
+    here.patch("pod", POD, [image], kind_of_patch="json")
+
+
+def switch_the_agent_off(here: Kubectl) -> None:
+    here.patch("agent", AGENT, {"spec": {"disabled": True}})
+
+
+def delete_the_agent(here: Kubectl) -> None:
+    here.delete("agent", AGENT)
+
+
+def end_the_task(here: Kubectl) -> None:
+    here.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
+
+
+MISSED: dict[str, tuple[Callable[[Kubectl], None], str]] = {
+    "pod finished": (finish_the_pod, "Completed"),
+    "pod deleted": (delete_the_pod, "PodDeleted"),
+    "second pod": (add_a_second_pod, "SecondPod"),
+    "pod changed": (change_the_pod, "PodChanged"),
+    "agent disabled": (switch_the_agent_off, "Revoked"),
+    "agent deleted": (delete_the_agent, "Revoked"),
+    "state ended": (end_the_task, "Ended"),
+}
+
+
+@pytest.mark.parametrize("missed", MISSED)
+def test_end_that_came_while_no_operator_ran_is_not_lost(
+    team: Kubectl, operator: OperatorProcess, missed: str
+) -> None:
+    happen, reason = MISSED[missed]
+    team.create([task(**ANY_POD), pod()])
+    story.runs(team)
+    operator.kill()
+    happen(team)
+
+    operator.start()
+
+    story.ends(team, reason)
+    story.secret_gone_or_empty(team)
+
+
+def test_job_that_ended_while_no_operator_ran_ends_its_task(team: Kubectl, operator: OperatorProcess) -> None:
+    team.create([task_of_job(), job(), task_of_job("gone"), job("gone", of="gone")])
+    story.runs(team)
+    story.runs(team, "gone")
+    operator.kill()
+    playing.finish(team, playing.pod_of_job(team))
+    team("wait", "--for=condition=Complete", f"job/{TASK}", "--timeout=20s")
+    team("delete", "job", "gone", "--cascade=background")
+
+    operator.start()
+
+    story.ends(team, "Completed")
+    story.secret_gone(team)
+    story.ends(team, "WorkloadDeleted", "gone")
+    story.secret_gone_or_empty(team, "gone")
+
+
+def test_task_deleted_while_no_operator_ran_leaves_no_key_in_its_pod(
+    team: Kubectl, operator: OperatorProcess
+) -> None:
+    team.create([task(**ANY_POD), pod(), task("unbound")])
+    story.runs(team)
+    story.runs(team, "unbound")
+    playing.start(team, POD)
+    operator.kill()
+    team("delete", "agenttask", TASK, "unbound")
+
+    operator.start()
+
+    story.secret_emptied(team)
+    story.secret_gone(team, "unbound")
+    playing.remove(team, POD)
+    story.secret_gone(team)
+
+
+def test_task_made_while_no_operator_ran_is_issued(team: Kubectl, operator: OperatorProcess) -> None:
+    operator.kill()
+    team.create([task(**ANY_POD), pod()])
+
+    operator.start()
+
+    story.runs(team)
+
+
+def test_restart_among_quiet_tasks_writes_nothing_and_changes_nothing(
+    team: Kubectl, operator: OperatorProcess, cluster: ControlPlane
+) -> None:
+    names = {f"task-{number}" for number in range(30)}
+    team.create([task(name) for name in names])
+    team.create([task("bound", **ANY_POD), pod("bound", of="bound"), task("waits", **ANY_POD)])
+    wait_until(
+        "all have their credentials",
+        lambda: team.list("secrets"),
+        lambda seen: len(seen) == len(names) + 1,
+    )
+    story.stands(team, "AwaitingPod", "waits")
+    operator.terminate()
+    before = {each["metadata"]["name"]: each for each in team.list("agenttasks")}
+    secrets = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in team.list("secrets")}
+    since = cluster.audit_position()
+
+    operator.start()
+    story.settled(team, "bound")
+
+    writes = [
+        (each["verb"], each["objectRef"]["resource"], each["objectRef"].get("name", ""))
+        for each in cluster.audit(since, user=OPERATOR)
+        if is_write(each)
+        and each["objectRef"].get("namespace") == team.namespace
+        and "after-" not in each["objectRef"].get("name", "")
+    ]
+    assert [each for each in writes if each[1] != "secrets" or "agentid-" in each[2]] == []
+    assert {each["metadata"]["name"]: each for each in team.list("agenttasks")} == before
+    after = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in team.list("secrets")}
+    assert {name: after.get(name) for name in secrets} == secrets
