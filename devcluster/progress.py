@@ -25,8 +25,7 @@ class Step:
         """So many of so many are done; `total` is an upper bound where more may be cached."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
-        else:
-            self.still(f"{done} of at most {total} {unit}")
+        self.still(f"{done} of at most {total} {unit}")
 
     def still(self, detail: str) -> None:
         """Still at it; said at most every quarter of a minute when not on a terminal."""
