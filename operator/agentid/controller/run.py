@@ -115,7 +115,7 @@ class Operator:
             _log.error("authority not loaded", error=str(error))
         await self._connection.activity.heard_from_all(self._parts.paths)
         self._parts.probes.synced = True
-        _log.info("watches synced", tasks=sum(1 for _ in self._parts.world.records()))
+        _log.info("watches synced")
 
     async def _drain(self, watches: asyncio.Task[None]) -> None:
         """Let what was begun finish, and send what there is to tell; the lease is held meanwhile."""
