@@ -1,0 +1,195 @@
+"""An API server that can't stamp: whoever asks types the own name, and no other is accepted."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from agentid.api.admission import AdmissionSettings, forged_task, is_corrected, rules
+from devcluster.components import WITHOUT_MUTATING_POLICIES
+from devcluster.controlplane import ControlPlane
+from devcluster.install import NAMESPACE, SERVICE_ACCOUNT, install_chart
+from devcluster.waiting import wait_until
+from tests.cluster.in_force import answer, wait_until_in_force
+from tests.cluster.people import OPERATOR, STRANGER, TENANT, People, everybody, pod, refusal, task
+
+NAMES = {"tenant": TENANT, "stranger": STRANGER, "operator": OPERATOR}
+SETTINGS = AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT, mutating=False)
+
+
+@pytest.fixture(scope="module")
+def unstamping() -> Iterator[ControlPlane]:
+    """A control plane without MutatingAdmissionPolicy, with the chart as it then is."""
+    with ControlPlane.start(WITHOUT_MUTATING_POLICIES) as control_plane:
+        install_chart(control_plane)
+        wait_until_in_force(control_plane.kubectl)
+        yield control_plane
+
+
+@pytest.fixture
+def people(unstamping: ControlPlane) -> Iterator[People]:
+    """Whom the tests act as, in a namespace of their own."""
+    name = f"test-{secrets.token_hex(4)}"
+    unstamping.kubectl.create({"kind": "Namespace", "metadata": {"name": name}})
+    yield everybody(unstamping.kubectl, name)
+    unstamping.kubectl.delete("namespace", name, "--wait=false")
+
+
+def me(person: str) -> dict[str, Any]:
+    return {"username": NAMES[person]}
+
+
+def test_the_chart_installs_what_the_operator_expects(unstamping: ControlPlane) -> None:
+    installed = unstamping.kubectl.list("validatingadmissionpolicies,validatingadmissionpolicybindings")
+
+    found = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in installed}
+    assert found == {(rule.kind, rule.name): rule.spec for rule in rules(SETTINGS)}
+
+
+@pytest.mark.parametrize("person", NAMES)
+def test_the_own_name_is_accepted(people: People, person: str) -> None:
+    created = people.named(person).create(task(requester=me(person)), "--dry-run=server")
+
+    assert created["spec"]["requester"] == me(person) | {"intentGeneration": 1}
+    assert "stateChangedBy" not in created["spec"]
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "nobody": {},
+    "another": {"requester": {"username": "root"}},
+    "groups": {"requester": {"username": TENANT, "groups": ["system:masters"]}},
+    "a pod": {"requester": {"username": TENANT, "podUID": "x"}},
+    "a generation": {"requester": {"username": TENANT, "intentGeneration": 2}},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_any_other_name_or_more_than_a_name_is_refused(people: People, wrong: str) -> None:
+    said = refusal(lambda: people.tenant.create(task(**WRONG[wrong])))
+
+    assert f'spec.requester must be {{username: "{TENANT}"}} and no more' in said
+
+
+@pytest.mark.parametrize("person", ["stranger", "operator"])
+def test_nobody_types_anothers_name(people: People, person: str) -> None:
+    liar = people.named(person)
+
+    said = refusal(lambda: liar.create(task(requester=me("tenant")), "--dry-run=server"))
+
+    assert f'spec.requester must be {{username: "{NAMES[person]}"}}' in said
+
+
+def test_nobody_types_anothers_name_as_who_changed_the_state(people: People) -> None:
+    asked = {"requester": me("tenant"), "state": "Suspended"}
+
+    assert "spec.stateChangedBy" in refusal(
+        lambda: people.tenant.create(task(**asked, stateChangedBy={"username": "root"}))
+    )
+    people.tenant.create(task(**asked, stateChangedBy=me("tenant")))
+
+
+@pytest.mark.parametrize("person", ["tenant", "stranger"])
+def test_intent_and_requester_stay(people: People, person: str) -> None:
+    people.tenant.create(task(requester=me("tenant")))
+    changes = {
+        "spec.requester can't be changed": {"requester": me("stranger")},
+        "spec.intent can't be changed": {"intent": {"purpose": "Everything"}},
+    }
+
+    for said, spec in changes.items():
+        assert said in refusal(
+            lambda spec=spec: people.named(person).patch("agenttask", "refund-4711", {"spec": spec})
+        )
+
+
+def test_whoever_changes_the_state_types_the_own_name(people: People) -> None:
+    people.tenant.create(task(requester=me("tenant")))
+    stranger = people.stranger
+
+    for spec in (
+        {"state": "Suspended"},
+        {"state": "Suspended", "stateChangedBy": me("tenant")},
+        {"stateReason": "Odd", "stateChangedBy": {"username": "root"}},
+        {"stateChangedBy": me("stranger")},
+    ):
+        said = refusal(lambda spec=spec: stranger.patch("agenttask", "refund-4711", {"spec": spec}))
+        assert f'set spec.stateChangedBy to {{username: "{STRANGER}"}}' in said
+
+    suspended = {"state": "Suspended", "stateChangedBy": me("stranger")}
+    stranger.patch("agenttask", "refund-4711", {"spec": suspended})
+    resumed = {"state": "Active", "stateChangedBy": me("tenant")}
+    assert f"was suspended by {STRANGER}" in refusal(
+        lambda: people.tenant.patch("agenttask", "refund-4711", {"spec": resumed})
+    )
+
+
+def test_a_labelled_pod_is_let_through_and_given_nothing(people: People) -> None:
+    people.admin.wait_for("serviceaccount", "default", bool)
+
+    created = people.tenant.create(pod("p", "refund-4711"), "--dry-run=server")
+
+    assert "agentid-credential" not in str(created)
+
+
+def test_the_forged_task_is_refused_and_that_proves_it(unstamping: ControlPlane) -> None:
+    operator = unstamping.kubectl.as_service_account(NAMESPACE, SERVICE_ACCOUNT)
+
+    said = refusal(lambda: operator.create(forged_task(NAMESPACE), "--dry-run=server"))
+
+    answered = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": said}
+    assert is_corrected(answered, SETTINGS)
+
+
+@pytest.fixture
+def only_checked(unstamping: ControlPlane) -> Iterator[None]:
+    """Instead of the rule for typed names the one that checks the stamp, with nothing there to stamp."""
+    checking = next(
+        rule
+        for rule in rules(AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT))
+        if (rule.kind, rule.name) == ("ValidatingAdmissionPolicy", "task-stamp.agentid.dev")
+    )
+    typed = next(rule for rule in rules(SETTINGS) if (rule.kind, rule.name) == (checking.kind, checking.name))
+    unstamping.kubectl.replace(checking.manifest)
+    wait_until_in_force(unstamping.kubectl)
+    yield
+    unstamping.kubectl.replace(typed.manifest)
+    wait_until_in_force(unstamping.kubectl)
+
+
+@pytest.mark.usefixtures("only_checked")
+@pytest.mark.parametrize("person", NAMES)
+def test_a_stamp_that_is_not_as_the_api_server_writes_it_is_refused(people: People, person: str) -> None:
+    somebody = people.named(person)
+    groups = sorted(
+        ["system:authenticated", "agentid-test:tenants"]
+        if person != "operator"
+        else ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"]
+    )
+    right = {"username": NAMES[person], "groups": groups, "intentGeneration": 1}
+    changed_by = {"username": NAMES[person]}
+    wrong: list[dict[str, Any]] = [
+        {},
+        {"requester": right | {"username": "root"}},
+        {"requester": right | {"groups": [*groups, "system:masters"]}},
+        {"requester": right | {"podUID": "x"}},
+        {"requester": right | {"intentGeneration": 2}},
+    ]
+
+    for spec in wrong:
+        said = refusal(
+            lambda spec=spec: somebody.create(task(**spec, stateChangedBy=changed_by), "--dry-run=server")
+        )
+        assert "spec.requester is written by the API server" in said
+    assert "spec.stateChangedBy is written by the API server" in refusal(
+        lambda: somebody.create(
+            task(requester=right, stateChangedBy={"username": "root"}), "--dry-run=server"
+        )
+    )
+    created = wait_until(
+        "a right stamp is let through",
+        lambda: answer(
+            lambda: somebody.create(task(requester=right, stateChangedBy=changed_by), "--dry-run=server")
+        ),
+    )
+    assert "denied request" not in created
