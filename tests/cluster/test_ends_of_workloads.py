@@ -85,8 +85,10 @@ def test_task_of_a_deleted_job_is_not_the_task_of_one_of_the_same_name(team: Kub
     assert ended["status"]["workloadUID"] == before
     second = playing.pod_of_job(team, good=lambda pod: pod["metadata"]["name"] != worker)
     playing.remove(team, worker)
-    story.secret_gone(team)
-    assert story.settled(team)["status"]["boundPod"]["name"] != second
+    settled = story.settled(team)
+    assert story.standing(settled) == "WorkloadDeleted"
+    assert settled["status"].get("boundPod", {}).get("name") != second
+    story.secret_gone_or_empty(team)
 
 
 def test_job_that_was_over_before_the_task_was_made_gives_no_identity(team: Kubectl) -> None:

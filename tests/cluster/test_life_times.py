@@ -1,7 +1,7 @@
 """What happens by the clock: renewal, deadlines, a life that is not renewed, tidying up.
 
-A credential lives 30 s at the least, so everything is started together, and each test then looks at one of the
-tasks.
+A credential lives 30 s at the least, so everything is started together, and each test then looks at one of
+the tasks.
 """
 
 from collections.abc import Callable, Iterator
@@ -66,13 +66,15 @@ def started(cluster: ControlPlane, node: str, operator_of_session: OperatorProce
             unallowed,
             task("tidied", state="Ended", ttlSecondsAfterFinished=20),
             task("kept", state="Ended", ttlSecondsAfterFinished=600),
+            task("over", credential=RENEWED),
             *(pod(name, of=name) for name in with_pods),
         ]
     )
-    running = (*with_pods, "suspended")
+    running = (*with_pods, "suspended", "over")
     first = {name: story.runs(here, name) for name in running}
     keys = {name: story.public_key(here.get("secret", f"agentid-{name}")) for name in running}
     here.patch("agenttask", "suspended", {"spec": {"state": "Suspended"}})
+    here.patch("agenttask", "over", {"spec": {"state": "Ended"}})
     yield Started(here, first, keys)
     playing.clear(here)
     cluster.kubectl.delete("namespace", "by-the-clock", "--wait=false")
@@ -122,6 +124,15 @@ def test_credential_that_ran_out_counts_no_longer_after_the_next_renewal(started
 
     assert first not in story.serials(later)
     assert len(story.serials(later)) == 2
+
+
+def test_nothing_is_renewed_after_the_end(started: Started) -> None:
+    started.sees("renewed", lambda seen: seen["status"]["credentialGeneration"] >= 2, "is renewed")
+
+    over = story.ends(started.here, "Ended", "over")
+
+    assert over["status"]["credentialGeneration"] == 1
+    assert started.here.find("secret", "agentid-over") is None
 
 
 def test_renewal_never_reaches_past_the_deadline_and_the_task_ends_there(started: Started) -> None:

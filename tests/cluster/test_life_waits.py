@@ -137,6 +137,13 @@ def test_kind_that_the_installation_does_not_allow_waits_and_says_so(team: Kubec
     assert story.told(team, waiting)[0].reason == "WorkloadKindNotAllowed"
 
 
+def test_task_that_names_itself_as_its_workload_waits_and_says_so(team: Kubectl) -> None:
+    itself = {"apiVersion": "agentid.dev/v1alpha1", "kind": "AgentTask", "name": TASK}
+    team.create(task(workload={"ref": itself}))
+
+    nothing_issued(team, story.stands(team, "WorkloadKindNotAllowed"), stalled=True)
+
+
 def test_task_waits_for_its_pod_without_an_event(team: Kubectl) -> None:
     team.create(task(**ANY_POD))
 

@@ -1,4 +1,4 @@
-"""kill -9 at each write of a task's life, before and after it: the operator that comes next ends at the same."""
+"""kill -9 at each write of a task's life, before and after it: whoever comes next ends at the same."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,7 +10,7 @@ from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
-from tests.cluster import playing, story
+from tests.cluster import leases, playing, story
 from tests.cluster.intercepting import Interceptor, Trap
 from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
 
@@ -39,7 +39,7 @@ def mortal(place: Kubectl, operator_of_session: OperatorProcess, interceptor: In
     assert place.namespace
     if operator_of_session.alive():
         operator_of_session.terminate()
-    operator_of_session.start({"AGENTID_KUBECONFIG": str(interceptor.kubeconfig)})
+    leases.begin(operator_of_session, {"AGENTID_KUBECONFIG": str(interceptor.kubeconfig)})
     return operator_of_session
 
 
@@ -101,7 +101,7 @@ def test_killed_while_it_issues(
     place.create(task(**ANY_POD))
     trap.wait()
 
-    mortal.start()
+    leases.begin(mortal)
 
     runs_with_one_credential(cluster, place)
     playing.finish(place, POD)
@@ -124,7 +124,7 @@ def test_killed_while_it_ends_a_task_whose_pod_is_done(
     playing.finish(place, POD)
     trap.wait()
 
-    mortal.start()
+    leases.begin(mortal)
 
     ends_with_nothing_left(place)
 
@@ -146,7 +146,7 @@ def test_killed_while_it_wipes_the_secret_of_a_running_pod(
     place.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
     trap.wait()
 
-    mortal.start()
+    leases.begin(mortal)
 
     story.ends(place, "Ended", within=SLOWLY)
     story.secret_emptied(place, within=SLOWLY)
@@ -173,7 +173,7 @@ def test_killed_while_it_changes_the_credential(
     place.patch("agenttask", TASK, {"spec": {"intent": {"actions": ["refunds:create"]}}})
     trap.wait()
 
-    mortal.start()
+    leases.begin(mortal)
 
     place.wait_for("agenttask", TASK, lambda seen: seen["status"]["observedGeneration"] == 2, SLOWLY)
     running = runs_with_one_credential(cluster, place)

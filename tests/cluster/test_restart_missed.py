@@ -1,6 +1,6 @@
 """What happened while no operator ran is seen by the next one; among quiet tasks it writes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,7 +10,7 @@ from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
-from tests.cluster import playing, story
+from tests.cluster import leases, playing, story
 from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, job, pod, task, task_of_job
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
@@ -45,6 +45,21 @@ def end_the_task(here: Kubectl) -> None:
     here.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
 
 
+@pytest.fixture(scope="module")
+def with_short_lease(operator_of_session: OperatorProcess) -> Iterator[OperatorProcess]:
+    leases.begin_anew(operator_of_session)
+    yield operator_of_session
+    operator_of_session.terminate()
+
+
+@pytest.fixture
+def killed(with_short_lease: OperatorProcess) -> OperatorProcess:
+    """The operator, at work with a short lease, about to be killed."""
+    if not with_short_lease.alive():
+        leases.begin(with_short_lease)
+    return with_short_lease
+
+
 MISSED: dict[str, tuple[Callable[[Kubectl], None], str]] = {
     "pod finished": (finish_the_pod, "Completed"),
     "pod deleted": (delete_the_pod, "PodDeleted"),
@@ -58,15 +73,15 @@ MISSED: dict[str, tuple[Callable[[Kubectl], None], str]] = {
 
 @pytest.mark.parametrize("missed", MISSED)
 def test_end_that_came_while_no_operator_ran_is_not_lost(
-    team: Kubectl, operator: OperatorProcess, missed: str
+    place: Kubectl, killed: OperatorProcess, missed: str
 ) -> None:
-    happen, reason = MISSED[missed]
+    team, (happen, reason) = place, MISSED[missed]
     team.create([task(**ANY_POD), pod()])
     story.runs(team)
-    operator.kill()
+    killed.kill()
     happen(team)
 
-    operator.start()
+    leases.begin(killed)
 
     story.ends(team, reason)
     story.secret_gone_or_empty(team)
@@ -76,7 +91,7 @@ def test_job_that_ended_while_no_operator_ran_ends_its_task(team: Kubectl, opera
     team.create([task_of_job(), job(), task_of_job("gone"), job("gone", of="gone")])
     story.runs(team)
     story.runs(team, "gone")
-    operator.kill()
+    operator.terminate()
     playing.finish(team, playing.pod_of_job(team))
     team("wait", "--for=condition=Complete", f"job/{TASK}", "--timeout=20s")
     team("delete", "job", "gone", "--cascade=background")
@@ -96,7 +111,7 @@ def test_task_deleted_while_no_operator_ran_leaves_no_key_in_its_pod(
     story.runs(team)
     story.runs(team, "unbound")
     playing.start(team, POD)
-    operator.kill()
+    operator.terminate()
     team("delete", "agenttask", TASK, "unbound")
 
     operator.start()
@@ -108,7 +123,7 @@ def test_task_deleted_while_no_operator_ran_leaves_no_key_in_its_pod(
 
 
 def test_task_made_while_no_operator_ran_is_issued(team: Kubectl, operator: OperatorProcess) -> None:
-    operator.kill()
+    operator.terminate()
     team.create([task(**ANY_POD), pod()])
 
     operator.start()

@@ -14,6 +14,7 @@ from tests.cluster import story
 from tests.cluster.objects import TASK, secret, task
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+EVERYWHERE = "--all-namespaces"
 AUTHORITY = "x509-authority"
 
 
@@ -96,17 +97,19 @@ def test_deletes_of_secrets_name_their_uid_and_are_answered_without_contents(
         ("create", "agenttasks", ""),
         ("update", "agents", ""),
         ("delete", "pods", ""),
-        ("update", "validatingadmissionpolicies", ""),
-        ("escalate", "clusterroles", ""),
+        ("update", "validatingadmissionpolicies", EVERYWHERE),
+        ("escalate", "clusterroles", EVERYWHERE),
+        ("get", "secrets", EVERYWHERE),
         ("get", "configmaps", ""),
     ],
 )
 def test_the_operator_has_no_right_to(
     admin: Kubectl, namespace: str, verb: str, resource: str, where: str
 ) -> None:
-    operator = admin.in_namespace(where or namespace).as_service_account(NAMESPACE, SERVICE_ACCOUNT)
+    here = admin if where == EVERYWHERE else admin.in_namespace(where or namespace)
+    operator = here.as_service_account(NAMESPACE, SERVICE_ACCOUNT)
 
-    assert not operator.can_i(verb, resource)
+    assert not operator.can_i(verb, resource, *([EVERYWHERE] if where == EVERYWHERE else []))
 
 
 @pytest.mark.parametrize(

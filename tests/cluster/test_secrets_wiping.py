@@ -7,7 +7,7 @@ import pytest
 
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
-from tests.cluster import playing, story
+from tests.cluster import leases, playing, story
 from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
 
 GRACE = {"AGENTID_WIPE_GRACE_SECONDS": "3"}
@@ -16,9 +16,7 @@ GRACE = {"AGENTID_WIPE_GRACE_SECONDS": "3"}
 @pytest.fixture(scope="module")
 def hasty(operator_of_session: OperatorProcess) -> Iterator[OperatorProcess]:
     """The operator, which gives a kubelet three seconds to see that a Secret is empty."""
-    if operator_of_session.alive():
-        operator_of_session.terminate()
-    operator_of_session.start(GRACE)
+    leases.begin_anew(operator_of_session, GRACE)
     yield operator_of_session
     operator_of_session.terminate()
 
@@ -61,7 +59,7 @@ def test_secret_emptied_before_a_restart_is_deleted_after_it(
     end(place)
     story.secret_emptied(place)
 
-    hasty.restart(GRACE)
+    leases.begin_anew(hasty, GRACE)
 
     story.secret_gone(place)
     assert place.get("pod", POD)["status"]["phase"] == "Running"
@@ -76,7 +74,7 @@ def test_secret_emptied_before_a_kill_goes_when_its_pod_went_meanwhile(
 
     hasty.kill()
     playing.remove(place, POD)
-    hasty.start(GRACE)
+    leases.begin(hasty, GRACE)
 
     story.secret_gone(place)
 
@@ -89,7 +87,7 @@ def test_secret_of_a_deleted_task_is_wiped_across_a_restart(
     place.delete("agenttask", TASK)
     assert place.find("secret", f"agentid-{TASK}") is not None, "its pod keeps it from the garbage collector"
 
-    hasty.start(GRACE)
+    leases.begin(hasty, GRACE)
 
     story.secret_emptied(place)
     story.secret_gone(place)
