@@ -37,13 +37,11 @@ class Tasks:
         """
         self._guard()
         new: Body = orjson.loads(status.model_dump_json(by_alias=True, exclude_none=True))
-        # A merge leaves alone what it does not name: what is no longer there has to be said.
-        gone: Body = dict.fromkeys(old.keys() - new.keys())
         body = {
             "apiVersion": API_VERSION,
             "kind": TASKS.kind,
             "metadata": {"uid": uid, "resourceVersion": resource_version},
-            "status": {**gone, **_nulls(old, new)},
+            "status": merge_from(old, new),
         }
         return await self._connection.merge(TASKS.path(namespace, name, "status"), body)
 
@@ -66,13 +64,16 @@ class Tasks:
             return
 
 
-def _nulls(old: Body, new: Body) -> Body:
-    """Return `new` with null for each member of an inner object that `old` had and `new` has not."""
-    merged: Body = {}
+def merge_from(old: Body, new: Body) -> Body:
+    """Return what merged into `old` (RFC 7386) leaves exactly `new`, which holds no null.
+
+    A merge leaves alone what it does not name, so that what is no longer there is named, as null.
+    """
+    merged: Body = dict.fromkeys(old.keys() - new.keys())
     for key, value in new.items():
         before = old.get(key)
         if isinstance(value, dict) and isinstance(before, dict):
-            merged[key] = {**dict.fromkeys(before.keys() - value.keys()), **_nulls(before, value)}
+            merged[key] = merge_from(before, value)
         else:
             merged[key] = value
     return merged

@@ -1,0 +1,79 @@
+"""Settings: a bad one stops the start with one sentence that names it."""
+
+import os
+from collections.abc import Mapping
+
+import pytest
+
+from agentid.controller.errors import SettingsError
+from agentid.controller.settings import Settings, read_settings
+
+_GOOD = {"AGENTID_TRUST_DOMAIN": "prod.example.com", "AGENTID_NAMESPACE": "agentid-system"}
+
+
+def _read(monkeypatch: pytest.MonkeyPatch, changes: Mapping[str, str]) -> Settings:
+    for name in [name for name in os.environ if name.startswith("AGENTID_")]:
+        monkeypatch.delenv(name)
+    for name, value in {**_GOOD, **changes}.items():
+        monkeypatch.setenv(name, value)
+    return read_settings(os.environ)
+
+
+def test_the_least_that_has_to_be_set_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _read(monkeypatch, {})
+    assert settings.trust_domain == "prod.example.com"
+    assert settings.wipe_grace_seconds == 120
+    assert settings.workload_kinds[0].as_resource().path("ns", "j") == "/apis/batch/v1/namespaces/ns/jobs/j"
+
+
+def test_every_value_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = '[{"apiVersion": "example.com/v1", "kind": "Flow", "resource": "flows"}]'
+    settings = _read(
+        monkeypatch,
+        {
+            "AGENTID_WATCH_NAMESPACES": '["a", "b"]',
+            "AGENTID_WORKLOAD_KINDS": kinds,
+            "AGENTID_MUTATING_ADMISSION": "false",
+            "AGENTID_METRICS_PORT": "0",
+        },
+    )
+    assert settings.watch_namespaces == ["a", "b"]
+    assert settings.workload_kinds[0].kind == "Flow"
+    assert settings.mutating_admission is False
+    assert settings.metrics_port == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AGENTID_TRUST_DOMAIN", "Prod.example.com", "'P'"),
+        ("AGENTID_TRUST_DOMAIN", "spiffe://prod", "':'"),
+        ("AGENTID_NAMESPACE", "Agentid", "DNS label"),
+        ("AGENTID_CONCURRENCY", "1_0", "digits only"),
+        ("AGENTID_CONCURRENCY", " 7", "digits only"),
+        ("AGENTID_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("AGENTID_CONCURRENCY", "1e2", "digits only"),
+        ("AGENTID_WIPE_GRACE_SECONDS", "-1", "digits only"),
+        ("AGENTID_MUTATING_ADMISSION", "yes", "true or false"),
+        ("AGENTID_METRICS_PORT", "65536", "65535"),
+        ("AGENTID_WATCH_NAMESPACES", "a,b", "watch_namespaces"),
+        ("AGENTID_WORKLOAD_KINDS", '[{"kind": "Job"}]', "apiVersion"),
+        ("AGENTID_LOG_LEVEL", "loud", "'DEBUG'"),
+        ("AGENTID_LEASE_DURATION_SECONDS", "10", "AGENTID_LEASE_DURATION_SECONDS"),
+        ("AGENTID_WIPE_GRACE", "120", "is not a setting"),
+    ],
+)
+def test_a_bad_value_stops_the_start_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        _read(monkeypatch, {name: value})
+    assert said in str(refused.value)
+    assert name in str(refused.value) or name.removeprefix("AGENTID_").lower() in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", sorted(_GOOD))
+def test_what_must_be_set_is_missed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        _read(monkeypatch, {name: ""})
