@@ -27,17 +27,11 @@ class Teller:
 
     def event(self, task: TaskFacts, draft: EventDraft) -> None:
         """Send the Event."""
-        related = None
-        if draft.related_pod is not None:
-            pod = draft.related_pod
-            related = Reference(PODS.kind, PODS.api_version, task.namespace, pod.name, pod.uid)
-        elif draft.action is EventAction.CLEAN_UP:
-            related = Reference(SECRETS.kind, SECRETS.api_version, task.namespace, secret_name(task.name))
         self._events.send(
             Event(
                 time=self._clock(),
                 regarding=task_reference(task.namespace, task.name, task.uid),
-                related=related,
+                related=_related(task, draft),
                 reason=draft.reason,
                 action=draft.action,
                 warning=draft.warning,
@@ -63,3 +57,13 @@ class Teller:
             log.info("task ended", message=finished.message, serials=serials)
         else:
             log.info("task status", message=finished.message if finished is not None else "")
+
+
+def _related(task: TaskFacts, draft: EventDraft) -> Reference | None:
+    """Return what an Event is related to: the pod, or else the Secret where there ever was one."""
+    if (pod := draft.related_pod) is not None:
+        return Reference(PODS.kind, PODS.api_version, task.namespace, pod.name, pod.uid)
+    had_none = not task.status.credential_generation and draft.action is not EventAction.ISSUE
+    if draft.action is EventAction.WAIT or had_none:
+        return None
+    return Reference(SECRETS.kind, SECRETS.api_version, task.namespace, secret_name(task.name))

@@ -20,7 +20,15 @@ from agentid.lifecycle.events import END_EVENTS, draft, is_stalled_by, of_cleanu
 from agentid.lifecycle.model import Observation, Plan, PodFacts, Report
 from agentid.lifecycle.permission import agent_gap, allowed_by, ceiling_breach, overdue_review
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
-from agentid.lifecycle.record import asked, condition, current, held, this_second, workload_uid
+from agentid.lifecycle.record import (
+    asked,
+    condition,
+    current,
+    held,
+    this_second,
+    wait_reason,
+    workload_uid,
+)
 from agentid.lifecycle.renewal import deadline
 from agentid.lifecycle.verdict import End, Hold, Keep
 from agentid.lifecycle.wording import at, nth
@@ -156,7 +164,11 @@ def ended(observation: Observation, end: End) -> Report:
             )
         )
     else:
-        said.append(_no_credential(observation, end.reason, "no credential was issued"))
+        gone = _no_credential(observation, end.reason, "no credential was issued")
+        said.append(gone)
+        if status.credential_generation and wait_reason(observation) == WaitReason.AWAITING_POD:
+            # Its pod went a moment before, and then no Event told of the credential.
+            note = f"{end.message}; {gone.message}"
     after = _status(
         observation, said, [ConditionType.STALLED], credentials=[], end_time=this_second(observation)
     )
