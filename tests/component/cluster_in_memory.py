@@ -128,20 +128,19 @@ class Cluster:
         self.task = None
         self._answer_may_be_lost(happened=True)
 
-    def create_secret(
-        self, generation: int | None, owners: frozenset[str], *, dry_run: bool = False
-    ) -> Secret:
+    def look_at_secret(self) -> None:
+        """PUT, dry run: it says whether there is one and whether it is this task's."""
+        self._own_secret()
+
+    def create_secret(self, generation: int | None, owners: frozenset[str]) -> Secret:
         """POST."""
-        if not dry_run:
-            self._answer_may_be_lost(happened=False)
+        self._answer_may_be_lost(happened=False)
         if self.secret is not None:
             raise ConflictError
         number = next(self._numbers)
-        made = Secret(f"secret-{number}", number, TASK_UID, generation, owners)
-        if not dry_run:
-            self.secret = made
-            self._answer_may_be_lost(happened=True)
-        return made
+        self.secret = Secret(f"secret-{number}", number, TASK_UID, generation, owners)
+        self._answer_may_be_lost(happened=True)
+        return self.secret
 
     def replace_secret(
         self, generation: int | None, uid: str | None, version: int | None, owners: frozenset[str]

@@ -126,7 +126,7 @@ class Operator:
                     self._forget()
                 case SecretAction.PROBE:
                     self._probe(generation)
-            if self.secret.state is not SecretState.TAKEN:
+            if plan.secret is not SecretAction.PROBE or self.secret.state is not SecretState.TAKEN:
                 self.failed = None
         except NotFoundError:
             self._forget()
@@ -151,13 +151,11 @@ class Operator:
 
     def _probe(self, generation: int | None) -> None:
         try:
-            self.cluster.create_secret(None, frozenset(), dry_run=True)
-            self._forget()
-        except ConflictError:
-            if self.secret.state is SecretState.TAKEN:
-                self.failed = FailedWrite("the name is taken still", self.cluster.now + PAUSE)
-            else:
-                self.secret = SecretFacts(SecretState.FILLED, generation=generation)
+            self.cluster.look_at_secret()
+            self.secret = SecretFacts(SecretState.FILLED, generation=generation)
+        except RefusedError:
+            self.secret = SecretFacts(SecretState.TAKEN)
+            self.failed = FailedWrite("the name is taken still", self.cluster.now + PAUSE)
 
     def _forget(self) -> None:
         self.known, self.secret = None, SecretFacts(SecretState.ABSENT)

@@ -444,3 +444,19 @@ def test_report_on_a_credential_that_no_plan_ordered_is_refused():
     late = credential.model_copy(update={"not_after": NOW + timedelta(seconds=3601)})
     with pytest.raises(UnorderedCredentialError):
         issued(facts, plan, late)
+
+
+def test_replacement_in_doubt_is_taken_away_while_no_other_can_be_made():
+    replaced = after(asks(RUNNING, intent={"purpose": "p", "actions": ["orders:read"]}))
+    doubtful = replace(replaced, secret=IN_DOUBT, blocked=NO_ADMISSION)
+    held = after(doubtful)
+    assert decide(doubtful).secret is SecretAction.EMPTY
+    assert generations(held) == []
+    assert said(held, ConditionType.CREDENTIAL_ISSUED)[2] == (
+        "serial 0002 revoked: it is in doubt whether its Secret holds it or a revoked one"
+    )
+
+
+def test_renewal_in_doubt_is_kept_while_no_other_can_be_made():
+    renewed = after(at(RUNNING, 220))
+    assert generations(after(replace(renewed, secret=IN_DOUBT, blocked=NO_ADMISSION))) == [1, 2]

@@ -38,6 +38,7 @@ from agentid.lifecycle.issuing import (
     keep_running,
     renew_when_due,
     renew_when_newest_was_not_written,
+    renew_when_secret_is_in_doubt,
 )
 from agentid.lifecycle.model import Observation, Plan
 from agentid.lifecycle.planning import plan
@@ -90,6 +91,7 @@ RULES: Final[tuple[Rule, ...]] = (
     issue_anew_when_intent_changed,
     issue_anew_when_credential_was_lost,
     renew_when_newest_was_not_written,
+    renew_when_secret_is_in_doubt,
     renew_when_due,
     # Otherwise all is well.
     keep_running,

@@ -48,11 +48,24 @@ def issue_anew_when_credential_was_lost(observation: Observation) -> Verdict | N
 
 
 def renew_when_newest_was_not_written(observation: Observation) -> Verdict | None:
-    """The Secret holds an earlier credential than the newest one, or it is in doubt which one."""
+    """The Secret holds an earlier credential than the newest one."""
+    is_written = len(held(observation)) == len(observation.task.status.credentials)
+    return None if is_written else _renewed(observation)
+
+
+def renew_when_secret_is_in_doubt(observation: Observation) -> Verdict | None:
+    """The Secret may hold the newest credential or the one before; a first one is looked for instead.
+
+    If the one before was revoked and none may be made now, there is nothing left that may be kept.
+    """
     newest = current(observation)
-    unwritten = len(held(observation)) < len(observation.task.status.credentials)
-    doubtful = observation.secret.state is SecretState.DOUBTFUL and (newest is None or newest.generation > 1)
-    return _renewed(observation) if unwritten or doubtful else None
+    if observation.secret.state is not SecretState.DOUBTFUL or newest is None or newest.generation == 1:
+        return None
+    is_replacement = len(observation.task.status.credentials) == 1
+    if is_replacement and observation.blocked is not None:
+        cause = "it is in doubt whether its Secret holds it or a revoked one"
+        return Hold(WaitReason.ISSUANCE_BLOCKED, observation.blocked.message, cause, stalled=True)
+    return _renewed(observation)
 
 
 def renew_when_due(observation: Observation) -> Verdict | None:

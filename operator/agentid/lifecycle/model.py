@@ -193,8 +193,8 @@ class SecretAction(Enum):
     DELETE = "delete"
     """Delete it, with its UID as precondition; after a restart that takes an EMPTY first."""
     PROBE = "probe"
-    """Find out by a dry-run create whether it exists; afterwards its state is ABSENT, or, if it is there,
-    FILLED with the status' credential where it was DOUBTFUL, and TAKEN still where it was TAKEN."""
+    """Find out by dry runs whether it is there and whose it is. Afterwards its state is ABSENT, TAKEN, or, if
+    it is this task's, FILLED with the status' credential."""
 
 
 @dataclass(frozen=True, slots=True)
