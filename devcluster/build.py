@@ -104,7 +104,8 @@ def _lock(folder: Path, progress: Step) -> Iterator[None]:
 
 def _go_build(tool: Tool, target: Path, progress: Step) -> None:
     """Run the build; `-v` names each package as it is compiled, which is the progress shown."""
-    environment = os.environ | {"CGO_ENABLED": "1" if tool.cgo else "0", "GOFLAGS": "-buildvcs=false"}
+    flags = f"{os.environ.get('GOFLAGS', '')} -buildvcs=false".strip()
+    environment = os.environ | {"CGO_ENABLED": "1" if tool.cgo else "0", "GOFLAGS": flags}
     progress.still("fetching modules")
     count = _run(tool, ["go", "list", "-deps", tool.package], environment, progress, "fetching modules")
     command = ["go", "build", "-v", *tool.flags, "-o", str(target), tool.package]

@@ -7,6 +7,7 @@ Everything listens on loopback, on free ports, with certificates of this run onl
 """
 
 import json
+import os
 import ssl
 import urllib.request
 import uuid
@@ -20,7 +21,7 @@ from typing import Any, Self
 from devcluster import build
 from devcluster.audit import POLICY, AuditLog
 from devcluster.certificates import Authority, KeyPair
-from devcluster.components import PROGRAMS, Components, Options
+from devcluster.components import LOOPBACK, PROGRAMS, Components, Options
 from devcluster.kubectl import Kubectl
 from devcluster.machine import Machine
 from devcluster.node import Node
@@ -79,7 +80,9 @@ class ControlPlane:
         run = Run.begin()
         try:
             machine = Machine(run) if node else None
+            _reach_directly(LOOPBACK)
             if machine:
+                _reach_directly(machine.link.host, machine.link.node, machine.link.pods)
                 options = replace(options, address=machine.link.host)
             cluster = cls(run, options, machine)
             cluster._start()
@@ -167,6 +170,13 @@ class ControlPlane:
         """What the API server answers the administrator, or "" where it does not."""
         here = self.components
         return _fetch(here.server + path, here.authority, here.admin)
+
+
+def _reach_directly(*addresses: str) -> None:
+    """Keep a proxy, where this environment names one, out of the way for us and for what we start."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [each for each in os.environ.get(name, "").split(",") if each]
+        os.environ[name] = ",".join(dict.fromkeys([*known, *addresses]))
 
 
 def _fetch(url: str, authority: Authority, client: KeyPair) -> str:

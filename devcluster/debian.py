@@ -42,6 +42,9 @@ def _installed(package: str) -> bool:
     if shutil.which("dpkg-query") is None:
         return False
     done = subprocess.run(
-        ["dpkg-query", "-W", "-f=${db:Status-Status}", package], capture_output=True, text=True, check=False
+        ["dpkg-query", "-W", "-f=${db:Status-Status}\\n", package],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return done.stdout == "installed"
+    return "installed" in done.stdout.split()  # one line for each architecture

@@ -4,9 +4,10 @@ All of a node (containers, mounts, routes, nftables rules) is inside; when its f
 kernel ends and removes it all. Outside there is one end of a virtual cable, which goes with the other end.
 """
 
-import fcntl
-import json
+import os
+import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,9 @@ KUBELET_SYSCTLS = {
 }
 # Programs of the node write to fixed places below these; inside, they are empty and forgotten afterwards.
 OWN_FOLDERS = ("/run", "/var/log", "/var/lib")
+NAMESPACES = ("--mount", "--propagation=private", "--pid", "--net", "--mount-proc")
+UNSHARE = ("unshare", *NAMESPACES, "--fork", "--kill-child", "--")
+NODES = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Link:
 
     @classmethod
     def number(cls, index: int) -> "Link":
-        """The addresses of one of up to 250 nodes: 198.18.0.0/15 is for tests, in no network that is used."""
+        """The addresses of one of the nodes: 198.18.0.0/15 is for tests, in no network that is used."""
         return cls(f"agentid{index}", f"198.18.{index}.1", f"198.18.{index}.2", f"10.244.{index}.0/24")
 
 
@@ -104,8 +108,7 @@ class Machine:
             "set +e; trap '' TERM INT HUP",
             "while :; do sleep 3600 & wait $!; done",
         ]
-        namespaces = ["--mount", "--propagation=private", "--pid", "--net", "--mount-proc"]
-        return ["unshare", *namespaces, "--fork", "--kill-child", "--", "sh", "-c", "\n".join(lines)]
+        return [*UNSHARE, "sh", "-c", "\n".join(lines)]
 
     def _first_process(self) -> int:
         """The process id, seen from here, of the first process inside."""
@@ -114,15 +117,8 @@ class Machine:
         return int(found[0])
 
     def _connect(self) -> Link:
-        """Lay the cable, with the lowest number that no other node on this machine has."""
-        with (cache() / "network.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            devices = {device["ifname"] for device in json.loads(_call("ip", "-json", "link", "show"))}
-            free = (link for link in map(Link.number, range(250)) if link.device not in devices)
-            link = next(free, None)
-            if link is None:
-                raise StartError("this machine has 250 nodes already")
-            _call(*f"ip link add {link.device} type veth peer name eth0 netns {self._pid}".split())
+        """Lay the cable."""
+        link = self._first_free_link()
         _call(*f"ip address add {link.host}/30 dev {link.device}".split())
         _call(*f"ip link set {link.device} up".split())
         self.call(*f"ip address add {link.node}/30 dev eth0".split())
@@ -131,6 +127,30 @@ class Machine:
         self.call("sysctl", "-qw", "net.ipv4.ip_forward=1")
         _call(*f"ip route add {link.pods} via {link.node}".split())
         return link
+
+    def _first_free_link(self) -> Link:
+        """The cable with the lowest number that no other node has: the kernel gives each name once."""
+        for link in map(Link.number, range(NODES)):
+            try:
+                _call(*f"ip link add {link.device} type veth peer name eth0 netns {self._pid}".split())
+            except CommandError as refusal:
+                if "File exists" not in refusal.stderr:
+                    raise
+            else:
+                return link
+        raise StartError(f"this machine has {NODES} nodes already")
+
+
+def obstacle() -> str | None:
+    """Why this machine can't have a node, or None if it can."""
+    if sys.platform != "linux":
+        return "a node takes Linux"
+    if os.geteuid() != 0:
+        return "a node takes root"
+    if shutil.which("unshare") is None:
+        return "a node takes Debian's util-linux"
+    done = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
+    return f"a node takes namespaces of its own: {done.stderr.strip()}" if done.returncode else None
 
 
 def _call(*command: str) -> str:

@@ -1,4 +1,7 @@
-"""A real node on this machine: containerd, runc, CNI, kubelet and kube-proxy, in namespaces of their own."""
+"""A real node on this machine: containerd, runc, CNI, kubelet and kube-proxy, in namespaces of their own.
+
+Services are reached by their address; there is no cluster DNS.
+"""
 
 import json
 from datetime import timedelta
@@ -7,9 +10,9 @@ from typing import Any
 
 from devcluster import build, debian, images
 from devcluster.components import Components
-from devcluster.errors import CommandError
+from devcluster.errors import CommandError, PackagesMissingError
 from devcluster.kubectl import Kubectl
-from devcluster.machine import Machine
+from devcluster.machine import Machine, obstacle
 from devcluster.run import Run
 
 NAME = "node-1"
@@ -46,8 +49,12 @@ class Node:
 
         Raises:
             ToolBuildError: A program could not be built.
-            PackagesMissingError: Debian packages or the rights to have them are missing.
+            PackagesMissingError: Debian packages are missing, or what a node takes of the machine.
         """
+        if why := obstacle():
+            raise PackagesMissingError(
+                f"{why}; without a node there is a control plane, on which no pod runs"
+            )
         debian.ensure(*DEBIAN, why="the node")
         build.ensure(["kubelet", "kube-proxy"])
         build.ensure_groups(["node"])

@@ -10,6 +10,9 @@ import shlex
 import signal
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
 
 from devcluster import build, reaping
 from devcluster.cluster import Cluster, ExistingCluster
@@ -124,6 +127,11 @@ def _say_what_next() -> None:
     say(f"operator log  {OPERATOR_LOG}")
     say("To use it from this shell:")
     print(f"export KUBECONFIG={shlex.quote(str(KUBECONFIG))} PATH={folders}:$PATH")
+    if given_kubeconfig() is None and any(
+        name.lower() in ("http_proxy", "https_proxy") for name in os.environ
+    ):
+        host = urlsplit(yaml.safe_load(KUBECONFIG.read_text())["clusters"][0]["cluster"]["server"]).hostname
+        print(f"export NO_PROXY={host}${{NO_PROXY:+,$NO_PROXY}}")
     say("Then for example:")
     for line in (
         "kubectl apply -f deploy/examples/",
