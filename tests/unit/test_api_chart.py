@@ -1,0 +1,129 @@
+"""The chart: it renders what the operator expects, refuses wrong values, and gives no right too many."""
+
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from agentid.api.admission import AdmissionSettings, differences, rules
+from devcluster import build
+from devcluster.places import CHART
+
+
+def render(*values: str, namespace: str = "agentid-system") -> list[dict[str, Any]]:
+    """The objects of the chart with these values."""
+    helm = build.ensure(["helm"])["helm"]
+    command = [str(helm), "template", "agentid", str(CHART), f"--namespace={namespace}"]
+    command += [f"--set={value}" for value in values]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ValueError(done.stderr)
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [each for each in objects if each["kind"] == kind]
+
+
+@pytest.mark.parametrize("mutating", [True, False])
+def test_the_chart_renders_exactly_what_the_operator_expects(mutating: bool) -> None:  # noqa: FBT001 - parametrized
+    objects = render(
+        f"admission.mutating={str(mutating).lower()}",
+        "limits.maxTtlSeconds=600",
+        "limits.maxActiveDeadlineSeconds=1209600",
+        "serviceAccount.name=worker",
+        namespace="somewhere",
+    )
+    settings = AdmissionSettings(
+        "somewhere",
+        "worker",
+        mutating=mutating,
+        max_ttl_seconds=600,
+        max_active_deadline_seconds=1_209_600,
+    )
+
+    rendered = {
+        (each["kind"], each["metadata"]["name"]): each for each in objects if "Admission" in each["kind"]
+    }
+    expected = rules(settings)
+    assert rendered.keys() == {(rule.kind, rule.name) for rule in expected}
+    for rule in expected:
+        assert differences(rule, rendered[rule.kind, rule.name]) is None
+
+
+def test_crds_are_kept_or_left_out_as_asked() -> None:
+    kept = of_kind(render(), "CustomResourceDefinition")
+    loose = of_kind(render("crds.keep=false"), "CustomResourceDefinition")
+
+    assert {each["metadata"]["name"] for each in kept} == {"agenttasks.agentid.dev", "agents.agentid.dev"}
+    assert all(each["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"} for each in kept)
+    assert len(loose) == 2
+    assert all("annotations" not in each["metadata"] for each in loose)
+    assert of_kind(render("crds.enabled=false"), "CustomResourceDefinition") == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "crd.enabled=true",
+        "crds.enable=true",
+        "admission.mutating=maybe",
+        "limits.maxTtlSeconds=0",
+        "limits.maxTtlSeconds=86401",
+        "limits.maxActiveDeadlineSeconds=1.5",
+        "serviceAccount.name=Agent'id",
+        "watchNamespaces={Support}",
+        "workloadKinds[0].kind=Job",
+    ],
+)
+def test_wrong_values_are_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="values don't meet the specifications of the schema"):
+        render(value)
+
+
+def test_a_parent_chart_may_set_its_own_values() -> None:
+    assert render("global.anything=1", "enabled=true")
+
+
+def test_with_watched_namespaces_credentials_are_written_there_only() -> None:
+    objects = render("watchNamespaces={support,sales}")
+    bindings = [
+        each
+        for each in of_kind(objects, "RoleBinding")
+        if each["roleRef"]["name"] == "agentid-operator-credentials"
+    ]
+
+    assert [each["metadata"]["namespace"] for each in bindings] == ["support", "sales"]
+    assert "agentid-operator-credentials" not in {
+        each["roleRef"]["name"] for each in of_kind(objects, "ClusterRoleBinding")
+    }
+
+
+def test_only_listed_workload_kinds_are_read() -> None:
+    def read(*values: str) -> set[tuple[str, str]]:
+        (role,) = (
+            each
+            for each in of_kind(render(*values), "ClusterRole")
+            if each["metadata"]["name"] == "agentid-operator"
+        )
+        return {
+            (group, resource)
+            for rule in role["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            if resource in ("jobs", "sandboxes", "things")
+        }
+
+    assert read() == {("batch", "jobs")}
+    listed = "workloadKinds[0].apiVersion=agents.x-k8s.io/v1beta1,workloadKinds[0].kind=Sandbox"
+    assert read(listed, "workloadKinds[0].resource=sandboxes") == {("agents.x-k8s.io", "sandboxes")}
+
+
+def test_the_operator_has_no_right_that_reads_secrets() -> None:
+    for role in [*of_kind(render(), "ClusterRole"), *of_kind(render(), "Role")]:
+        for rule in role["rules"]:
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"], role["metadata"]["name"]
+            if "secrets" in rule["resources"]:
+                reads = {"get", "list", "watch", "patch", "deletecollection"} & set(rule["verbs"])
+                assert not reads or rule["resourceNames"] == ["x509-authority"]
