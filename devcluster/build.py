@@ -81,6 +81,8 @@ def _built(tool: Tool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with step(f"building {tool.name} (first run only)") as progress, _lock(folder, progress):
         if not program.exists():
+            for stale in folder.glob(".build-*"):  # of a killed build: this one holds the lock
+                shutil.rmtree(stale)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
                 fresh = Path(scratch) / tool.name
                 _go_build(tool, fresh, progress)

@@ -54,7 +54,9 @@ def _cached(name: str, write: Callable[[Path], None], what: str) -> Path:
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not archive.exists():
-            with step(what), tempfile.TemporaryDirectory(dir=folder) as scratch:
+            for stale in folder.glob(f".{name}-*"):  # of one that was killed: this one holds the lock
+                shutil.rmtree(stale)
+            with step(what), tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
                 fresh = Path(scratch) / "image.tar"
                 write(fresh)
                 fresh.rename(archive)

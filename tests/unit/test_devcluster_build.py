@@ -100,3 +100,17 @@ def test_a_program_appears_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, 
         build.ensure(["helm"])
 
     assert not (build.bin_folder("helm") / "helm").exists()
+
+
+def test_what_a_killed_build_left_goes_with_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = (
+        '[ "$1" = list ] && exit 0; while [ $# -gt 1 ]; do [ "$1" = -o ] && echo whole > "$2"; shift; done'
+    )
+    executable(tmp_path / "bin" / "go", f"#!/bin/sh\n{script}\n")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    executable(build.bin_folder("helm") / ".build-killed" / "helm", "half")
+
+    built = build.ensure(["helm"])["helm"]
+
+    assert built.read_text() == "whole\n"
+    assert sorted(path.name for path in built.parent.iterdir()) == [".lock", "helm"]
