@@ -9,6 +9,7 @@ AgentidError
         ├── ConflictError             409 on an update or a delete: not the version or UID it was meant for
         ├── AlreadyExistsError        409 on a create: the name is taken
         ├── ForbiddenError            403: RBAC or admission
+        │   ├── AdmissionRefusedError       a validating admission policy said no
         │   └── NamespaceTerminatingError   nothing can be created there any more
         ├── InvalidError              400 or 422: not acceptable as it is
         ├── GoneError                 410: the resourceVersion of a watch or list is too old
@@ -63,6 +64,10 @@ class AlreadyExistsError(ApiAnswerError):
 
 class ForbiddenError(ApiAnswerError):
     """RBAC or admission refused it."""
+
+
+class AdmissionRefusedError(ForbiddenError):
+    """A validating admission policy refused it."""
 
 
 class NamespaceTerminatingError(ForbiddenError):
@@ -127,6 +132,8 @@ def translate(status: int, body: dict[str, Any], what: str, retry_after: str | N
         error = AlreadyExistsError(text)
     elif status == _FORBIDDEN and _terminating(body):
         error = NamespaceTerminatingError(text)
+    elif status == _FORBIDDEN and "ValidatingAdmissionPolicy '" in message:
+        error = AdmissionRefusedError(text)
     else:
         error = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERROR else InvalidError)(text)
     error.status = body

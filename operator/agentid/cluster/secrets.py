@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from agentid.api.names import FIELD_MANAGER, TASK_UID_LABEL
 from agentid.cluster.connection import Body, Connection
-from agentid.cluster.errors import AlreadyExistsError, NotFoundError
+from agentid.cluster.errors import (
+    AdmissionRefusedError,
+    AlreadyExistsError,
+    InvalidError,
+    NotFoundError,
+)
 from agentid.cluster.paths import SECRETS
 
 _MANAGER = {"fieldManager": FIELD_MANAGER}
@@ -105,6 +110,22 @@ class Secrets:
         except AlreadyExistsError:
             return True
         return False
+
+    async def is_ours(self, manifest: SecretManifest) -> bool:
+        """Say whether the Secret that has the name is this very task's, by a PUT that is only tried.
+
+        `manifest` must hold something that is not empty: admission lets the operator empty any Secret of a
+        reserved name, but fill only one that carries the label of the same task.
+
+        Raises:
+            NotFoundError: nothing has the name.
+        """
+        path = SECRETS.path(manifest.namespace, manifest.name)
+        try:
+            await self._connection.put(path, manifest.body(), {**_MANAGER, "dryRun": "All"})
+        except (AdmissionRefusedError, InvalidError):
+            return False
+        return True
 
     async def delete(self, namespace: str, name: str, uid: str) -> None:
         """Delete the one with that UID, in the background so that the answer holds no contents.

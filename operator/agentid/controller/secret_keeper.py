@@ -9,6 +9,7 @@ from typing import Final
 
 from agentid.api.names import API_VERSION, secret_name
 from agentid.cluster.errors import (
+    AdmissionRefusedError,
     AlreadyExistsError,
     ApiAnswerError,
     ConflictError,
@@ -19,10 +20,12 @@ from agentid.cluster.paths import PODS, TASKS
 from agentid.cluster.secrets import Owner, SecretManifest, Secrets, Version
 from agentid.controller.secret_memory import SecretMemory
 from agentid.lifecycle.model import PodFacts, SecretState
-from agentid.pki.files import empty_files, secret_files
+from agentid.pki.files import BUNDLE_FILE, empty_files, secret_files
 from agentid.pki.spiffe_id import TrustDomain
 from agentid.pki.svid import X509Svid
 
+_NOT_EMPTY: Final = b"tried"
+"""Stands for contents in what is only tried."""
 _SURE: Final = frozenset({SecretState.FILLED, SecretState.EMPTIED})
 
 
@@ -138,15 +141,21 @@ class SecretKeeper:
         self._memory.absent()
 
     async def probe(self, generation: int) -> None:
-        """Find out whether the name is held, by a create that is only tried.
+        """Find out by dry runs whether the name is held, and whether by this task's own Secret.
 
         Raises:
             ApiAnswerError: the API server did not say.
         """
-        if not await self._secrets.exists(self._manifest((), empty_files(self._trust_domain))):
+        manifest = self._manifest((), {**empty_files(self._trust_domain), BUNDLE_FILE: _NOT_EMPTY})
+        try:
+            if not await self._secrets.exists(manifest):
+                self._memory.absent()
+            elif await self._secrets.is_ours(manifest):
+                self._memory.filled(self._task_uid, generation, None)
+            else:
+                self._memory.taken()
+        except NotFoundError:
             self._memory.absent()
-        elif self._memory.state is not SecretState.TAKEN and self._mine:
-            self._memory.filled(self._task_uid, generation, None)
 
     @property
     def _mine(self) -> bool:
@@ -160,9 +169,16 @@ class SecretKeeper:
         still_wanted: Callable[[], Awaitable[bool]],
     ) -> bool:
         self._memory.doubtful(self._task_uid)
-        await self.empty(pods)
-        version = self._memory.version
-        if version is None or not await still_wanted():
+        # The key goes first. The bundle, which is public, stays: with something in it, admission holds the
+        # write to the same task, so that no predecessor's Secret is taken over.
+        wiped = {**empty_files(self._trust_domain), BUNDLE_FILE: svid.bundle_pem}
+        try:
+            version = await self._secrets.replace(self._manifest(pods, wiped), None)
+        except (AdmissionRefusedError, InvalidError):
+            self._memory.taken()
+            return False
+        self._memory.emptied(self._task_uid, self._clock(), version)
+        if not await still_wanted():
             return False
         manifest = self._manifest(pods, secret_files(svid))
         version = await self._doubtful_if_lost(self._secrets.replace(manifest, version))

@@ -1,0 +1,105 @@
+"""After a takeover only what the predecessor may have left half done is in doubt."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from agentid.api.agenttask import AgentTaskStatus
+from agentid.controller.secret_memory import SecretMemory, recall
+from agentid.lifecycle.model import Limits, SecretState
+
+_UID = "11111111-1111-4111-8111-111111111111"
+_AT_WORK = datetime(2026, 5, 31, 14, tzinfo=UTC)
+_NEVER = datetime.fromtimestamp(0, UTC)
+_LIMITS = Limits("example.org", timedelta(seconds=120), timedelta(days=1), timedelta(days=30))
+
+
+def _written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _condition(kind: str, status: str, at: datetime) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": "Because",
+        "message": "",
+        "observedGeneration": 1,
+        "lastTransitionTime": _written(at),
+    }
+
+
+def _status(**fields: object) -> AgentTaskStatus:
+    return AgentTaskStatus.model_validate_json(orjson.dumps(fields))
+
+
+def _running(issued: datetime, *conditions: dict[str, Any]) -> AgentTaskStatus:
+    credential = {
+        "generation": 2,
+        "serial": "ab",
+        # A certificate begins 60 s before it is issued.
+        "notBefore": _written(issued - timedelta(seconds=60)),
+        "notAfter": _written(issued + timedelta(hours=1)),
+    }
+    return _status(credentialGeneration=2, credentials=[credential], conditions=list(conditions))
+
+
+def _ended(at: datetime, *conditions: dict[str, Any]) -> AgentTaskStatus:
+    return _status(credentialGeneration=2, endTime=_written(at), conditions=list(conditions))
+
+
+def _recalled(status: AgentTaskStatus, *, at_work: datetime = _AT_WORK, pod: bool = False) -> SecretMemory:
+    memory = SecretMemory()
+    recall(memory, task_uid=_UID, status=status, last_at_work=at_work, limits=_LIMITS, pod_lives=pod)
+    return memory
+
+
+def _before(seconds: int) -> datetime:
+    return _AT_WORK - timedelta(seconds=seconds)
+
+
+_STALLED = _condition("Stalled", "True", _before(9999))
+
+CASES = [
+    ("never issued", _status(), False, SecretState.ABSENT),
+    ("issued long before", _running(_before(61)), False, SecretState.FILLED),
+    ("issued just before", _running(_before(59)), False, SecretState.DOUBTFUL),
+    ("issued after the last sign of life", _running(_before(-9)), False, SecretState.DOUBTFUL),
+    ("issued long before, but stalled", _running(_before(999), _STALLED), False, SecretState.DOUBTFUL),
+    ("ended long before", _ended(_before(181)), False, SecretState.ABSENT),
+    ("ended within the wipe", _ended(_before(179)), False, SecretState.DOUBTFUL),
+    ("ended long before, but stalled", _ended(_before(999), _STALLED), False, SecretState.DOUBTFUL),
+    ("ended long before, a pod lives", _ended(_before(999)), True, SecretState.DOUBTFUL),
+    (
+        "suspended long before",
+        _status(credentialGeneration=1, conditions=[_condition("CredentialIssued", "False", _before(999))]),
+        False,
+        SecretState.ABSENT,
+    ),
+    (
+        "suspended just before",
+        _status(credentialGeneration=1, conditions=[_condition("CredentialIssued", "False", _before(9))]),
+        False,
+        SecretState.DOUBTFUL,
+    ),
+    ("taken away nobody knows when", _status(credentialGeneration=1), False, SecretState.DOUBTFUL),
+]
+
+
+@pytest.mark.parametrize(("status", "pod", "state"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+def test_what_is_known_of_a_secret_after_a_takeover(
+    status: AgentTaskStatus, *, pod: bool, state: SecretState
+) -> None:
+    assert _recalled(status, pod=pod).state is state
+
+
+def test_where_nobody_knows_who_was_at_work_everything_issued_is_in_doubt() -> None:
+    assert _recalled(_running(_before(99_999)), at_work=_NEVER).state is SecretState.DOUBTFUL
+    assert _recalled(_ended(_before(99_999)), at_work=_NEVER).state is SecretState.DOUBTFUL
+    assert _recalled(_status(), at_work=_NEVER).state is SecretState.ABSENT
+
+
+def test_what_is_sure_is_the_newest_credential() -> None:
+    assert _recalled(_running(_before(999))).facts_for(_UID).generation == 2

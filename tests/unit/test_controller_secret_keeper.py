@@ -1,0 +1,266 @@
+"""The memory of a Secret stays true whatever becomes of a write; nothing foreign is filled or taken over."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agentid.cluster.errors import (
+    AdmissionRefusedError,
+    AlreadyExistsError,
+    ConflictError,
+    ConnectionLostError,
+    NotFoundError,
+)
+from agentid.cluster.secrets import SecretManifest, Secrets, Version
+from agentid.controller.secret_keeper import SecretKeeper
+from agentid.controller.secret_memory import SecretMemory
+from agentid.lifecycle.model import SecretState
+from agentid.pki.authority import AuthorityMaterial, CertificateAuthority
+from agentid.pki.files import PRIVATE_KEY_FILE
+from agentid.pki.spiffe_id import SpiffeId, TrustDomain
+from agentid.pki.svid import X509Svid, issue_x509_svid
+
+_NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
+_DOMAIN = TrustDomain("example.org")
+_MINE = "11111111-1111-4111-8111-111111111111"
+_OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+class SecretsInMemory(Secrets):
+    """One Secret name with the rules of the API server and of admission; replies can be lost on the way."""
+
+    def __init__(self) -> None:
+        self.there: tuple[Version, SecretManifest] | None = None
+        self.calls: list[str] = []
+        self.lose_after: str | None = None
+        self.lose_before: str | None = None
+        self._counter = 0
+
+    @property
+    def key(self) -> bytes:
+        return self.there[1].files[PRIVATE_KEY_FILE] if self.there else b""
+
+    def put(self, manifest: SecretManifest, uid: str) -> Version:
+        self._counter += 1
+        version = Version(uid, str(self._counter))
+        self.there = (version, manifest)
+        return version
+
+    def _begin(self, call: str) -> None:
+        self.calls.append(call)
+        if self.lose_before == call:
+            raise ConnectionLostError(call)
+
+    def _end(self, call: str) -> None:
+        if self.lose_after == call:
+            raise ConnectionLostError(call)
+
+    async def create(self, manifest: SecretManifest) -> Version:
+        self._begin("create")
+        if self.there is not None:
+            raise AlreadyExistsError("create")
+        version = self.put(manifest, f"s-{self._counter}")
+        self._end("create")
+        return version
+
+    async def replace(self, manifest: SecretManifest, version: Version | None) -> Version:
+        self._begin("replace")
+        if self.there is None:
+            raise NotFoundError("replace")
+        if version is not None and self.there[0] != version:
+            raise ConflictError("replace")
+        if any(manifest.files.values()) and self.there[1].task_uid != manifest.task_uid:
+            raise AdmissionRefusedError("replace")
+        new = self.put(manifest, self.there[0].uid)
+        self._end("replace")
+        return new
+
+    async def exists(self, manifest: SecretManifest) -> bool:  # noqa: ARG002 - one name only
+        self._begin("exists")
+        return self.there is not None
+
+    async def is_ours(self, manifest: SecretManifest) -> bool:
+        self._begin("is_ours")
+        if self.there is None:
+            raise NotFoundError("is_ours")
+        return self.there[1].task_uid == manifest.task_uid
+
+    async def delete(self, namespace: str, name: str, uid: str) -> None:  # noqa: ARG002 - one name only
+        self._begin("delete")
+        if self.there is not None:
+            if self.there[0].uid != uid:
+                raise ConflictError("delete")
+            self.there = None
+        self._end("delete")
+
+
+@pytest.fixture(scope="module")
+def make_svid() -> Callable[[], X509Svid]:
+    authority = CertificateAuthority.load(AuthorityMaterial.create(_DOMAIN, _NOW), _DOMAIN, _NOW)
+    spiffe_id = SpiffeId.for_task(_DOMAIN, "ns", "a", _MINE)
+    return lambda: issue_x509_svid(
+        authority, spiffe_id, now=_NOW, ttl=timedelta(minutes=5), not_after_limit=_NOW + timedelta(hours=1)
+    )
+
+
+def _keeper(secrets: Secrets, memory: SecretMemory, task_uid: str = _MINE) -> SecretKeeper:
+    return SecretKeeper(
+        secrets,
+        memory,
+        namespace="ns",
+        task_name="t",
+        task_uid=task_uid,
+        trust_domain=_DOMAIN,
+        clock=lambda: _NOW,
+    )
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _no() -> bool:
+    return False
+
+
+async def test_fill_renew_empty_and_delete_take_one_request_each(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    keeper, first, second = _keeper(secrets, memory), make_svid(), make_svid()
+    await keeper.fill(first, 1, (), _yes)
+    assert secrets.key == first.private_key_pem
+    await keeper.fill(second, 2, (), _yes)
+    assert secrets.key == second.private_key_pem
+    assert memory.facts_for(_MINE).generation == 2
+    await keeper.empty(())
+    assert secrets.key == b""
+    assert memory.facts_for(_MINE).emptied_at == _NOW
+    await keeper.delete(())
+    assert secrets.there is None
+    assert memory.facts_for(_MINE).state is SecretState.ABSENT
+    assert secrets.calls == ["create", "replace", "replace", "delete"]
+
+
+@pytest.mark.parametrize("when", ["lose_before", "lose_after"])
+@pytest.mark.parametrize("action", ["create", "replace", "empty", "delete"])
+async def test_a_lost_reply_leaves_doubt_and_the_next_wipe_leaves_nothing(
+    make_svid: Callable[[], X509Svid], action: str, when: str
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    keeper = _keeper(secrets, memory)
+    if action != "create":
+        await keeper.fill(make_svid(), 1, (), _yes)
+    setattr(secrets, when, "replace" if action == "empty" else action)
+    with pytest.raises(ConnectionLostError):
+        await _act(keeper, action, make_svid())
+    assert memory.facts_for(_MINE).state is SecretState.DOUBTFUL
+    setattr(secrets, when, None)
+    await keeper.delete(())
+    assert secrets.there is None
+    assert memory.facts_for(_MINE).state is SecretState.ABSENT
+
+
+async def _act(keeper: SecretKeeper, action: str, svid: X509Svid) -> None:
+    if action in {"create", "replace"}:
+        await keeper.fill(svid, 2, (), _yes)
+    elif action == "empty":
+        await keeper.empty(())
+    else:
+        await keeper.delete(())
+
+
+async def test_a_leftover_of_the_same_task_is_wiped_then_filled(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    afterwards, newest = SecretMemory(), make_svid()
+    afterwards.filled(_MINE, 1, None)
+    assert await _keeper(secrets, afterwards).fill(newest, 2, (), _yes)
+    assert secrets.key == newest.private_key_pem
+    assert secrets.calls == ["create", "create", "replace", "replace"]
+
+
+async def test_a_superseded_operator_leaves_no_key_behind(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    late = SecretMemory()
+    late.absent()
+    assert not await _keeper(secrets, late).fill(make_svid(), 2, (), _no)
+    assert secrets.key == b""
+
+
+async def test_a_key_is_never_written_over_what_another_wrote_meanwhile(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, winner = SecretsInMemory(), SecretMemory(), make_svid()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    late = SecretMemory()
+    late.absent()
+
+    async def overtaken() -> bool:
+        other = SecretMemory()
+        other.filled(_MINE, 1, secrets.there[0] if secrets.there else None)
+        await _keeper(secrets, other).fill(winner, 2, (), _yes)
+        return True
+
+    with pytest.raises(ConflictError):
+        await _keeper(secrets, late).fill(make_svid(), 2, (), overtaken)
+    assert secrets.key == winner.private_key_pem
+    assert late.facts_for(_MINE).state is SecretState.DOUBTFUL
+
+
+async def test_another_tasks_secret_is_neither_filled_nor_wiped_for_a_new_one(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, theirs = SecretsInMemory(), SecretMemory(), make_svid()
+    memory.absent()
+    await _keeper(secrets, memory, _OTHER).fill(theirs, 1, (), _yes)
+    mine = SecretMemory()
+    mine.absent()
+    assert not await _keeper(secrets, mine).fill(make_svid(), 1, (), _yes)
+    assert mine.facts_for(_MINE).state is SecretState.TAKEN
+    assert secrets.key == theirs.private_key_pem
+
+
+@pytest.mark.parametrize(
+    ("owner", "state"),
+    [(None, SecretState.ABSENT), (_MINE, SecretState.FILLED), (_OTHER, SecretState.TAKEN)],
+)
+async def test_a_probe_tells_absent_own_and_foreign_apart(
+    make_svid: Callable[[], X509Svid], owner: str | None, state: SecretState
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    if owner is not None:
+        before = SecretMemory()
+        before.absent()
+        await _keeper(secrets, before, owner).fill(make_svid(), 1, (), _yes)
+    memory.doubtful(_MINE)
+    key = secrets.key
+    await _keeper(secrets, memory).probe(1)
+    assert memory.facts_for(_MINE).state is state
+    assert secrets.key == key
+
+
+async def test_emptying_what_is_not_there_finds_that_out() -> None:
+    memory = SecretMemory()
+    memory.doubtful(_MINE)
+    await _keeper(SecretsInMemory(), memory).empty(())
+    assert memory.facts_for(_MINE).state is SecretState.ABSENT
+
+
+async def test_emptied_again_the_first_time_counts() -> None:
+    memory = SecretMemory()
+    memory.emptied(_MINE, _NOW, Version("s", "1"))
+    memory.emptied(_MINE, _NOW + timedelta(seconds=9), Version("s", "2"))
+    assert memory.facts_for(_MINE).emptied_at == _NOW
+
+
+def test_a_predecessors_secret_looks_taken_to_the_next_task_of_the_name() -> None:
+    memory = SecretMemory()
+    memory.filled(_OTHER, 3, None)
+    assert memory.facts_for(_MINE).state is SecretState.TAKEN
+    assert memory.facts_for(_OTHER).generation == 3
