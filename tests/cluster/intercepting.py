@@ -24,6 +24,8 @@ from devcluster.ports import free_ports
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host"}
 
+_ADDED = {"Accept", "Accept-Encoding", "Content-Type", "User-Agent"}
+
 
 @dataclass(slots=True)
 class Trap:
@@ -58,7 +60,7 @@ class Interceptor:
     """The proxy, in a thread of its own.
 
     Attributes:
-        kubeconfig: What an operator uses to go through it.
+        environment: The settings with which an operator goes through it.
     """
 
     def __init__(self, cluster: ControlPlane, operators_kubeconfig: Path) -> None:
@@ -70,12 +72,13 @@ class Interceptor:
         self._tls.load_cert_chain(pair.certificate, pair.key)
         (self._port,) = free_ports(1)
         self._trap: Trap | None = None
-        self.kubeconfig = operators_kubeconfig.with_name("intercepted.kubeconfig")
+        kubeconfig = operators_kubeconfig.with_name("intercepted.kubeconfig")
         document = yaml.safe_load(operators_kubeconfig.read_text())
         for each in document["clusters"]:
             each["cluster"]["server"] = f"https://{LOOPBACK}:{self._port}"
-        self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(yaml.safe_dump(document))
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(yaml.safe_dump(document))
+        self.environment = {"AGENTID_KUBECONFIG": str(kubeconfig)}
 
     def set(self, trap: Trap) -> None:
         """Set a trap; an earlier one is taken away."""
@@ -125,7 +128,9 @@ class Interceptor:
             return self._spring(caught, request)
         sent = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
         url = f"{self._upstream}{request.raw_path}"
-        async with out.request(request.method, url, data=body, headers=sent) as answer:
+        async with out.request(
+            request.method, url, data=body or None, headers=sent, skip_auto_headers=_ADDED
+        ) as answer:
             if caught is not None:
                 await answer.read()
                 return self._spring(caught, request)

@@ -7,8 +7,8 @@ from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 
 BRIEFLY: Mapping[str, str] = {
-    "AGENTID_LEASE_DURATION_SECONDS": "4",
-    "AGENTID_LEASE_RENEW_DEADLINE_SECONDS": "3",
+    "AGENTID_LEASE_DURATION_SECONDS": "3",
+    "AGENTID_LEASE_RENEW_DEADLINE_SECONDS": "2",
     "AGENTID_LEASE_RETRY_SECONDS": "1",
 }
 

@@ -27,19 +27,20 @@ when = pytest.mark.parametrize("answered", [False, True], ids=["before", "after"
 
 @pytest.fixture(scope="module")
 def interceptor(cluster: ControlPlane, operator_of_session: OperatorProcess) -> Iterator[Interceptor]:
+    """The operator's way to the API server, and the operator on it."""
     proxy = Interceptor(cluster, operator_of_session.kubeconfig)
     with proxy.running():
+        leases.begin_anew(operator_of_session, proxy.environment)
         yield proxy
-    operator_of_session.kill()
+        operator_of_session.terminate()
 
 
 @pytest.fixture
 def mortal(place: Kubectl, operator_of_session: OperatorProcess, interceptor: Interceptor) -> OperatorProcess:
     """The operator, on its way through the interceptor, in a namespace with an Agent."""
     assert place.namespace
-    if operator_of_session.alive():
-        operator_of_session.terminate()
-    leases.begin(operator_of_session, {"AGENTID_KUBECONFIG": str(interceptor.kubeconfig)})
+    if not operator_of_session.alive():
+        leases.begin(operator_of_session, interceptor.environment)
     return operator_of_session
 
 
@@ -101,7 +102,7 @@ def test_killed_while_it_issues(
     place.create(task(**ANY_POD))
     trap.wait()
 
-    leases.begin(mortal)
+    leases.begin(mortal, interceptor.environment)
 
     runs_with_one_credential(cluster, place)
     playing.finish(place, POD)
@@ -124,7 +125,7 @@ def test_killed_while_it_ends_a_task_whose_pod_is_done(
     playing.finish(place, POD)
     trap.wait()
 
-    leases.begin(mortal)
+    leases.begin(mortal, interceptor.environment)
 
     ends_with_nothing_left(place)
 
@@ -146,7 +147,7 @@ def test_killed_while_it_wipes_the_secret_of_a_running_pod(
     place.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
     trap.wait()
 
-    leases.begin(mortal)
+    leases.begin(mortal, interceptor.environment)
 
     story.ends(place, "Ended", within=SLOWLY)
     story.secret_emptied(place, within=SLOWLY)
@@ -173,7 +174,7 @@ def test_killed_while_it_changes_the_credential(
     place.patch("agenttask", TASK, {"spec": {"intent": {"actions": ["refunds:create"]}}})
     trap.wait()
 
-    leases.begin(mortal)
+    leases.begin(mortal, interceptor.environment)
 
     place.wait_for("agenttask", TASK, lambda seen: seen["status"]["observedGeneration"] == 2, SLOWLY)
     running = runs_with_one_credential(cluster, place)
