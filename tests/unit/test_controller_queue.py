@@ -1,0 +1,219 @@
+"""The queue: each name by one worker at a time, nothing lost, nobody starved, failures tried again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentid.cluster.errors import ServerError
+from agentid.controller.deadlines import Deadlines
+from agentid.controller.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, WorkQueue, retry_pause
+from agentid.controller.records import Key
+
+_LIMIT_SECONDS = 10
+
+
+def _queue(errors: list[BaseException] | None = None) -> WorkQueue:
+    return WorkQueue(asyncio.get_running_loop().time, (errors or []).append, lambda: 0.0)
+
+
+async def _run_until_idle(
+    queue: WorkQueue, look_at: Callable[[Key], Awaitable[None]], concurrency: int = 4
+) -> None:
+    runner = asyncio.create_task(queue.run(look_at, concurrency))
+    try:
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            await queue.wait_idle()
+    finally:
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+
+
+async def test_a_name_added_many_times_is_looked_at_once() -> None:
+    queue, seen = _queue(), Counter[Key]()
+
+    async def look_at(key: Key) -> None:
+        seen[key] += 1
+
+    for _ in range(100):
+        queue.add(("ns", "a"))
+    await _run_until_idle(queue, look_at)
+    assert seen == {("ns", "a"): 1}
+
+
+async def test_a_change_during_a_pass_is_looked_at_afterwards_and_never_meanwhile() -> None:
+    queue, running, seen = _queue(), Counter[Key](), Counter[Key]()
+    key = ("ns", "a")
+
+    async def look_at(which: Key) -> None:
+        running[which] += 1
+        assert running[which] == 1
+        seen[which] += 1
+        if seen[which] == 1:
+            for _ in range(5):
+                queue.add(key)
+            await asyncio.sleep(0)
+        running[which] -= 1
+
+    queue.add(key)
+    await _run_until_idle(queue, look_at)
+    assert seen[key] == 2
+
+
+async def test_ten_thousand_tasks_of_one_namespace_do_not_starve_another() -> None:
+    queue, order = _queue(), list[Key]()
+
+    async def look_at(key: Key) -> None:
+        order.append(key)
+
+    for number in range(10_000):
+        queue.add(("many", str(number)))
+    queue.add(("few", "a"))
+    await _run_until_idle(queue, look_at, concurrency=1)
+    assert order.index(("few", "a")) <= 2
+    assert len(order) == 10_001
+
+
+async def test_at_most_so_many_are_worked_on_at_once() -> None:
+    queue, now, most = _queue(), 0, 0
+
+    async def look_at(_: Key) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0)
+        now -= 1
+
+    for number in range(50):
+        queue.add(("ns", str(number)))
+    await _run_until_idle(queue, look_at, concurrency=3)
+    assert most == 3
+
+
+@pytest.mark.parametrize("error", [ServerError("500"), ValueError("a mistake"), TimeoutError()])
+async def test_a_failed_pass_is_tried_again_and_the_others_go_on(error: Exception) -> None:
+    errors: list[BaseException] = []
+    queue, seen, done = WorkQueue(lambda: 0.0, errors.append, lambda: 0.0), Counter[Key](), asyncio.Event()
+    bad, good = ("ns", "bad"), ("ns", "good")
+
+    async def look_at(key: Key) -> None:
+        seen[key] += 1
+        if key == bad:
+            if seen[key] == 1:
+                raise error
+            done.set()
+
+    queue.add(bad)
+    queue.add(good)
+    runner = asyncio.create_task(queue.run(look_at, 1))
+    try:
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            await done.wait()
+    finally:
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+    assert seen == {bad: 2, good: 1}
+    assert errors == [error]
+    assert queue.retrying == 0
+
+
+async def test_a_change_does_not_wait_for_the_pause_after_a_failure() -> None:
+    queue, seen = _queue(), Counter[Key]()
+
+    async def look_at(key: Key) -> None:
+        seen[key] += 1
+        if seen[key] == 1:
+            raise ServerError("500")
+
+    queue.add(("ns", "a"))
+    await _run_until_idle(queue, look_at)
+    queue.add(("ns", "a"))
+    await _run_until_idle(queue, look_at)
+    assert seen == {("ns", "a"): 2}
+    assert queue.retrying == 0
+
+
+async def test_the_age_of_the_oldest_work_shows_a_stuck_queue() -> None:
+    now = 100.0
+    queue = WorkQueue(lambda: now, lambda _: None, lambda: 0.0)
+    assert queue.oldest_age() == 0
+    queue.add(("ns", "a"))
+    now = 150.0
+    queue.add(("ns", "b"))
+    assert queue.oldest_age() == 50
+
+
+@given(failures=st.integers(1, 10_000), randomness=st.floats(0, 1, exclude_max=True))
+def test_pauses_grow_and_stay_bounded(failures: int, randomness: float) -> None:
+    pause = retry_pause(failures, randomness)
+    assert FIRST_RETRY_SECONDS <= pause <= LONGEST_RETRY_SECONDS * 1.25
+    assert retry_pause(failures + 1, randomness) >= pause
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 5, 31, 14, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def _first(deadlines: Deadlines, told: asyncio.Queue[Key], many: int) -> list[Key]:
+    runner = asyncio.create_task(deadlines.run())
+    try:
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            return [await told.get() for _ in range(many)]
+    finally:
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+
+
+async def test_what_is_due_is_told_once_and_in_order() -> None:
+    clock, told = _Clock(), asyncio.Queue[Key]()
+    deadlines = Deadlines(clock, told.put_nowait)
+    deadlines.set(("ns", "later"), clock.now + timedelta(hours=1))
+    deadlines.set(("ns", "b"), clock.now - timedelta(seconds=1))
+    deadlines.set(("ns", "a"), clock.now - timedelta(seconds=2))
+    assert await _first(deadlines, told, 2) == [("ns", "a"), ("ns", "b")]
+    assert told.empty()
+    assert len(deadlines) == 1
+
+
+async def test_only_the_last_time_that_was_set_counts() -> None:
+    clock, told = _Clock(), asyncio.Queue[Key]()
+    deadlines = Deadlines(clock, told.put_nowait)
+    deadlines.set(("ns", "moved"), clock.now - timedelta(seconds=5))
+    deadlines.set(("ns", "moved"), clock.now + timedelta(hours=1))
+    deadlines.set(("ns", "unset"), clock.now - timedelta(seconds=5))
+    deadlines.set(("ns", "unset"), None)
+    deadlines.set(("ns", "due"), clock.now - timedelta(seconds=1))
+    assert await _first(deadlines, told, 1) == [("ns", "due")]
+    assert told.empty()
+
+
+async def test_a_nearer_time_wakes_the_sleeper() -> None:
+    clock, told = _Clock(), asyncio.Queue[Key]()
+    deadlines = Deadlines(clock, told.put_nowait)
+    deadlines.set(("ns", "far"), clock.now + timedelta(hours=1))
+    runner = asyncio.create_task(deadlines.run())
+    await asyncio.sleep(0)
+    deadlines.set(("ns", "near"), clock.now + timedelta(milliseconds=1))
+    clock.now += timedelta(seconds=1)
+    try:
+        async with asyncio.timeout(1):
+            assert await told.get() == ("ns", "near")
+    finally:
+        runner.cancel()
+        await asyncio.gather(runner, return_exceptions=True)
+
+
+async def test_times_that_move_often_do_not_pile_up() -> None:
+    clock = _Clock()
+    deadlines = Deadlines(clock, lambda _: None)
+    for number in range(10_000):
+        deadlines.set(("ns", "a"), clock.now + timedelta(seconds=number))
+    assert len(deadlines._heap) < 200  # noqa: SLF001 - the memory is what this is about

@@ -1,0 +1,207 @@
+"""The world keeps what is newest, knows what is gone, and makes no work of our own writes."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from agentid.controller.packed_task import WorkloadKey
+from agentid.controller.records import Key
+from agentid.controller.world import World
+
+_NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
+_KEY: Key = ("ns", "t")
+
+
+class _Told(list[Key]):
+    """Which names were told, and none any more once asked."""
+
+    def taken(self) -> list[Key]:
+        told = list(self)
+        self.clear()
+        return told
+
+
+@pytest.fixture
+def told() -> _Told:
+    return _Told()
+
+
+@pytest.fixture
+def world(told: _Told) -> World:
+    return World(told.append, lambda: _NOW)
+
+
+def _task(version: int, uid: str = "u-1", **spec: object) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "t", "namespace": "ns", "uid": uid, "resourceVersion": str(version)},
+        "spec": {"agentRef": {"name": "a"}, **spec},
+    }
+
+
+def _pod(version: int, task: str | None = "t", uid: str = "p-1", phase: str = "Running") -> dict[str, Any]:
+    labels = {"agentid.dev/task": task} if task else {}
+    metadata = {"name": "p", "namespace": "ns", "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": metadata, "spec": {"nodeName": "n"}, "status": {"phase": phase}}
+
+
+def _agent(version: int, owner: str = "o") -> dict[str, Any]:
+    metadata = {"name": "a", "namespace": "ns", "uid": "a-1", "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": {"owner": owner, "class": "Ephemeral", "actions": []}}
+
+
+def test_an_older_state_of_a_task_is_ignored(world: World, told: _Told) -> None:
+    world.take_task(_task(9))
+    assert told.taken() == [_KEY]
+    world.take_task(_task(8))
+    world.take_task(_task(9))
+    assert told.taken() == []
+
+
+def test_our_own_write_makes_no_work_whichever_way_it_comes_back(world: World, told: _Told) -> None:
+    world.take_task(_task(1))
+    record = world.record(_KEY)
+    assert record is not None
+    told.clear()
+    for version, watch_first in ((2, True), (3, False)):
+        world.begin_own_write(record)
+        if watch_first:
+            world.take_task(_task(version))
+        world.end_own_write(record, _task(version))
+        world.take_task(_task(version))
+        assert told.taken() == []
+        assert record.task is not None
+        assert record.task.version == version
+
+
+def test_what_others_wrote_during_our_write_is_not_missed(world: World, told: _Told) -> None:
+    world.take_task(_task(1))
+    record = world.record(_KEY)
+    assert record is not None
+    told.clear()
+    world.begin_own_write(record)
+    world.take_task(_task(3))
+    world.end_own_write(record, _task(2))
+    assert told.taken() == [_KEY]
+    world.begin_own_write(record)
+    world.take_task(_task(4))
+    world.end_own_write(record, None)
+    assert told.taken() == [_KEY]
+    assert record.task is not None
+    assert record.task.version == 4
+
+
+def test_a_task_that_is_gone_is_remembered_until_its_secret_is_gone(world: World) -> None:
+    world.take_task(_task(1))
+    world.drop_task(_KEY, "another")
+    record = world.record(_KEY)
+    assert record is not None
+    assert record.task is not None
+    world.drop_task(_KEY, "u-1")
+    assert record.task is None
+    assert record.departed == {"u-1": _NOW}
+    world.forget_if_empty(_KEY)
+    assert world.record(_KEY) is record
+    record.departed.clear()
+    world.forget_if_empty(_KEY)
+    assert world.record(_KEY) is None
+
+
+def test_a_late_event_does_not_bring_a_gone_task_back(world: World) -> None:
+    world.take_task(_task(1))
+    world.drop_task(_KEY, "u-1")
+    world.take_task(_task(2))
+    record = world.record(_KEY)
+    assert record is not None
+    assert record.task is None
+
+
+def test_a_reused_name_is_another_task_and_the_first_one_has_departed(world: World) -> None:
+    world.take_task(_task(1))
+    world.take_task(_task(5, uid="u-2"))
+    record = world.record(_KEY)
+    assert record is not None
+    assert record.task is not None
+    assert record.task.uid == "u-2"
+    assert list(record.departed) == ["u-1"]
+
+
+def test_a_task_that_goes_during_our_write_stays_gone(world: World) -> None:
+    world.take_task(_task(1))
+    record = world.record(_KEY)
+    assert record is not None
+    world.begin_own_write(record)
+    world.drop_task(_KEY, "u-1")
+    world.end_own_write(record, _task(2))
+    assert record.task is None
+    assert list(record.departed) == ["u-1"]
+
+
+def test_a_pod_is_told_to_its_task_only_when_something_counts(world: World, told: _Told) -> None:
+    world.take_pod(_pod(1))
+    assert told.taken() == [_KEY]
+    world.take_pod(_pod(2))
+    assert told.taken() == []
+    world.take_pod(_pod(3, phase="Failed"))
+    assert told.taken() == [_KEY]
+    world.drop_pod("p-1")
+    assert told.taken() == [_KEY]
+    world.forget_if_empty(_KEY)
+    assert world.record(_KEY) is None
+
+
+def test_a_pod_without_its_label_stays_with_its_task(world: World) -> None:
+    world.take_pod(_pod(1))
+    world.take_pod(_pod(2, task=None), fallback=_KEY)
+    record = world.record(_KEY)
+    assert record is not None
+    assert [pod.facts.labelled for pod in record.pods.values()] == [False]
+
+
+def test_a_pod_whose_label_changed_leaves_one_task_for_the_other(world: World, told: _Told) -> None:
+    world.take_pod(_pod(1))
+    told.clear()
+    world.take_pod(_pod(2, task="other"))
+    assert sorted(told.taken()) == [("ns", "other"), _KEY]
+    record = world.record(_KEY)
+    assert record is not None
+    assert not record.pods
+
+
+def test_an_agents_change_is_told_to_all_its_tasks(world: World, told: _Told) -> None:
+    world.take_task(_task(1))
+    told.clear()
+    world.take_agent(_agent(1))
+    assert told.taken() == [_KEY]
+    world.take_agent(_agent(2))
+    assert told.taken() == []
+    world.take_agent(_agent(3, owner="somebody else"))
+    assert told.taken() == [_KEY]
+    world.drop_agent(("ns", "a"), "another")
+    assert told.taken() == []
+    world.drop_agent(("ns", "a"), "a-1")
+    assert told.taken() == [_KEY]
+    assert world.agent(("ns", "a")) is None
+
+
+def test_a_workloads_change_is_told_to_the_tasks_that_refer_to_it(world: World, told: _Told) -> None:
+    ref = {"apiVersion": "batch/v1", "kind": "Job", "name": "j"}
+    world.take_task(_task(1, workload={"ref": ref}))
+    job = WorkloadKey("batch/v1", "Job", "ns", "j")
+    assert world.workloads() == {job}
+    told.clear()
+    world.workload_changed(job)
+    assert told.taken() == [_KEY]
+    world.drop_task(_KEY, "u-1")
+    assert world.workloads() == set()
+
+
+def test_after_a_takeover_a_living_pod_without_its_task_is_looked_after(world: World) -> None:
+    world.take_pod(_pod(1))
+    world.take_pod(_pod(1, task="over", uid="p-2", phase="Succeeded"))
+    world.begin_anew()
+    living, over = world.record(_KEY), world.record(("ns", "over"))
+    assert living is not None
+    assert over is not None
+    assert list(living.departed) == [""]
+    assert not over.departed
