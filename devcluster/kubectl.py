@@ -3,14 +3,16 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from devcluster.errors import KubectlError
-from devcluster.waiting import wait_until
+from devcluster.waiting import not_met
+from devcluster.watching import AGAIN_SECONDS, is_final, states
 
 Object = dict[str, Any]
 Manifest = Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | Path
@@ -46,11 +48,10 @@ class Kubectl:
         Raises:
             KubectlError: It returned an error.
         """
-        where = ("--namespace", self.namespace) if self.namespace else ()
-        command = [str(self.program), *self.flags, *where, *arguments]
+        command = _command(self, *arguments)
         done = subprocess.run(
             command,
-            env=os.environ | {"KUBECONFIG": str(self.kubeconfig)},
+            env=self._environment(),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
@@ -156,19 +157,46 @@ class Kubectl:
         Raises:
             ConditionNotMetError: It did not come to that; the message shows the object as last seen.
         """
-        found = wait_until(
-            message or f"{kind} {name} is as wanted",
-            lambda: self.find(kind, name),
-            lambda seen: seen is not None and bool(predicate(seen)),
-            within=timeout,
-        )
-        return found or {}
+        what = message or f"{kind} {name} is as wanted"
+        for seen in self._states(kind, name, timeout, what):
+            if seen is not None and predicate(seen):
+                return seen
+        raise AssertionError("unreachable: following an object ends by finding it or by an error")
 
     def wait_gone(self, kind: str, name: str, timeout: timedelta = timedelta(seconds=30)) -> None:
-        """Wait until an object is not there any more."""
-        wait_until(
-            f"{kind} {name} is gone", lambda: self.find(kind, name), lambda seen: seen is None, within=timeout
-        )
+        """Wait until an object is not there any more.
+
+        Raises:
+            ConditionNotMetError: It is still there; the message shows it.
+        """
+        end = time.monotonic() + timeout.total_seconds()
+        while (left := end - time.monotonic()) > 0:
+            try:
+                self(
+                    "wait",
+                    "--for=delete",
+                    f"{kind}/{name}",
+                    f"--timeout={left:.3f}s",
+                    timeout=timedelta(seconds=left + 30),
+                )
+            except KubectlError as broken:
+                if is_final(broken.stderr):
+                    raise
+                time.sleep(AGAIN_SECONDS)
+            else:
+                return
+        raise not_met(f"{kind} {name} is gone", timeout, self.find(kind, name))
+
+    def _states(self, kind: str, name: str, timeout: timedelta, what: str) -> Iterator[Object | None]:
+        """What an object is, again and again; an error when time is up."""
+        seen: Object | None = None
+        command = _command(self, "get", kind, f"--field-selector=metadata.name={name}")
+        for seen in states(command, self._environment(), time.monotonic() + timeout.total_seconds()):
+            yield seen
+        raise not_met(what, timeout, seen)
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
     def _write(self, verb: str, manifest: Manifest, options: tuple[str, ...]) -> Object:
         if isinstance(manifest, Path):
@@ -186,3 +214,9 @@ class Kubectl:
             answer, end = json.JSONDecoder().raw_decode(rest)
             rest = rest[end:].lstrip()
         return answer
+
+
+def _command(kubectl: Kubectl, *arguments: str) -> list[str]:
+    """The whole command line of one command."""
+    where = ("--namespace", kubectl.namespace) if kubectl.namespace else ()
+    return [str(kubectl.program), *kubectl.flags, *where, *arguments]

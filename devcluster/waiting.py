@@ -36,11 +36,16 @@ def wait_until(
     end = time.monotonic() + within.total_seconds()
     while not good(seen := look()):
         if time.monotonic() >= end:
-            raise ConditionNotMetError(
-                f"{what}: not so after {within.total_seconds():g} s; last seen: {_short(seen)}"
-            )
+            raise not_met(what, within, seen)
         time.sleep(every.total_seconds())
     return seen
+
+
+def not_met(what: str, within: timedelta, seen: object) -> ConditionNotMetError:
+    """The error that says what was waited for, for how long, and the last thing seen."""
+    return ConditionNotMetError(
+        f"{what}: not so after {within.total_seconds():g} s; last seen: {_short(seen)}"
+    )
 
 
 def _short(seen: object, most: int = 4000) -> str:
