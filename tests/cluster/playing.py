@@ -22,6 +22,14 @@ def make_node(admin: Kubectl, name: str = NODE) -> None:
     admin.patch("node", name, {"status": {"capacity": room, "allocatable": room}}, "--subresource=status")
 
 
+def bind(here: Kubectl, pod: str, node: str = NODE) -> None:
+    """Give a pod its node, as a scheduler does, whatever taints the node has."""
+    target = {"apiVersion": "v1", "kind": "Node", "name": node}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+    path = f"/api/v1/namespaces/{here.namespace}/pods/{pod}/binding"
+    here("create", f"--raw={path}", "--filename=-", stdin=json.dumps(binding))
+
+
 def start(here: Kubectl, pod: str) -> Object:
     """Report that the containers of a pod run."""
     return _report(here, pod, "Running", {"running": {"startedAt": _now()}})

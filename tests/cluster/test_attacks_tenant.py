@@ -1,18 +1,31 @@
 """Attacks by somebody with the role `edit` in the namespace, as tenants have it; none of them works."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
+from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError
 from devcluster.kubectl import Kubectl, Object
+from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
-from tests.cluster.objects import ANY_POD, POD, TASK, agent, job, pod, pod_spec, task, task_of_job
+from tests.cluster.objects import (
+    ANY_POD,
+    POD,
+    TASK,
+    agent,
+    job,
+    pod,
+    pod_spec,
+    service_account,
+    task,
+    task_of_job,
+)
 
 TENANT = "mallory@example.com"
 GROUP = "tenants-of-the-test"
@@ -37,24 +50,52 @@ def as_tenant(here: Kubectl) -> Kubectl:
 @pytest.fixture
 def victim(team: Kubectl) -> Object:
     """A task of somebody else's whose pod runs with its credential."""
-    team.create([task(VICTIM, **ANY_POD), pod(VICTIM, of=VICTIM)])
-    running = story.runs(team, VICTIM)
-    playing.start(team, VICTIM)
+    return running_victim(team)
+
+
+def running_victim(here: Kubectl) -> Object:
+    here.create([task(VICTIM, **ANY_POD), pod(VICTIM, of=VICTIM)])
+    running = story.runs(here, VICTIM)
+    playing.start(here, VICTIM)
     return running
+
+
+@pytest.fixture(scope="module")
+def scene(cluster: ControlPlane, node: str, operator_of_session: OperatorProcess) -> Iterator[Kubectl]:
+    """A namespace with a running victim; attacks that are refused leave it as it is for the next."""
+    assert node
+    if not operator_of_session.alive():
+        operator_of_session.start()
+    operator_of_session.wait_ready()
+    cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": "attacked"}})
+    here = cluster.kubectl.in_namespace("attacked")
+    here.create([service_account(), agent()])
+    running_victim(here)
+    as_tenant(here)
+    yield here
+    playing.clear(here)
+    cluster.kubectl.delete("namespace", "attacked", "--wait=false")
+
+
+def everything(here: Kubectl) -> list[Object]:
+    """All that an attack could have changed or made, but for what controllers report on pods."""
+    found = here.list("agenttasks,agents,pods,secrets,jobs")
+    return [
+        each
+        if each["kind"] != "Pod"
+        else {
+            "kind": "Pod",
+            "spec": each["spec"],
+            **{key: each["metadata"].get(key) for key in ("name", "uid", "labels", "annotations")},
+        }
+        for each in found
+    ]
 
 
 def refused(attack: Callable[[], object]) -> str:
     with pytest.raises(KubectlError) as caught:
         attack()
     return caught.value.stderr
-
-
-def untouched(team: Kubectl, victim: Object, secret: Object) -> None:
-    """See that the victim's task, pod and Secret are as they were, and go on."""
-    settled = story.settled(team, VICTIM)
-    assert settled["status"] == victim["status"]
-    assert team.get("secret", f"agentid-{VICTIM}") == secret
-    assert team.get("pod", VICTIM)["metadata"]["labels"]["agentid.dev/task"] == VICTIM
 
 
 def volume_of(name: str) -> dict[str, Any]:
@@ -166,25 +207,28 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_tenant_cannot(team: Kubectl, tenant: Kubectl, victim: Object, attack: str) -> None:
+def test_tenant_cannot(scene: Kubectl, attack: str) -> None:
     attempt, says = ATTACKS[attack]
-    secret = team.get("secret", SECRET)
+    before = everything(scene)
 
-    refusal = refused(lambda: attempt(tenant))
+    refusal = refused(lambda: attempt(scene.as_user(TENANT, [GROUP])))
 
     assert says.lower() in refusal.lower(), refusal
-    untouched(team, victim, secret)
+    assert everything(scene) == before
+    assert story.standing(scene.get("agenttask", VICTIM)) == "Running"
 
 
-def test_label_cannot_be_added_to_a_running_pod(team: Kubectl, tenant: Kubectl, victim: Object) -> None:
-    secret = team.get("secret", SECRET)
+def test_label_cannot_be_added_to_a_running_pod(scene: Kubectl) -> None:
+    tenant = scene.as_user(TENANT, [GROUP])
     tenant.create(pod("plain", of=None))
+    before = scene.get("agenttask", VICTIM)
 
     assert "agentid.dev/task" in refused(
         lambda: tenant("label", "pod", "plain", f"agentid.dev/task={VICTIM}")
     )
 
-    untouched(team, victim, secret)
+    playing.remove(scene, "plain")
+    assert story.settled(scene, VICTIM)["status"] == before["status"]
 
 
 def test_requester_that_is_typed_is_overwritten(team: Kubectl, tenant: Kubectl) -> None:
