@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from agentid.api.admission import rule_names
 
+from agentid.api.admission import rule_names
 from agentid.api.reasons import EndReason, WaitReason
 
 TESTS = Path(__file__).parent

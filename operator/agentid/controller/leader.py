@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from kubernetes.aio.leaderelection.electionconfig import Config
-from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 
+from agentid.cluster.election import stand_for_election
 from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.lease import LeaseLock, LeaseTimes, Takeover
 from agentid.controller.errors import NotLeadingError
@@ -56,19 +55,7 @@ class Leader:
     async def run(self) -> None:
         """Take part until cancelled."""
         while True:
-            config = Config(
-                self._lock,
-                lease_duration=self._times.duration_seconds,
-                renew_deadline=self._times.renew_deadline_seconds,
-                retry_period=self._times.retry_seconds,
-                onstarted_leading=self._started,
-                onstopped_leading=self._stopped,
-            )
-            try:
-                await LeaderElection(config).run()
-            except Exception:  # noqa: BLE001 - the client's own assertions; the election just begins again
-                _log.exception("election failed")
-                await self._stopped()
+            await stand_for_election(self._lock, self._times, self._started, self._stopped)
             await asyncio.sleep(self._times.retry_seconds)
 
     async def release(self) -> None:
