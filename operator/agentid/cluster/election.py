@@ -1,6 +1,7 @@
 """The election for a Lease, as the official client runs it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from kubernetes.aio.leaderelection.electionconfig import Config
@@ -14,8 +15,8 @@ _log = structlog.get_logger("agentid.election")
 async def stand_for_election(
     lock: LeaseLock,
     times: LeaseTimes,
-    started: Callable[[], Awaitable[None]],
-    stopped: Callable[[], Awaitable[None]],
+    started: Callable[[], Coroutine[Any, Any, None]],
+    stopped: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
     """Try for the Lease until it is held, then renew it until it is lost; return when it is lost.
 
