@@ -33,10 +33,10 @@ def team(kubectl: Kubectl, operator: OperatorProcess) -> Kubectl:
 
 
 @pytest.fixture(scope="module")
-def together(
+def shared_namespace(
     cluster: Cluster, operator_of_session: OperatorProcess, request: pytest.FixtureRequest
 ) -> Iterator[Kubectl]:
-    """A namespace as `team` for all tests of a module, whose pods so can start side by side."""
+    """A namespace for all tests of a module, whose pods so can start side by side, and a ready operator."""
     if not operator_of_session.alive():
         operator_of_session.start()
     operator_of_session.wait_ready()
@@ -44,6 +44,12 @@ def together(
     here = cluster.kubectl.in_namespace(f"{words}-{secrets.token_hex(3)}")
     labels = {"agentid.dev/test": "true"}
     cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": here.namespace, "labels": labels}})
-    here.create([service_account(), agent()])
     yield here
     cluster.kubectl.delete("namespace", here.namespace, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def together(shared_namespace: Kubectl) -> Kubectl:
+    """The module's namespace with an Agent and its service account."""
+    shared_namespace.create([service_account(), agent()])
+    return shared_namespace
