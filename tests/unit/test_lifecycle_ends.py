@@ -515,3 +515,8 @@ def test_status_of_an_ended_task_reads_back_as_it_was_written():
     for _, facts, *_ in ENDS:
         status = report_of(facts, decide(facts)).status
         assert AgentTaskStatus.model_validate_json(status.model_dump_json(by_alias=True)) == status
+
+
+def test_uid_that_was_seen_first_stays_in_the_status():
+    over = after(job(OF_JOB, WorkloadState.SUCCEEDED, uid(77), "Complete"))
+    assert over.task.status.workload_uid == JOB_UID

@@ -171,6 +171,19 @@ def test_old_and_new_credential_both_count_after_a_renewal():
     assert facts.task.status.spiffe_id == RUNNING.task.status.spiffe_id
 
 
+def test_transition_time_moves_only_with_the_status_of_a_condition():
+    renewed = after(at(RUNNING, 220))
+    assert {each.last_transition_time for each in renewed.task.status.conditions} == {NOW}
+    suspended = after(at(asks(renewed, state="Suspended"), 230))
+    moved = {each.type: each.last_transition_time - NOW for each in suspended.task.status.conditions}
+    assert moved == {
+        ConditionType.APPROVED: timedelta(0),
+        ConditionType.BOUND: timedelta(0),
+        ConditionType.CREDENTIAL_ISSUED: timedelta(seconds=230),
+        ConditionType.FINISHED: timedelta(0),
+    }
+
+
 def test_renewal_is_told_by_its_own_event():
     event = report_of(at(RUNNING, 220), decide(at(RUNNING, 220))).event
     assert event is not None

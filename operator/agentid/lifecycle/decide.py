@@ -37,7 +37,6 @@ from agentid.lifecycle.issuing import (
     issue_to_the_next_pod,
     keep_running,
     renew_when_due,
-    renew_when_newest_was_not_written,
     renew_when_secret_is_in_doubt,
 )
 from agentid.lifecycle.model import Observation, Plan
@@ -90,7 +89,6 @@ RULES: Final[tuple[Rule, ...]] = (
     issue_to_the_next_pod,
     issue_anew_when_intent_changed,
     issue_anew_when_credential_was_lost,
-    renew_when_newest_was_not_written,
     renew_when_secret_is_in_doubt,
     renew_when_due,
     # Otherwise all is well.

@@ -47,12 +47,6 @@ def issue_anew_when_credential_was_lost(observation: Observation) -> Verdict | N
     return _anew(observation, IssueReason.REISSUED, cause)
 
 
-def renew_when_newest_was_not_written(observation: Observation) -> Verdict | None:
-    """The Secret holds an earlier credential than the newest one."""
-    is_written = len(held(observation)) == len(observation.task.status.credentials)
-    return None if is_written else _renewed(observation)
-
-
 def renew_when_secret_is_in_doubt(observation: Observation) -> Verdict | None:
     """The Secret may hold the newest credential or the one before; a first one is looked for instead.
 
@@ -75,7 +69,7 @@ def renew_when_due(observation: Observation) -> Verdict | None:
 
 
 def keep_running(observation: Observation) -> Keep:
-    """Nothing is to be done. A first Secret that is in doubt is looked for: it is there, or it never was."""
+    """Only what the Secret can hold counts on. A first one that is in doubt is looked for."""
     in_doubt = observation.secret.state is SecretState.DOUBTFUL
     return Keep(held(observation), probe=in_doubt and may_write(observation))
 
