@@ -318,7 +318,8 @@ class AgentTaskStatus(Model):
     credentials: list[Credential] = Field(
         default_factory=list,
         max_length=8,
-        description="Credentials that count: the current one, and those still in their life after a renewal.",
+        description="Credentials that count, the newest last: the current one, and those still in their life "
+        "after a renewal.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the task ends at the latest.")
