@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, Final
 
 import orjson
@@ -70,8 +71,8 @@ def controller_of(body: Mapping[str, Any]) -> OwnerReference | None:
         owner = mapping(each)
         if owner.get("controller") is True:
             return OwnerReference(
-                text(owner.get("apiVersion")),
-                text(owner.get("kind")),
+                intern(text(owner.get("apiVersion"))),
+                intern(text(owner.get("kind"))),
                 text(owner.get("name")),
                 text(owner.get("uid")),
             )
@@ -88,8 +89,8 @@ def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
     return PodFacts(
         name=text(metadata.get("name")),
         uid=text(metadata.get("uid")),
-        service_account=text(spec.get("serviceAccountName")),
-        node=text(spec.get("nodeName")) or None,
+        service_account=intern(text(spec.get("serviceAccountName"))),
+        node=intern(text(spec.get("nodeName"))) or None,
         phase=phase,
         labelled=labelled,
         leaving=leaving,
@@ -147,7 +148,7 @@ def _fingerprint(spec: Mapping[str, Any]) -> str:
         for kind in ("initContainers", "containers", "ephemeralContainers")
         for each in sequence(spec.get(kind))
     ]
-    return hashlib.sha256(orjson.dumps(sorted(containers))).hexdigest()
+    return intern(hashlib.sha256(orjson.dumps(sorted(containers))).hexdigest())
 
 
 def agent_facts(body: Mapping[str, Any]) -> AgentFacts:

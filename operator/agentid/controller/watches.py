@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from agentid.api.names import GROUP, TASK_LABEL, VERSION
 from agentid.cluster.connection import Connection
@@ -53,6 +54,14 @@ class ForgetfulProgress(kopf.ProgressStorage):
     def clear(self, *, essence: Any) -> Any:  # noqa: ANN401 - kopf's signature
         """Return the essence as it is."""
         return essence
+
+
+class ForgetfulMemories(ResourceMemories):
+    """Keeps nothing of an object between its events; what kopf would keep (1 kB each) serves other handlers."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:  # noqa: ANN401 - kopf's signature
+        """Return a memory for this event only."""
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -136,6 +145,7 @@ async def run_watches(
     tasks = await kopf.spawn_tasks(
         registry=kopf_registry(connection, intake, on_listed),
         settings=kopf_settings(),
+        memories=ForgetfulMemories(),
         clusterwide=not namespaces,
         namespaces=namespaces,
         standalone=True,

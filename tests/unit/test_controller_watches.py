@@ -1,0 +1,81 @@
+"""kopf, as it is set up here, reads nothing that tenants write for it, keeps nothing and writes nothing."""
+
+import kopf
+import pytest
+
+from agentid.controller.watches import (
+    ForgetfulDiffBase,
+    ForgetfulMemories,
+    ForgetfulProgress,
+    kopf_settings,
+    watched_paths,
+)
+
+HOSTILE = {
+    "metadata": {
+        "name": "t",
+        "uid": "u-1",
+        "annotations": {
+            "kopf.zalando.org/last-handled-configuration": '{"bad',
+            "kopf.zalando.org/task": "[",
+            "kopf.dev/x": "}",
+        },
+    }
+}
+
+
+def test_the_storages_read_and_write_nothing_whatever_an_object_claims() -> None:
+    body, patch = kopf.Body(HOSTILE), kopf.Patch()
+    diffbase, progress = ForgetfulDiffBase(), ForgetfulProgress()
+    assert diffbase.build(body=body) == {}
+    assert diffbase.fetch(body=body) is None
+    diffbase.store(body=body, patch=patch, essence={})
+    assert progress.fetch(key="task", body=body) is None
+    progress.store(key="task", record={}, body=body, patch=patch)
+    progress.purge(key="task", body=body, patch=patch)
+    progress.touch(body=body, patch=patch, value="now")
+    assert progress.clear(essence={"spec": 1}) == {"spec": 1}
+    assert not patch
+
+
+def test_kopf_neither_posts_nor_scans_nor_pairs() -> None:
+    settings = kopf_settings()
+    assert isinstance(settings.persistence.diffbase_storage, ForgetfulDiffBase)
+    assert isinstance(settings.persistence.progress_storage, ForgetfulProgress)
+    assert not settings.posting.enabled
+    assert settings.scanning.disabled
+    assert settings.peering.standalone
+    assert settings.queueing.worker_limit is None
+    assert settings.watching.inactivity_timeout > 120
+
+
+async def test_nothing_is_kept_of_an_object_between_its_events() -> None:
+    memories = ForgetfulMemories()
+    first = await memories.recall(HOSTILE, noticed_by_listing=True)
+    assert await memories.recall(HOSTILE) is not first
+    assert list(memories.iter_all_memories()) == []
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "paths"),
+    [
+        (
+            (),
+            [
+                "/apis/agentid.dev/v1alpha1/agenttasks",
+                "/apis/agentid.dev/v1alpha1/agents",
+                "/api/v1/pods",
+            ],
+        ),
+        (
+            ("a",),
+            [
+                "/apis/agentid.dev/v1alpha1/namespaces/a/agenttasks",
+                "/apis/agentid.dev/v1alpha1/namespaces/a/agents",
+                "/api/v1/namespaces/a/pods",
+            ],
+        ),
+    ],
+)
+def test_which_watches_there_are(namespaces: tuple[str, ...], paths: list[str]) -> None:
+    assert list(watched_paths(namespaces)) == paths
