@@ -140,11 +140,15 @@ def test_nothing_is_left_of_a_cluster_whose_owner_is_ended_by(number: signal.Sig
     with subprocess.Popen(
         [sys.executable, "-c", OWNER], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as owner:
-        assert owner.stdout is not None
-        run_id = owner.stdout.readline().strip()
-        assert len(reaping.processes(run_id)) == 4
+        try:
+            assert owner.stdout is not None
+            run_id = owner.stdout.readline().strip()
+            assert len(reaping.processes(run_id)) == 4
 
-        owner.send_signal(number)
+            owner.send_signal(number)
+            owner.wait(60)
+        finally:
+            owner.kill()
 
     wait_until(
         "nothing of the run is left",

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -177,15 +177,21 @@ def runs_in_pod(command_line: Path) -> bool:
 
 
 @pytest.fixture
-def owner() -> Callable[[], tuple[subprocess.Popen[str], str]]:
+def owner() -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]:
+    owners: list[subprocess.Popen[str]] = []
+
     def start() -> tuple[subprocess.Popen[str], str]:
         started = subprocess.Popen(
             [sys.executable, "-c", OWNER], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
         )
+        owners.append(started)
         assert started.stdout is not None
         return started, started.stdout.readline().strip()
 
-    return start
+    yield start
+    for started in owners:
+        started.kill()
+        started.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -200,7 +206,7 @@ def test_nothing_of_a_node_with_running_pods_is_left_when_its_owner_is_ended_by(
     assert [each for each in made if each.startswith(("kernel.", "vm.", "/run", "/var"))] == []
 
     started.send_signal(number)
-    started.wait(30)
+    started.wait(60)
 
     wait_until(
         "nothing of the run is left",

@@ -24,12 +24,17 @@ with Run.begin() as run:
     print(run.id, flush=True)
     signal.pause()
 """
+OWNERS: list[subprocess.Popen[str]] = []
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AGENTID_CACHE", str(tmp_path / "cache"))
     yield
+    for started in OWNERS:
+        started.kill()
+        started.wait()
+    OWNERS.clear()
     for folder in run.runs_folder().iterdir():
         if folder.is_dir():
             run.end_if_dead(folder, even_if_claimed=True)
@@ -39,6 +44,7 @@ def owner() -> tuple[subprocess.Popen[str], Path]:
     started = subprocess.Popen(
         [sys.executable, "-c", OWNER], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    OWNERS.append(started)
     assert started.stdout is not None
     run_id = started.stdout.readline().strip()
     wait_until("both sleep", lambda: reaping.processes(run_id), lambda found: len(found) >= 4)
