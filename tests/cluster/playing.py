@@ -23,11 +23,15 @@ def make_node(admin: Kubectl, name: str = NODE) -> None:
 
 
 def bind(here: Kubectl, pod: str, node: str = NODE) -> None:
-    """Give a pod its node, as a scheduler does, whatever taints the node has."""
+    """Give a pod its node whatever taints the node has, unless the scheduler was faster."""
     target = {"apiVersion": "v1", "kind": "Node", "name": node}
     binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
     path = f"/api/v1/namespaces/{here.namespace}/pods/{pod}/binding"
-    here("create", f"--raw={path}", "--filename=-", stdin=json.dumps(binding))
+    try:
+        here("create", f"--raw={path}", "--filename=-", stdin=json.dumps(binding))
+    except KubectlError as refusal:
+        if refusal.reason != "Conflict":
+            raise
 
 
 def start(here: Kubectl, pod: str) -> Object:
