@@ -69,7 +69,7 @@ def scene(cluster: ControlPlane, node: str, operator_of_session: OperatorProcess
     operator_of_session.wait_ready()
     cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": "attacked"}})
     here = cluster.kubectl.in_namespace("attacked")
-    here.create([service_account(), agent()])
+    here.create([service_account(), agent(), job(of=None, suspend=True)])
     running_victim(here)
     as_tenant(here)
     yield here
@@ -369,7 +369,7 @@ def test_many_tasks_of_one_namespace_do_not_starve_another(team: Kubectl, admin:
     beside = admin.in_namespace(neighbour)
     beside.create(agent())
     crowd = json.dumps(
-        {"apiVersion": "v1", "kind": "List", "items": [task(f"crowd-{number}") for number in range(300)]}
+        {"apiVersion": "v1", "kind": "List", "items": [task(f"crowd-{number}") for number in range(100)]}
     )
     team("create", "--filename=-", stdin=crowd, timeout=timedelta(minutes=2))
 
