@@ -109,7 +109,8 @@ class OperatorProcess:
 
     def metrics(self) -> str:
         """What `/metrics` serves; "" when it does not."""
-        return _get(self.port, "/metrics")[1]
+        served, text = _get(self.port, "/metrics")
+        return text if served else ""
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 where there is none."""
