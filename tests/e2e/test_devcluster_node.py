@@ -1,15 +1,19 @@
 """The throw-away node itself, as other tests rely on it."""
 
+import secrets
 import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from devcluster import images, reaping
 from devcluster.cluster import Cluster
@@ -20,7 +24,7 @@ from devcluster.run import runs_folder
 from devcluster.waiting import wait_until
 
 OWNER = """
-import signal
+import signal, sys
 from devcluster.controlplane import ControlPlane
 with ControlPlane.start(node=True) as cluster:
     default = cluster.kubectl.in_namespace("default")
@@ -32,7 +36,7 @@ with ControlPlane.start(node=True) as cluster:
             "name": "main",
             "image": "localhost/agentid-busybox:dev",
             "imagePullPolicy": "Never",
-            "command": ["sh", "-c", "trap '' TERM; while :; do sleep 77777; done"],
+            "command": ["sh", "-c", "trap '' TERM; while :; do sleep " + sys.argv[1] + "; done"],
         }]},
     })
     default.wait_for("pod", "long", lambda pod: pod["status"]["phase"] == "Running")
@@ -144,46 +148,59 @@ def test_an_emptied_secret_is_empty_in_the_running_pod(own: ControlPlane, namesp
     )
 
 
-def machine_state() -> set[str]:
-    """All on this machine that a node could leave behind, or change."""
+def lines(*command: str) -> list[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
-    def lines(*command: str) -> list[str]:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
-    sysctls = ("vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops")
+def what_a_node_leaves_alone() -> set[str]:
+    """All outside of its own namespaces that a node could change, as it is on this machine now."""
     folders = (Path("/run"), Path("/var/lib"), Path("/var/log"))
     return {
-        *(str(path) for path in Path("/sys/fs/cgroup").glob("**/k8s.io/*/")),
         *(str(path) for folder in folders for path in folder.iterdir()),
         *Path("/proc/self/mounts").read_text().splitlines(),
-        *lines("ip", "-brief", "link"),
-        *lines("ip", "route"),
         *lines("nft", "list", "ruleset"),
-        *lines("sysctl", *sysctls),
-        *(
-            f"process {path.parent.name}"
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if runs_in_pod(path)
-        ),
+        *lines("sysctl", "vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops"),
     }
 
 
-def runs_in_pod(command_line: Path) -> bool:
-    """Is it the command of the pod that the owner starts?"""
-    try:
-        return b"sleep\x0077777" in command_line.read_bytes()
-    except OSError:  # gone since
-        return False
+@dataclass(frozen=True)
+class Traces:
+    """Where a node with a running pod can be seen from outside."""
+
+    device: str
+    pods: str
+    containers: list[str]
+    seconds: str
+
+    @classmethod
+    def of(cls, run_id: str, seconds: str) -> "Traces":
+        folder = runs_folder() / run_id
+        server = yaml.safe_load((folder / "admin.kubeconfig").read_text())["clusters"][0]["cluster"]["server"]
+        index = urlsplit(server).hostname.split(".")[2]
+        containers = (folder / "node-1/containerd/io.containerd.runtime.v2.task/k8s.io").iterdir()
+        return cls(f"agentid{index}", f"10.244.{index}.0/24", [path.name for path in containers], seconds)
+
+    def seen(self) -> dict[str, bool]:
+        """Each of them, and whether it is there now."""
+        return {
+            "device": any(line.split("@")[0] == self.device for line in lines("ip", "-brief", "link")),
+            "route": any(line.startswith(self.pods) for line in lines("ip", "route")),
+            "control groups": any(
+                each.name in self.containers for each in Path("/sys/fs/cgroup").glob("**/k8s.io/*")
+            ),
+            "process": any(
+                f"sleep {self.seconds}" in line for line in lines("ps", "-eo", "args") if "sh -c" in line
+            ),
+        }
 
 
 @pytest.fixture
-def owner() -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]:
+def owner() -> Iterator[Callable[[str], tuple[subprocess.Popen[str], str]]]:
     owners: list[subprocess.Popen[str]] = []
 
-    def start() -> tuple[subprocess.Popen[str], str]:
-        started = subprocess.Popen(
-            [sys.executable, "-c", OWNER], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
-        )
+    def start(seconds: str) -> tuple[subprocess.Popen[str], str]:
+        command = [sys.executable, "-c", OWNER, seconds]
+        started = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
         owners.append(started)
         assert started.stdout is not None
         return started, started.stdout.readline().strip()
@@ -196,14 +213,14 @@ def owner() -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_of_a_node_with_running_pods_is_left_when_its_owner_is_ended_by(
-    owner: Callable[[], tuple[subprocess.Popen[str], str]], number: signal.Signals
+    owner: Callable[[str], tuple[subprocess.Popen[str], str]], number: signal.Signals
 ) -> None:
-    before = machine_state()
-    started, run_id = owner()
-    made = machine_state() - before
-    for kind in ("process ", "/sys/fs/cgroup/", "agentid", "10.244."):
-        assert any(each.startswith(kind) for each in made), made
-    assert [each for each in made if each.startswith(("kernel.", "vm.", "/run", "/var"))] == []
+    before = what_a_node_leaves_alone()
+    seconds = str(10**6 + secrets.randbelow(10**6))
+    started, run_id = owner(seconds)
+    traces = Traces.of(run_id, seconds)
+    assert set(traces.seen().values()) == {True}, traces.seen()
+    assert what_a_node_leaves_alone() - before == set()
 
     started.send_signal(number)
     started.wait(60)
@@ -213,4 +230,5 @@ def test_nothing_of_a_node_with_running_pods_is_left_when_its_owner_is_ended_by(
         lambda: (reaping.processes(run_id), (runs_folder() / run_id).exists()),
         lambda seen: seen == ([], False),
     )
-    assert made & machine_state() == set()
+    assert set(traces.seen().values()) == {False}, traces.seen()
+    assert what_a_node_leaves_alone() - before == set()
