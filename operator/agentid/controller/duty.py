@@ -24,6 +24,7 @@ class Duty:
         self._queue = queue
         self._deadlines = deadlines
         self._metrics = metrics
+        self._on_duty = False
         self._unsettled: set[Key] = set()
         self.last_at_work = datetime.fromtimestamp(0, UTC)
 
@@ -32,6 +33,7 @@ class Duty:
 
         Returns whether there is nothing to look at.
         """
+        self._on_duty = True
         self.last_at_work = takeover.last_at_work
         self._unsettled = {key for key, _ in self._world.records()}
         self._world.begin_anew()
@@ -40,6 +42,7 @@ class Duty:
 
     def step_down(self) -> None:
         """End: nothing more is due."""
+        self._on_duty = False
         self._deadlines.clear()
 
     def look_at_all(self) -> None:
@@ -53,8 +56,10 @@ class Duty:
         Raises:
             AgentidError: the pass has to be made again.
         """
-        if not leader.leading:
+        if not self._on_duty:
             return
+        # Held a moment ago and perhaps soon again, without a takeover between: tried again, not dropped.
+        leader.require()
         with self._metrics.pass_seconds.time():
             await reconciler.reconcile(key)
         self._metrics.passes.labels(result="success").inc()

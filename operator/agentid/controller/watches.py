@@ -57,7 +57,7 @@ class ForgetfulProgress(kopf.ProgressStorage):
 
 
 class ForgetfulMemories(ResourceMemories):
-    """Keeps nothing of an object between its events; what kopf would keep (1 kB each) serves other handlers."""
+    """Keeps nothing of an object between its events; what kopf keeps (1 kB each) serves others."""
 
     async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:  # noqa: ANN401 - kopf's signature
         """Return a memory for this event only."""
