@@ -149,8 +149,8 @@ def test_an_environment_of_the_pods_own_is_kept(place: Kubectl) -> None:
 
 
 @pytest.mark.parametrize("name", ["several", *SECURITY])
-def test_a_pod_is_not_held_up_once_its_secret_is_there(place: Kubectl, name: str) -> None:
-    issued = place.get("secret", f"agentid-{name}")["metadata"]["creationTimestamp"]
+def test_a_pod_has_its_secret_before_the_kubelets_pauses_grow_long(place: Kubectl, name: str) -> None:
+    assert place.find("secret", f"agentid-{name}") is not None
 
     failures = [
         each
@@ -158,8 +158,8 @@ def test_a_pod_is_not_held_up_once_its_secret_is_there(place: Kubectl, name: str
         if "agentid-credential" in each["message"]
     ]
 
-    late = [each for each in failures if each["lastTimestamp"] > issued]
-    assert not late, json.dumps([issued, late], indent=1)
+    # After half a second it tries again, then after twice that, and so on: the fourth pause has 4 seconds.
+    assert sum(each["count"] for each in failures) <= 4, json.dumps(failures, indent=1)
 
 
 @pytest.mark.parametrize(
