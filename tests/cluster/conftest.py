@@ -1,6 +1,7 @@
 """A real control plane with the chart, once a session, and a namespace in which an agent may work."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -9,14 +10,18 @@ from devcluster.install import install_chart
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing
+from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import NODE, agent, service_account
+from tests.cluster.people import People, everybody, give_every_right
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[ControlPlane]:
-    """A control plane with `charts/agentid` installed."""
+    """A control plane with `charts/agentid` installed, its admission rules in force."""
     with ControlPlane.start() as control_plane:
         install_chart(control_plane)
+        wait_until_in_force(control_plane.kubectl)
+        wait_until_stamped(control_plane.kubectl, "default")
         yield control_plane
 
 
@@ -41,3 +46,16 @@ def team(place: Kubectl, operator: OperatorProcess) -> Kubectl:
     """The test's namespace with an Agent and its service account, and an operator that is ready."""
     assert operator.alive()
     return place
+
+
+@pytest.fixture(scope="session")
+def people_of(cluster: ControlPlane) -> Callable[[str], People]:
+    """Whom admission tests act as in a given namespace, with every right that RBAC can give."""
+    give_every_right(cluster.kubectl)
+    return partial(everybody, cluster.kubectl)
+
+
+@pytest.fixture
+def people(people_of: Callable[[str], People], namespace: str) -> People:
+    """Whom admission tests act as in the test's namespace."""
+    return people_of(namespace)

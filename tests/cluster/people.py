@@ -9,8 +9,10 @@ import pytest
 from devcluster.errors import KubectlError
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl
+from devcluster.waiting import wait_until
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+OPERATOR_GROUPS = ["system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"]
 TENANT = "alice@example.com"
 STRANGER = "mallory@example.com"
 GROUP = "agentid-test:tenants"
@@ -50,40 +52,42 @@ class People:
         return person
 
 
-def everybody(admin: Kubectl, namespace: str) -> People:
-    """Give everybody every right on the objects of `namespace`, and return how to act as each."""
-    here = admin.in_namespace(namespace)
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "everything"}
-    here.apply(
+def give_every_right(admin: Kubectl) -> None:
+    """Give the group of the tests every right on all objects, once in a cluster."""
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+    name = {"name": "agentid-test-everything"}
+    admin.apply(
         [
             {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "Role",
-                "metadata": {"name": "everything"},
+                **rbac,
+                "kind": "ClusterRole",
+                "metadata": name,
                 "rules": [
                     {"apiGroups": ["*"], "resources": ["*"], "verbs": EVERYTHING_BUT_SPECIAL_VERBS},
                 ],
             },
             {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "RoleBinding",
-                "metadata": {"name": "everything"},
-                "roleRef": role,
-                "subjects": [
-                    {"kind": "Group", "name": GROUP, "apiGroup": "rbac.authorization.k8s.io"},
-                    {"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE},
-                ],
+                **rbac,
+                "kind": "ClusterRoleBinding",
+                "metadata": name,
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", **name},
+                "subjects": [{"kind": "Group", "name": GROUP, "apiGroup": "rbac.authorization.k8s.io"}],
             },
         ]
     )
-    people = People(
+    tenant = admin.as_user(TENANT, [GROUP])
+    wait_until("RBAC has taken up the rights of the tests", lambda: tenant.can_i("delete", "secrets"))
+
+
+def everybody(admin: Kubectl, namespace: str) -> People:
+    """Return how to act as each of them in `namespace`, once `give_every_right` has been called."""
+    here = admin.in_namespace(namespace)
+    return People(
         tenant=here.as_user(TENANT, [GROUP]),
         stranger=here.as_user(STRANGER, [GROUP]),
-        operator=here.as_service_account(NAMESPACE, SERVICE_ACCOUNT),
+        operator=here.as_user(OPERATOR, [*OPERATOR_GROUPS, GROUP]),
         admin=here,
     )
-    here.wait_for("rolebinding", "everything", lambda _: people.operator.can_i("delete", "secrets"))
-    return people
 
 
 def refusal(of: Callable[[], object]) -> str:

@@ -1,5 +1,6 @@
 """Acting for somebody else and taking back a suspension are rights that are asked for in admission."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from devcluster.kubectl import Kubectl
 from devcluster.waiting import wait_until
 from tests.cluster.in_force import answer
-from tests.cluster.people import OPERATOR, STRANGER, TENANT, People, everybody, refusal, task
+from tests.cluster.people import OPERATOR, STRANGER, TENANT, People, refusal, task
 
 CAROL = "carol@example.com"
 OTHER_INTENT = {"purpose": "Refund everything", "actions": ["refunds:create"]}
@@ -63,12 +64,12 @@ def test_everybody_acts_for_themselves(people: People) -> None:
 
 
 def test_the_right_counts_for_that_delegator_and_that_namespace_only(
-    people: People, kubectl: Kubectl, admin: Kubectl, namespace: str
+    people: People, people_of: Callable[[str], People], kubectl: Kubectl, admin: Kubectl
 ) -> None:
     give(kubectl, TENANT, delegate_for(CAROL))
-    elsewhere = f"{namespace}-b"
+    elsewhere = f"{kubectl.namespace}-b"
     admin.create({"kind": "Namespace", "metadata": {"name": elsewhere}})
-    tenant_elsewhere = everybody(admin, elsewhere).tenant
+    tenant_elsewhere = people_of(elsewhere).tenant
 
     accepted(lambda: people.tenant.create(task(onBehalfOf=CAROL), "--dry-run=server"))
     assert people.tenant.create(task(onBehalfOf=CAROL))["spec"]["onBehalfOf"] == CAROL

@@ -8,7 +8,7 @@ import pytest
 
 from devcluster.install import NAMESPACE
 from devcluster.kubectl import Kubectl, Object
-from tests.cluster.people import People, everybody, pod, refusal, task
+from tests.cluster.people import People, pod, refusal, task
 
 NAME = "agentid-refund-4711"
 OTHERS = ["tenant", "stranger", "admin"]
@@ -147,8 +147,7 @@ def test_the_garbage_collector_takes_a_credential_when_its_owners_are_gone(
     kubectl.wait_gone("secret", NAME)
 
 
-def test_a_namespace_goes_with_its_credentials(admin: Kubectl, namespace: str) -> None:
-    people = everybody(admin, namespace)
+def test_a_namespace_goes_with_its_credentials(people: People, admin: Kubectl, namespace: str) -> None:
     people.operator.create(credential(people.tenant.create(task())["metadata"]["uid"]))
 
     admin.delete("namespace", namespace)

@@ -12,7 +12,19 @@ from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT, install_chart
 from devcluster.waiting import wait_until
 from tests.cluster.in_force import answer, wait_until_in_force
-from tests.cluster.people import OPERATOR, STRANGER, TENANT, People, everybody, pod, refusal, task
+from tests.cluster.people import (
+    GROUP,
+    OPERATOR,
+    OPERATOR_GROUPS,
+    STRANGER,
+    TENANT,
+    People,
+    everybody,
+    give_every_right,
+    pod,
+    refusal,
+    task,
+)
 
 NAMES = {"tenant": TENANT, "stranger": STRANGER, "operator": OPERATOR}
 SETTINGS = AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT, mutating=False)
@@ -24,6 +36,7 @@ def unstamping() -> Iterator[ControlPlane]:
     with ControlPlane.start(WITHOUT_MUTATING_POLICIES) as control_plane:
         install_chart(control_plane)
         wait_until_in_force(control_plane.kubectl)
+        give_every_right(control_plane.kubectl)
         yield control_plane
 
 
@@ -161,11 +174,8 @@ def only_checked(unstamping: ControlPlane) -> Iterator[None]:
 @pytest.mark.parametrize("person", NAMES)
 def test_a_stamp_that_is_not_as_the_api_server_writes_it_is_refused(people: People, person: str) -> None:
     somebody = people.named(person)
-    groups = sorted(
-        ["system:authenticated", "agentid-test:tenants"]
-        if person != "operator"
-        else ["system:authenticated", "system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"]
-    )
+    own = OPERATOR_GROUPS if person == "operator" else []
+    groups = sorted([GROUP, "system:authenticated", *own])
     right = {"username": NAMES[person], "groups": groups, "intentGeneration": 1}
     changed_by = {"username": NAMES[person]}
     wrong: list[dict[str, Any]] = [
