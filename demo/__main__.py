@@ -11,7 +11,7 @@ from demo.played_stage import PlayedStage
 from demo.real_stage import RealStage
 from demo.stage import Stage
 from demo.story import Story
-from devcluster import build
+from devcluster import build, machine
 from devcluster.controlplane import ControlPlane
 from devcluster.install import install_chart
 from devcluster.operator_process import OperatorProcess
@@ -22,10 +22,11 @@ def main() -> int:
     """Tell the story; 0 if all of it was so."""
     console = Console(highlight=False)
     tell = Narrator(console)
-    node = can_have_a_node()
+    obstacle = why_no_node()
+    node = obstacle is None
     tell.title("agentid demo · a real Kubernetes, everything thrown away afterwards")
-    if not node:
-        tell.quote("no node on this machine (that takes Linux and root): the pods' status is played")
+    if obstacle:
+        tell.quote(f"no node here, so the pods' status is played: {obstacle}")
     try:
         build.ensure_groups(["controlplane", "helm", *(["node"] if node else [])])
         with step("starting the cluster"):
@@ -44,9 +45,9 @@ def main() -> int:
     return 0
 
 
-def can_have_a_node() -> bool:
-    """Whether pods can run here: Linux, as root, and not told otherwise (AGENTID_DEMO_NODE=0)."""
-    return sys.platform == "linux" and os.geteuid() == 0 and os.environ.get("AGENTID_DEMO_NODE") != "0"
+def why_no_node() -> str | None:
+    """Why pods can't run here; None if they can."""
+    return "AGENTID_DEMO_NODE is 0" if os.environ.get("AGENTID_DEMO_NODE") == "0" else machine.obstacle()
 
 
 if __name__ == "__main__":

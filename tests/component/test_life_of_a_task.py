@@ -324,7 +324,8 @@ class LifeOfATask(RuleBasedStateMachine):
             assert each.not_after <= after.deadline
             assert each in before.credentials or each.generation == after.credential_generation
         if before.start_time is not None:
-            assert (before.start_time, before.deadline) == (after.start_time, after.deadline)
+            assert before.start_time == after.start_time
+            assert after.deadline == (None if after.end_time else before.deadline)
         if after.credentials and after.spec_hash != before.spec_hash:
             assert len(after.credentials) == 1
         if after.credentials and before.bound_pod is not None and after.bound_pod is not None:

@@ -322,7 +322,7 @@ class AgentTaskStatus(Model):
         "after a renewal.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
-    deadline: Timestamp | None = Field(default=None, description="When the task ends at the latest.")
+    deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")
     end_time: Timestamp | None = Field(default=None, description="When the task ended.")
     conditions: list[Condition] = Field(
         default_factory=list,

@@ -87,7 +87,7 @@ AGENT_TASK: Final = Kind(
             '.status.conditions[?(@.type=="Finished")].reason',
             "How the task stands: reason of the condition Finished.",
         ),
-        Column("Expires", ".status.deadline", "When the task ends at the latest."),
+        Column("Expires", ".status.deadline", "When the running task ends at the latest."),
         _AGE,
         Column("SPIFFE-ID", ".status.spiffeID", "The identity of the task.", wide=True),
         Column("Delegator", ".spec.onBehalfOf", "For whom the task is done.", wide=True),

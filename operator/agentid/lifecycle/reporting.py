@@ -169,9 +169,13 @@ def ended(observation: Observation, end: End) -> Report:
         if status.credential_generation and wait_reason(observation) == WaitReason.AWAITING_POD:
             # Its pod went a moment before, and then no Event told of the credential.
             note = f"{end.message}; {gone.message}"
-    after = _status(
-        observation, said, [ConditionType.STALLED], credentials=[], end_time=this_second(observation)
-    )
+    # A deadline is when a task that lives will end; shown beside Completed it would mislead.
+    changes: dict[str, object] = {
+        "credentials": [],
+        "deadline": None,
+        "end_time": this_second(observation),
+    }
+    after = _status(observation, said, [ConditionType.STALLED], **changes)
     return Report(after, draft(END_EVENTS[end.reason], EventAction.END, note, status.bound_pod))
 
 
