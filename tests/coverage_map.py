@@ -23,7 +23,11 @@ _SKIPS = {"skip", "skipif", "xfail"}
 
 
 class Collected:
-    """A pytest plugin that keeps what was collected: test id without parameters → why it may not run."""
+    """A pytest plugin that keeps what was collected: test id → why it may not run.
+
+    A test is known by its name, and by its name with one word of its parameters: `test_x` and `test_x[tenant]`
+    for what pytest calls `test_x[patch-tenant]`.
+    """
 
     def __init__(self) -> None:
         self.tests: dict[str, str | None] = {}
@@ -31,8 +35,10 @@ class Collected:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Take note of every test and whether something may skip it."""
         for item in session.items:
-            name = item.nodeid.split("[")[0]
-            self.tests[name] = self.tests.get(name) or _why_not_run(item)
+            name, _, parameters = item.nodeid.removesuffix("]").partition("[")
+            why = _why_not_run(item)
+            for each in (name, *(f"{name}[{word}]" for word in parameters.split("-") if word)):
+                self.tests[each] = self.tests.get(each) or why
 
 
 def _why_not_run(item: pytest.Item) -> str | None:
@@ -63,7 +69,7 @@ def faults(
 
     Args:
         promised: Section → promise → test id or list of test ids, relative to `tests/`.
-        collected: Test id without parameters → why it may not run, or None.
+        collected: What `Collected` knows of the tests.
     """
     for section, needed in required().items():
         for promise in sorted(needed - set(promised.get(section, {}))):
