@@ -137,7 +137,7 @@ def test_predecessors_secret_is_not_taken_over_after_a_restart(
     team: Kubectl, operator: OperatorProcess
 ) -> None:
     team.create([task(**ANY_POD), pod()])
-    story.runs(team)
+    first = story.runs(team)
     playing.start(team, POD)
     operator.terminate()
     team.delete("agenttask", TASK)
@@ -146,7 +146,8 @@ def test_predecessors_secret_is_not_taken_over_after_a_restart(
     operator.start()
 
     second = story.stands(team, "PodMismatch")
-    story.secret_gone_or_empty(team)
+    left = team.get("secret", f"agentid-{TASK}")["metadata"]["labels"]["agentid.dev/task-uid"]
+    assert left == first["metadata"]["uid"]
     assert story.serials(second) == []
     playing.remove(team, POD)
     running = story.runs(team, within=AT_LAST)
