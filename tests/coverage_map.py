@@ -25,8 +25,8 @@ _SKIPS = {"skip", "skipif", "xfail"}
 class Collected:
     """A pytest plugin that keeps what was collected: test id → why it may not run.
 
-    A test is known by its name, and by its name with one word of its parameters: `test_x` and `test_x[tenant]`
-    for what pytest calls `test_x[patch-tenant]`.
+    A test is known by its name, and by its name with one word of its parameters: what pytest calls
+    `test_x[patch-tenant]` is `test_x` and `test_x[tenant]`.
     """
 
     def __init__(self) -> None:
