@@ -74,7 +74,7 @@ def runs_with_one_credential(cluster: ControlPlane, here: Kubectl) -> Object:
     assert settled["status"] == running["status"]
     secret = here.get("secret", f"agentid-{TASK}")
     assert story.leaf_serial(secret) == story.serials(running)[-1]
-    # One that counts beside it is from the moment of the kill: its key was lost with the process, or replaced.
+    # What counts beside it is of the moment of the kill: a key lost with the process, or replaced.
     assert len(story.serials(running)) <= 2
     assert story.serials(running)[-1] in released(cluster, here)
     assert secret["metadata"]["labels"]["agentid.dev/task-uid"] == running["metadata"]["uid"]
