@@ -38,7 +38,7 @@ $(UV):
 
 .venv/synced: pyproject.toml uv.lock | $(UV)
 	@echo "virtual environment → .venv"
-	$(UV) sync --frozen --all-extras --python "$$(command -v $(PYTHON))"
+	$(UV) sync --frozen --all-extras
 	touch $@
 
 .PHONY: generate

@@ -64,6 +64,17 @@ HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] 
         False,
     ),
     (
+        "made before admission was in force",
+        replace(NEW, task=replace(NEW.task, spec=task_spec(requester=None))),
+        WaitReason.ISSUANCE_BLOCKED,
+        (
+            "spec.requester is not there, so nobody knows who asked for this task: it was created before "
+            "agentid's admission rules were in force. Delete it and create it anew."
+        ),
+        EventReason.ISSUANCE_BLOCKED,
+        True,
+    ),
+    (
         "no Agent",
         replace(NEW, agent=None),
         WaitReason.AWAITING_AGENT,
@@ -287,7 +298,10 @@ def test_waiting_task_gets_its_credential_once_nothing_is_in_its_way(case: Case)
         secret=SecretFacts(SecretState.ABSENT),
         blocked=None,
         failed_write=None,
-        task=replace(facts.task, spec=spec.model_copy(update={"state": task_spec().state})),
+        task=replace(
+            facts.task,
+            spec=spec.model_copy(update={"state": task_spec().state, "requester": task_spec().requester}),
+        ),
     )
     assert finished(mended)[:2] == ("False", "Running")
     assert condition(after(mended).task.status, ConditionType.STALLED) is None

@@ -21,6 +21,7 @@ from agentid.lifecycle.holds import (
     hold_while_agent_is_missing,
     hold_while_another_pod_could_mount_it,
     hold_while_ceiling_is_exceeded,
+    hold_while_nobody_is_known_to_have_asked,
     hold_while_pod_is_awaited,
     hold_while_review_is_overdue,
     hold_while_secret_name_is_taken,
@@ -74,6 +75,7 @@ RULES: Final[tuple[Rule, ...]] = (
     end_when_bound_pod_is_over,
     # What a task waits for, without a credential.
     hold_while_suspended,
+    hold_while_nobody_is_known_to_have_asked,
     hold_while_agent_is_missing,
     hold_while_review_is_overdue,
     hold_while_ceiling_is_exceeded,

@@ -41,6 +41,18 @@ def hold_while_suspended(observation: Observation) -> Hold | None:
     return Hold(WaitReason.SUSPENDED, f"spec.state was set to Suspended{by}{why}")
 
 
+def hold_while_nobody_is_known_to_have_asked(observation: Observation) -> Hold | None:
+    """The task was made while admission was not in force, so whoever asked was not stamped."""
+    if asked(observation).requester is not None:
+        return None
+    return Hold(
+        WaitReason.ISSUANCE_BLOCKED,
+        "spec.requester is not there, so nobody knows who asked for this task: it was created before "
+        "agentid's admission rules were in force. Delete it and create it anew.",
+        stalled=True,
+    )
+
+
 def hold_while_agent_is_missing(observation: Observation) -> Hold | None:
     """There is no Agent that could allow anything."""
     gap = agent_gap(observation)
