@@ -207,7 +207,9 @@ def test_two_events_tell_of_a_task_with_reason_action_and_what_they_are_related_
     issued, completed = story.told(team, ended, at_least=2)
 
     assert (issued.reason, issued.action, issued.kind) == ("CredentialIssued", "Issue", "Normal")
-    assert issued.related == completed.related == f"Pod/{worker}"
+    assert issued.related == f"Pod/{worker}"
+    assert completed.related == f"Secret/agentid-{TASK}", "its pod went a moment before"
+    assert f"serial {story.serials(running)[0]} revoked" in completed.note
     assert story.serials(running)[0] in issued.note
     assert "asked by agentid-admin" in issued.note
     assert (completed.reason, completed.action, completed.kind) == ("TaskCompleted", "End", "Normal")
@@ -264,7 +266,7 @@ def test_describe_tells_the_whole_story_in_order(team: Kubectl) -> None:
     text = team("describe", "agenttask", TASK)
 
     marks = ["Refund order 4711", "Conditions:", running["status"]["spiffeID"], "Events:"]
-    marks += ["CredentialIssued", story.serials(running)[0], "TaskCompleted", f"Secret agentid-{TASK}"]
+    marks += ["CredentialIssued", story.serials(running)[0], "TaskCompleted", "revoked"]
     places = [text.find("Events:") + text[text.find("Events:") :].find(mark) for mark in marks[4:]]
     assert all(mark in text for mark in marks)
     assert places == sorted(places)
