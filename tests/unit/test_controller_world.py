@@ -205,3 +205,22 @@ def test_after_a_takeover_a_living_pod_without_its_task_is_looked_after(world: W
     assert over is not None
     assert list(living.departed) == [""]
     assert not over.departed
+
+
+@pytest.mark.parametrize(
+    ("created", "issued", "departed"),
+    [("14:00:01", 0, [""]), ("14:00:00", 0, [""]), ("13:59:59", 0, []), ("14:00:01", 1, [])],
+)
+def test_after_a_takeover_a_pod_older_than_its_task_may_hold_a_predecessors_key(
+    world: World, created: str, issued: int, departed: list[str]
+) -> None:
+    pod, task = _pod(1), _task(2)
+    pod["metadata"]["creationTimestamp"] = "2026-05-31T14:00:00Z"
+    task["metadata"]["creationTimestamp"] = f"2026-05-31T{created}Z"
+    task["status"] = {"credentialGeneration": issued}
+    world.take_pod(pod)
+    world.take_task(task)
+    world.begin_anew()
+    record = world.record(_KEY)
+    assert record is not None
+    assert list(record.departed) == departed

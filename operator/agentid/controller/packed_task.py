@@ -94,6 +94,12 @@ class PackedTask:
         body: dict[str, Any] = orjson.loads(_decompressed(self.packed))
         return body
 
+    def came_after(self, earlier: datetime) -> bool:
+        """Whether it was created at `earlier` or later, and no credential was ever issued to it."""
+        body = self.unpacked()
+        created = moment(body["metadata"].get("creationTimestamp"))
+        return not body["status"].get("credentialGeneration") and (created is None or created >= earlier)
+
     def facts(self) -> TaskFacts:
         """Return what a decision needs; a body that does not fit its model gives facts that say so."""
         body = self.unpacked()

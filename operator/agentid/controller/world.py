@@ -64,8 +64,7 @@ class World:
         for record in self._records.values():
             record.secret.forget()
             record.failed_write, record.failures, record.untold = None, 0, None
-            if record.task is None and any(not pod.facts.containers_ended for pod in record.pods.values()):
-                # A pod lives without its task, and nobody remembers whose credential it may have mounted.
+            if _may_hold_the_key_of_an_unknown_task(record):
                 record.departed.setdefault("", self._clock())
 
     def forget_if_empty(self, key: Key) -> None:
@@ -204,6 +203,12 @@ class World:
     def _agent_changed(self, key: Key) -> None:
         for name in self._by_agent.get(key, ()):
             self._changed((key[0], name))
+
+
+def _may_hold_the_key_of_an_unknown_task(record: Record) -> bool:
+    """Whether a pod lives that was there before the task; its own may have been an earlier one."""
+    lives = [pod.facts.created for pod in record.pods.values() if not pod.facts.containers_ended]
+    return bool(lives) and (record.task is None or record.task.came_after(min(lives)))
 
 
 def _discard(index: dict[_K, set[str]], key: _K, name: str) -> None:
