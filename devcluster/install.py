@@ -40,6 +40,8 @@ def install_chart(cluster: Cluster, values: Mapping[str, Any] | None = None) -> 
         RELEASE,
         str(CHART),
         "--install",
+        # Without it, no values means those of the last time.
+        "--reset-values",
         "--create-namespace",
         f"--values={given}",
         "--wait",
