@@ -15,6 +15,7 @@ from agentid.lifecycle.model import (
     FailedWrite,
     Observation,
     PodEnd,
+    PodFacts,
     PodPhase,
     SecretAction,
     WorkloadFacts,
@@ -462,6 +463,28 @@ def test_deletion_is_recorded_before_any_other_cause():
 
 def test_wish_to_end_is_recorded_before_what_happens_to_the_pod():
     assert finished(replace(ended_by_carol(LABELLED), pods=()))[1] == EndReason.ENDED
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ((pod(1, leaving=True),), EndReason.POD_DELETED),
+        ((pod(1, phase=PodPhase.SUCCEEDED, containers_ended=True),), EndReason.COMPLETED),
+        ((pod(1, phase=PodPhase.FAILED, containers_ended=True),), EndReason.FAILED),
+        ((), EndReason.POD_DELETED),
+    ],
+    ids=["leaving", "succeeded", "failed", "gone"],
+)
+@pytest.mark.parametrize("successors", [(pod(2),), (pod(2), pod(3))], ids=["one", "two"])
+def test_first_pod_that_is_over_is_the_cause_whatever_pod_comes_after_it(
+    first: tuple[PodFacts, ...], reason: EndReason, successors: tuple[PodFacts, ...]
+):
+    facts = replace(LABELLED, pods=(*first, *successors))
+    status, why, message = finished(facts)
+    assert (status, why) == ("True", reason)
+    assert "refund-1" in message
+    assert "refund-2" not in message
+    assert decide(facts).secret is SecretAction.EMPTY
 
 
 def test_second_pod_is_no_end_while_it_is_leaving():

@@ -68,11 +68,11 @@ RULES: Final[tuple[Rule, ...]] = (
     revoke_when_workload_kind_is_no_longer_allowed,
     end_when_workload_is_gone,
     end_when_workload_reports_its_end,
+    end_when_bound_pod_changed,
+    end_when_bound_pod_is_over,
     end_when_second_pod_claims_the_task,
     end_when_two_pods_claim_a_free_task,
     end_when_pod_claims_an_unbound_task,
-    end_when_bound_pod_changed,
-    end_when_bound_pod_is_over,
     # What a task waits for, without a credential.
     hold_while_suspended,
     hold_while_nobody_is_known_to_have_asked,

@@ -88,8 +88,5 @@ def _reason_of_the_end(pod: PodFacts | None) -> EndReason | None:
 
 
 def _holder(observation: Observation) -> BoundPod | None:
-    """Return the pod that has the task and has not left it."""
-    bound, pod = observation.task.status.bound_pod, bound_pod(observation)
-    if bound is None or (is_over(pod) and not ends_with_its_pod(observation)):
-        return None
-    return bound
+    """Return the pod that has the task and is not over."""
+    return None if is_over(bound_pod(observation)) else observation.task.status.bound_pod
