@@ -21,7 +21,6 @@ TEXTS: dict[str, Any] = {
     for name in (
         "DnsLabel",
         "DnsName",
-        "TaskName",
         "Uid",
         "Action",
         "ActionPattern",
@@ -33,7 +32,6 @@ TEXTS: dict[str, Any] = {
 GOOD: dict[str, list[str]] = {
     "DnsLabel": ["a", "a-b", "a" * 63, "4711"],
     "DnsName": ["a", "a.b-c", "a" * 253],
-    "TaskName": ["refund-4711", "a.b", "a" * 63],
     "Uid": ["5b0c3a3e-3a33-4b4b-9c9c-000000000001"],
     "Action": ["orders:read", "read", "crm.v2:orders:read_all"],
     "ActionPattern": ["orders:read", "orders:*", "a:b:*"],
@@ -44,7 +42,6 @@ GOOD: dict[str, list[str]] = {
 BAD: dict[str, list[str]] = {
     "DnsLabel": ["", "A", "a.b", "-a", "a-", "a\n", "a" * 64, "é"],
     "DnsName": ["", "a..b", ".a", "a.", "a" * 254, "a_b"],
-    "TaskName": ["a" * 64, "A"],
     "Uid": ["5b0c3a3e", "5B0C3A3E-3A33-4B4B-9C9C-000000000001", "x" * 36],
     "Action": ["", "*", "orders:*", "orders::read", "orders:", ":read", "Orders:read", "orders read", "a\n"],
     "ActionPattern": ["*", "orders*", "*:read", "orders:*:read", "orders:**"],

@@ -2,7 +2,6 @@
 
 AgentidError
 └── ApiError
-    ├── InvalidObjectError       an object that does not fit its model
     └── AdmissionSettingsError   settings that the admission rules can't be made from
 """
 
@@ -11,10 +10,6 @@ from agentid.errors import AgentidError
 
 class ApiError(AgentidError):
     """Something about an API object that agentid cannot accept."""
-
-
-class InvalidObjectError(ApiError):
-    """An object does not fit its model; the text names each field, what was found and what is allowed."""
 
 
 class AdmissionSettingsError(ApiError):

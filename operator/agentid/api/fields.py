@@ -175,14 +175,6 @@ DnsName = Annotated[
         "a DNS subdomain: lower case letters, digits, '-' and '.'",
     ),
 ]
-TaskName = Annotated[
-    str,
-    Field(min_length=1, max_length=63),
-    Matches(
-        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
-        "a DNS subdomain of at most 63 characters",
-    ),
-]
 Uid = Annotated[str, Field(min_length=36, max_length=36), Matches(r"[0-9a-f-]{36}", "a UID")]
 
 _WORD = r"[a-z0-9][a-z0-9._-]*"

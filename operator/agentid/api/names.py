@@ -19,17 +19,11 @@ SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a passw
 AUTHORITY_SECRET: Final = "x509-authority"  # noqa: S105 - a name, not a password
 """In the operator's namespace: keys and certificates of the CA. Outside the reserved prefix on purpose."""
 
-LEASE_NAME: Final = "agentid-operator"
-"""In the operator's namespace: the Lease that the one active operator holds."""
-
 CREDENTIAL_FOLDER: Final = "/var/run/secrets/agentid.dev"
 """Where a labelled pod finds its credential (SPIFFE filesystem draft: SPIFFE_CREDENTIAL_FOLDER)."""
 
 CREDENTIAL_VOLUME: Final = "agentid-credential"
 """The name of the volume that admission adds to a labelled pod."""
-
-MAX_TASK_NAME_LENGTH: Final = 63
-"""A task's name is used as a label value (Kubernetes: at most 63 characters)."""
 
 FIELD_MANAGER: Final = "agentid"
 REPORTING_CONTROLLER: Final = "agentid.dev/operator"

@@ -65,7 +65,11 @@ class IssueReason(StrEnum):
 
 
 class EventReason(StrEnum):
-    """Reasons of the Events that agentid sends; `docs/operations.md` lists cause and remedy of each."""
+    """Reasons of the Events that agentid sends; `docs/operations.md` lists cause and remedy of each.
+
+    Two are the reasons of a condition that holds: `PolicyAllowed` of `Approved`, and `PodBound` of `Bound`,
+    which no Event has, since the one of the credential names the pod.
+    """
 
     POLICY_ALLOWED = "PolicyAllowed"
     POD_BOUND = "PodBound"
@@ -77,7 +81,6 @@ class EventReason(StrEnum):
     TASK_COMPLETED = "TaskCompleted"
     TASK_EXPIRED = "TaskExpired"
     TASK_ENDED = "TaskEnded"
-    CREDENTIAL_DELETED = "CredentialDeleted"
     AWAITING_AGENT = "AwaitingAgent"
     CEILING_EXCEEDED = "CeilingExceeded"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"

@@ -10,16 +10,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from agentid.api.names import FIELD_MANAGER
+from agentid.api.names import AUTHORITY_SECRET, FIELD_MANAGER
 from agentid.cluster.connection import Body, Connection
 from agentid.cluster.errors import AlreadyExistsError, AuthorityStoreError, ConflictError, NotFoundError
 from agentid.cluster.paths import SECRETS
 from agentid.pki.authority import AuthorityMaterial, CertificateAuthority
 from agentid.pki.errors import IntermediateExpiredError
 from agentid.pki.spiffe_id import TrustDomain
-
-AUTHORITY_SECRET: Final = "x509-authority"  # noqa: S105 - a name, not a password
-"""Outside the prefix that is reserved for credentials, so that admission's rules for those leave it alone."""
 
 _KEYS: Final = {
     "root_certificate": "root.crt",
