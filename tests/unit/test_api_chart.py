@@ -127,3 +127,16 @@ def test_the_operator_has_no_right_that_reads_secrets() -> None:
             if "secrets" in rule["resources"]:
                 reads = {"get", "list", "watch", "patch", "deletecollection"} & set(rule["verbs"])
                 assert not reads or rule["resourceNames"] == ["x509-authority"]
+
+
+@pytest.mark.parametrize("verb", ["delegate", "resume"])
+def test_a_right_that_admission_asks_for_has_a_role_that_is_part_of_no_other(verb: str) -> None:
+    (role,) = (
+        each
+        for each in of_kind(render(), "ClusterRole")
+        if any(verb in rule["verbs"] for rule in each["rules"])
+    )
+
+    assert role["metadata"]["name"] == f"agentid-{verb}"
+    assert [rule["verbs"] for rule in role["rules"]] == [[verb]]
+    assert not any("aggregate" in label for label in role["metadata"]["labels"])
