@@ -2,7 +2,7 @@
 
 `localhost/agentid-busybox:dev` is Debian's static busybox. `localhost/agentid-python:dev` is a small Debian
 with Python, cryptography and OpenSSL, for pods that make and answer mTLS calls. Both run as any user and with
-a read-only root.
+a read-only root. The busybox also has the public name that `deploy/examples` give, which a node can't pull.
 """
 
 import fcntl
@@ -23,6 +23,7 @@ from devcluster.progress import step
 
 PAUSE = "localhost/agentid-pause:dev"
 BUSYBOX = "localhost/agentid-busybox:dev"
+EXAMPLES_BUSYBOX = "docker.io/library/busybox:1.37"
 PYTHON = "localhost/agentid-python:dev"
 
 # debootstrap resolves no virtual packages: cryptography asks for python3-cffi-backend by another name.
@@ -37,19 +38,21 @@ USERS = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 
 def busybox() -> Path:
     """The archive with the busybox and pause images, made now if it is not in the cache."""
-    return _cached("busybox", _write_busybox, "making the busybox image")
+    recipe = (RECIPE, BUSYBOX, EXAMPLES_BUSYBOX, PAUSE)
+    return _cached("busybox", recipe, _write_busybox, "making the busybox image")
 
 
 def python() -> Path:
     """The archive with the Python image, made now if it is not in the cache (about a minute, root)."""
-    return _cached("python", _write_python, "making the Python image (first run only)")
+    recipe = (RECIPE, PYTHON_PACKAGES, UNREAD)
+    return _cached("python", recipe, _write_python, "making the Python image (first run only)")
 
 
-def _cached(name: str, write: Callable[[Path], None], what: str) -> Path:
+def _cached(name: str, recipe: tuple[object, ...], write: Callable[[Path], None], what: str) -> Path:
     """An archive in the cache; made by one at a time, and there whole or not at all."""
     folder = cache() / "images"
     folder.mkdir(exist_ok=True)
-    key = hashlib.sha256(repr((RECIPE, PYTHON_PACKAGES, UNREAD)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]
     archive = folder / f"{name}-{key}.tar"
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -79,7 +82,9 @@ def _write_busybox(target: Path) -> None:
         tar.addfile(_folder("etc", 0o755))
         _add_text(tar, "etc/passwd", USERS)
         _add_text(tar, "etc/group", "root:x:0:\nnogroup:x:65534:\n")
-    _write_archive(target, layer, {BUSYBOX: ["/bin/sh"], PAUSE: ["/bin/sleep", "infinity"]})
+    _write_archive(
+        target, layer, {(BUSYBOX, EXAMPLES_BUSYBOX): ["/bin/sh"], (PAUSE,): ["/bin/sleep", "infinity"]}
+    )
 
 
 def _write_python(target: Path) -> None:
@@ -111,11 +116,11 @@ def _write_python(target: Path) -> None:
     layer = target.with_name("layer.tar")
     with tarfile.open(layer, "w") as tar:
         tar.add(root, ".", filter=lambda member: None if member.isdev() else member)
-    _write_archive(target, layer, {PYTHON: ["/usr/bin/python3"]})
+    _write_archive(target, layer, {(PYTHON,): ["/usr/bin/python3"]})
 
 
-def _write_archive(target: Path, layer: Path, commands: dict[str, list[str]]) -> None:
-    """A docker-archive of images that share one layer and differ in name and command."""
+def _write_archive(target: Path, layer: Path, commands: dict[tuple[str, ...], list[str]]) -> None:
+    """A docker-archive of images that share one layer and differ in names and command."""
     digest = hashlib.sha256()
     with layer.open("rb") as content:
         while block := content.read(1 << 20):
@@ -123,7 +128,7 @@ def _write_archive(target: Path, layer: Path, commands: dict[str, list[str]]) ->
     manifest = []
     with tarfile.open(target, "w") as tar:
         tar.add(layer, "layer.tar", filter=_as_root)
-        for name, command in commands.items():
+        for names, command in commands.items():
             config = {
                 "architecture": _architecture(),
                 "os": "linux",
@@ -134,7 +139,7 @@ def _write_archive(target: Path, layer: Path, commands: dict[str, list[str]]) ->
             text = json.dumps(config, sort_keys=True)
             config_name = f"{hashlib.sha256(text.encode()).hexdigest()}.json"
             _add_text(tar, config_name, text)
-            manifest.append({"Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"]})
+            manifest.append({"Config": config_name, "RepoTags": list(names), "Layers": ["layer.tar"]})
         _add_text(tar, "manifest.json", json.dumps(manifest))
 
 
