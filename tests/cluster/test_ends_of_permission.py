@@ -156,17 +156,42 @@ def test_deleting_the_task_wipes_the_files_in_its_running_pod_first(team: Kubect
 
     emptied = story.secret_emptied(team)
     assert emptied["metadata"]["labels"]["agentid.dev/task-uid"] == running["metadata"]["uid"]
+    told_of_deletion(team, running, f"Pod/{POD}", "emptied")
     playing.finish(team, POD)
     story.secret_gone(team)
 
 
 def test_deleting_a_task_without_a_pod_takes_its_secret_at_once(team: Kubectl) -> None:
     team.create(task())
-    story.runs(team)
+    alone = story.runs(team)
 
     team.delete("agenttask", TASK)
 
     story.secret_gone(team)
+    told_of_deletion(team, alone, f"Secret/agentid-{TASK}", "deleted")
+
+
+def told_of_deletion(team: Kubectl, gone: Object, related: str, became: str) -> None:
+    """Wait until an Event tells how a task ended that is gone: its serial, and that its Secret is wiped."""
+    event = story.told(team, gone, at_least=2)[-1]
+    assert (event.reason, event.action, event.kind) == ("TaskEnded", "End", "Normal")
+    assert event.related == related
+    assert "the AgentTask was deleted" in event.note
+    assert f"serial {story.serials(gone)[0]} revoked, Secret agentid-{TASK} {became}" in event.note
+
+
+def test_deleting_a_task_that_has_ended_tells_of_no_second_end(team: Kubectl) -> None:
+    team.create(task())
+    story.runs(team)
+    team.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
+    over = story.ends(team, "Ended")
+    before = story.told(team, over, at_least=2)
+
+    team.delete("agenttask", TASK)
+    team.create(task("later"))
+    story.runs(team, "later")
+
+    assert story.told(team, over, at_least=2) == before
 
 
 def test_task_in_foreground_deletion_ends_before_it_is_gone(team: Kubectl) -> None:

@@ -47,7 +47,6 @@ class Operator:
     known: Secret | None = None
     failed: FailedWrite | None = None
     wake_at: datetime | None = None
-    gone_since: datetime | None = None
     notes: list[str] = field(default_factory=list)
 
     def run(self) -> Iterator[str]:
@@ -61,8 +60,7 @@ class Operator:
         at, task = self.cluster, self.cluster.task
         pods = tuple(at.pods.values())
         if task is None:
-            self.gone_since = self.gone_since or at.now
-            return Departure(at.now, self.gone_since, self.secret, pods, LIMITS)
+            return Departure(at.now, self.secret, pods, LIMITS)
         return Observation(
             now=at.now,
             task=task,

@@ -99,7 +99,10 @@ def test_a_task_that_is_gone_is_remembered_until_its_secret_is_gone(world: World
     assert record.task is not None
     world.drop_task(_KEY, "u-1")
     assert record.task is None
-    assert record.departed == {"u-1": _NOW}
+    left = record.departed["u-1"]
+    assert left.since == _NOW
+    assert left.task is not None
+    assert left.task.version == 1
     world.forget_if_empty(_KEY)
     assert world.record(_KEY) is record
     record.departed.clear()
@@ -135,6 +138,18 @@ def test_a_task_that_goes_during_our_write_stays_gone(world: World) -> None:
     world.end_own_write(record, _task(2))
     assert record.task is None
     assert list(record.departed) == ["u-1"]
+    left = record.departed["u-1"].task
+    assert left is not None
+    assert left.version == 2
+
+
+def test_of_a_task_that_went_under_another_operator_there_is_nothing_left_to_tell(world: World) -> None:
+    world.take_task(_task(1))
+    world.drop_task(_KEY, "u-1")
+    world.begin_anew()
+    record = world.record(_KEY)
+    assert record is not None
+    assert record.departed["u-1"].task is None
 
 
 def test_a_pod_is_told_to_its_task_only_when_something_counts(world: World, told: _Told) -> None:

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agentid.api.reasons import ConditionType, EventAction, EventReason
+from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.departure import decide_departure
+from agentid.lifecycle.departure import at_its_deletion, decide_departure
 from agentid.lifecycle.model import (
     Departure,
     FailedWrite,
@@ -87,9 +87,35 @@ def test_secret_of_a_task_that_is_gone_is_cleaned_up_the_same(
     action: SecretAction,
     wake_at: datetime | None,
 ):
-    plan = decide_departure(Departure(now=now, gone_since=NOW, secret=secret, pods=pods, limits=LIMITS))
+    plan = decide_departure(Departure(now=now, secret=secret, pods=pods, limits=LIMITS))
     assert (plan.report, plan.issue, plan.delete_task) == (None, None, False)
     assert (plan.secret, plan.wake_at) == (action, wake_at)
+
+
+def test_end_of_a_task_that_is_gone_is_told_as_its_deletion():
+    plan = decide(at_its_deletion(Departure(NOW, EMPTIED, ALIVE, LIMITS), RUNNING.task))
+    assert plan.report is not None
+    assert plan.report.event is not None
+    event = plan.report.event
+    assert (event.reason, event.action, event.warning) == (EventReason.TASK_ENDED, EventAction.END, False)
+    assert event.note == "the AgentTask was deleted; serial 0001 revoked"
+    assert event.related_pod == RUNNING.task.status.bound_pod
+    said = condition(plan.report.status, ConditionType.FINISHED)
+    assert said is not None
+    assert said.reason == EndReason.DELETED
+
+
+def test_end_of_a_task_that_is_gone_is_told_even_where_it_could_not_be_read():
+    task = replace(RUNNING.task, spec=None, invalid="x")
+    plan = decide(at_its_deletion(Departure(NOW, GONE, (), LIMITS), task))
+    assert plan.report is not None
+    assert plan.report.event is not None
+
+
+def test_nothing_is_told_of_a_task_that_is_gone_after_it_had_ended():
+    plan = decide(at_its_deletion(Departure(NOW, GONE, (), LIMITS), ENDED.task))
+    assert plan.report is not None
+    assert plan.report.event is None
 
 
 def test_end_empties_the_secret_in_the_same_pass_when_the_pod_lives():

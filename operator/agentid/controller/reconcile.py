@@ -20,7 +20,7 @@ from agentid.controller.secret_actions import SecretActions
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.departure import decide_departure
+from agentid.lifecycle.departure import at_its_deletion, decide_departure
 from agentid.lifecycle.model import (
     Departure,
     IssueOrder,
@@ -44,6 +44,7 @@ _UNSETTLED_LOOK: Final = timedelta(seconds=1)
 _TAKEN_LOOK: Final = timedelta(seconds=30)
 """How often it is tried whether a name held by somebody else's Secret is free again."""
 _WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
+_BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
 _TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
 
 
@@ -104,14 +105,16 @@ class Reconciler:
     async def _finish_departures(self, key: Key, record: Record) -> datetime | None:
         """Take the Secrets of tasks that are gone away; return when to look again."""
         wake_at: datetime | None = None
-        for uid, since in list(record.departed.items()):
+        for uid in list(record.departed):
             for _ in range(_MAX_ROUNDS):
                 pods = tuple(pod.facts for pod in record.pods.values())
-                secret = record.secret.facts_for(uid)
-                plan = decide_departure(Departure(self._clock(), since, secret, pods, self._limits))
+                departure = Departure(self._clock(), record.secret.facts_for(uid), pods, self._limits)
+                plan = decide_departure(departure)
                 if plan.secret is SecretAction.NONE:
                     break
                 await self._secrets.for_departed(key, record, uid, plan.secret, pods)
+            if plan.secret is SecretAction.NONE:
+                self._tell_of_departed(record, uid, departure)
             if plan.secret is SecretAction.NONE and plan.wake_at is None:
                 del record.departed[uid]
                 _log.info("task gone and its Secret with it", namespace=key[0], task=key[1], uid=uid)
@@ -204,13 +207,34 @@ class Reconciler:
             draft = None
         if done and plan.secret in _WIPES and record.untold is not None:
             untold, record.untold = record.untold, None
-            what = "deleted" if record.secret.state is SecretState.ABSENT else "emptied"
-            later = round((self._clock() - untold.decided_at).total_seconds() * 1000)
-            name = secret_name(untold.task.name)
-            note = f"{untold.draft.note}, Secret {name} {what} {later} ms later"
-            self._teller.event(untold.task, replace(untold.draft, note=note))
+            self._tell_of_wipe(untold, record.secret.facts_for(untold.task.uid).state)
         if draft is not None:
             self._teller.event(observation.task, draft)
+
+    def _tell_of_departed(self, record: Record, uid: str, departure: Departure) -> None:
+        """Tell, once its Secret is wiped, how a task ended that is gone: as it was decided, or by that."""
+        departed, untold = record.departed[uid], record.untold
+        record.departed[uid] = replace(departed, task=None)
+        if untold is not None and untold.task.uid == uid:
+            record.untold = None
+        elif departed.task is not None:
+            observation = at_its_deletion(departure, departed.task.facts())
+            plan = decide(observation)
+            if plan.report is None or plan.report.event is None:
+                return
+            self._teller.status(observation, plan, plan.report.status, None)
+            untold = Untold(observation.task, plan.report.event, departed.since)
+        else:
+            return
+        self._tell_of_wipe(untold, departure.secret.state)
+
+    def _tell_of_wipe(self, untold: Untold, state: SecretState) -> None:
+        """Send the Event, with what became of the Secret where there was one."""
+        note, what = untold.draft.note, _BECAME.get(state)
+        if what is not None and untold.task.status.credential_generation:
+            later = round((self._clock() - untold.decided_at).total_seconds() * 1000)
+            note += f", Secret {secret_name(untold.task.name)} {what} {later} ms later"
+        self._teller.event(untold.task, replace(untold.draft, note=note))
 
 
 def _credential(svid: X509Svid, generation: int) -> Credential:

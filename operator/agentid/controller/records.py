@@ -38,18 +38,26 @@ class Untold:
     decided_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """A task that is gone: since when, and as it last was until its end is told; None: nothing to tell."""
+
+    since: datetime
+    task: PackedTask | None = None
+
+
 @dataclass(slots=True)
 class Record:
     """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
 
-    `departed` holds the UID of each task that is gone while its Secret may remain, and since when it is gone;
-    an empty UID stands for one that nobody remembers. `own_write` is true while a status write is under way,
+    `departed` holds by its UID each task that is gone while its Secret may remain; an empty UID stands for
+    one that nobody remembers. `own_write` is true while a status write is under way,
     `during_write` holds what the watch brought meanwhile.
     """
 
     task: PackedTask | None = None
     pods: dict[str, PodRecord] = field(default_factory=dict)
-    departed: dict[str, datetime] = field(default_factory=dict)
+    departed: dict[str, Departed] = field(default_factory=dict)
     secret: SecretMemory = field(default_factory=SecretMemory)
     failed_write: FailedWrite | None = None
     failures: int = 0

@@ -15,7 +15,7 @@ from agentid.controller.facts import (
     version_number,
 )
 from agentid.controller.packed_task import PackedTask, WorkloadKey
-from agentid.controller.records import AgentRecord, Key, PodRecord, Record
+from agentid.controller.records import AgentRecord, Departed, Key, PodRecord, Record
 from agentid.lifecycle.model import AgentFacts
 
 _K = TypeVar("_K")
@@ -64,8 +64,10 @@ class World:
         for record in self._records.values():
             record.secret.forget()
             record.failed_write, record.failures, record.untold = None, 0, None
+            # Those that went while another operator was at work, it has told of.
+            record.departed = {uid: replace(each, task=None) for uid, each in record.departed.items()}
             if _may_hold_the_key_of_an_unknown_task(record):
-                record.departed.setdefault("", self._clock())
+                record.departed.setdefault("", Departed(self._clock()))
 
     def forget_if_empty(self, key: Key) -> None:
         """Let go of a name under which nothing is left."""
@@ -114,7 +116,10 @@ class World:
         old = record.task
         if old is not None and old.uid == new.uid and new.version <= old.version:
             return
-        if new.uid in record.departed:
+        if (gone := record.departed.get(new.uid)) is not None:
+            if own and gone.task is not None:
+                # Our write came before its deletion: what it said of the end holds, and is told already.
+                record.departed[new.uid] = replace(gone, task=new)
             return
         if old is not None and old.uid != new.uid:
             if new.version < old.version:
@@ -131,7 +136,7 @@ class World:
 
     def _depart(self, record: Record, task: PackedTask) -> None:
         self._unindex(task)
-        record.departed[task.uid] = self._clock()
+        record.departed[task.uid] = Departed(self._clock(), task)
         record.failed_write, record.failures = None, 0
 
     def _unindex(self, task: PackedTask) -> None:

@@ -1,7 +1,9 @@
-"""What is left to do when an AgentTask is gone: its Secret must go as well."""
+"""What is left to do when an AgentTask is gone: its Secret must go as well, and its end be told."""
+
+from dataclasses import replace
 
 from agentid.lifecycle.cleanup import clean_up
-from agentid.lifecycle.model import Departure, Plan
+from agentid.lifecycle.model import Departure, Observation, Plan, TaskFacts, WorkloadFacts, WorkloadState
 
 
 def decide_departure(departure: Departure) -> Plan:
@@ -22,4 +24,21 @@ def decide_departure(departure: Departure) -> Plan:
         report=None,
         secret=left.action,
         wake_at=left.wake_at,
+    )
+
+
+def at_its_deletion(departure: Departure, task: TaskFacts) -> Observation:
+    """Return what would have been observed of `task` had it stayed for a pass after it was deleted.
+
+    Without a finalizer it does not stay, so nobody could write its end into it. The plan for this tells of
+    that end as ever, and of none where the task had ended before.
+    """
+    return Observation(
+        now=departure.now,
+        task=replace(task, deleting=True),
+        agent=None,
+        pods=departure.pods,
+        workload=WorkloadFacts(WorkloadState.NOT_NAMED),
+        secret=departure.secret,
+        limits=departure.limits,
     )

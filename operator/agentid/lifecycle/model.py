@@ -256,7 +256,6 @@ class Departure:
     """An AgentTask that is gone while its Secret or pods may remain."""
 
     now: datetime
-    gone_since: datetime
     secret: SecretFacts
     pods: tuple[PodFacts, ...]
     limits: Limits
