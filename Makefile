@@ -65,7 +65,7 @@ check: lint ## What has to hold before tests: lint, generated files, coverage ma
 
 ##@ Tests
 .PHONY: test
-test: install ## Unit, component and cluster tests (a real API server; the first run builds it, about 6 min)
+test: install ## Unit, component and cluster tests (a real API server; the first run builds it, about seven minutes)
 	@$(RUN)python -m devcluster build controlplane helm
 	$(RUN)python -m tests.stages unit component cluster -- $(PYTEST_ARGS)
 

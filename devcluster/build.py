@@ -49,8 +49,9 @@ def ensure_groups(groups: Iterable[str]) -> dict[str, Path]:
 def bin_folder(group: str) -> Path:
     """The folder of a group's programs, for PATH and for containerd; it may not exist yet."""
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((GROUPS[group][0].module / name).read_bytes())
+    for module in sorted({tool.module for tool in GROUPS[group]}):
+        for name in ("go.mod", "go.sum"):
+            digest.update((module / name).read_bytes())
     for tool in GROUPS[group]:
         digest.update("\0".join([tool.name, str(tool.cgo), tool.package, *tool.flags]).encode())
     return cache() / "tools" / f"{group}-{digest.hexdigest()[:16]}"

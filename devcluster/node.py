@@ -35,7 +35,7 @@ class Node:
         """A node that is not running yet; the machine's end of the network is there."""
         self._machine = machine
         self._components = components
-        self._programs = build.ensure(["kubelet", "kube-proxy"]) | build.ensure_groups(["node"])
+        self._programs = build.ensure_groups(["node"])
         self._tools = build.bin_folder("node")
         self._folder = run.folder / NAME
         self._folder.mkdir()
@@ -56,7 +56,6 @@ class Node:
                 f"{why}; without a node there is a control plane, on which no pod runs"
             )
         debian.ensure(*DEBIAN, why="the node")
-        build.ensure(["kubelet", "kube-proxy"])
         build.ensure_groups(["node"])
         images.busybox()
         images.python()

@@ -62,7 +62,7 @@ class OperatorProcess:
 
         Args:
             environment: Settings for this start only.
-            wait: Wait until it is ready; a standby never is, as long as another leads.
+            wait: Wait until it is ready: it leads, or stands by with its caches warm.
 
         Raises:
             StartError: It ended, or was not ready in time; the message holds the end of its log.

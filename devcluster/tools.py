@@ -21,7 +21,8 @@ class Tool:
 
     Attributes:
         name: The file it becomes.
-        group: The folder below `tools/` whose go.mod pins it.
+        group: What it is built with, at once and into one folder: the programs that are used together.
+        pinned_in: The folder below `tools/` whose go.mod pins it.
         package: The Go package of its `main`.
         stamps: Linker variables that carry the version; `{version}`, `{major}` and `{minor}` are filled in.
         versioned_by: The module whose version that is.
@@ -32,6 +33,7 @@ class Tool:
 
     name: str
     group: str
+    pinned_in: str
     package: str
     stamps: tuple[str, ...] = ()
     versioned_by: str = ""
@@ -42,7 +44,7 @@ class Tool:
     @property
     def module(self) -> Path:
         """The folder of the go.mod that pins it."""
-        return TOOLS / self.group
+        return TOOLS / self.pinned_in
 
     @property
     def linker_flags(self) -> str:
@@ -61,12 +63,13 @@ class Tool:
         return ["-trimpath", *tags, "-ldflags", self.linker_flags]
 
 
-def _kubernetes(name: str) -> Tool:
+def _kubernetes(name: str, group: str = "controlplane") -> Tool:
     """A program of Kubernetes: unstamped, it would call itself v0.0.0-master and Helm would refuse it."""
     base = "k8s.io/component-base/version"
     return Tool(
         name=name,
-        group="controlplane",
+        group=group,
+        pinned_in="controlplane",
         package=f"{KUBERNETES}/cmd/{name}",
         stamps=(f"{base}.gitVersion={{version}}", f"{base}.gitMajor={{major}}", f"{base}.gitMinor={{minor}}"),
         versioned_by=KUBERNETES,
@@ -78,6 +81,7 @@ def _containerd(name: str) -> Tool:
     return Tool(
         name=name,
         group="node",
+        pinned_in="node",
         package=f"{CONTAINERD}/cmd/{name}",
         stamps=(f"{CONTAINERD}/version.Version={{version}}",),
         versioned_by=CONTAINERD,
@@ -89,21 +93,22 @@ ALL = {
     tool.name: tool
     for tool in (
         _kubernetes("kube-apiserver"),
-        Tool("etcd", "controlplane", "go.etcd.io/etcd/server/v3"),
+        Tool("etcd", "controlplane", "controlplane", "go.etcd.io/etcd/server/v3"),
         _kubernetes("kube-controller-manager"),
         _kubernetes("kube-scheduler"),
         _kubernetes("kubectl"),
-        _kubernetes("kubelet"),
-        _kubernetes("kube-proxy"),
+        _kubernetes("kubelet", "node"),
+        _kubernetes("kube-proxy", "node"),
         _containerd("containerd"),
         _containerd("containerd-shim-runc-v2"),
         _containerd("ctr"),
-        Tool("ptp", "node", f"{PLUGINS}/main/ptp"),
-        Tool("loopback", "node", f"{PLUGINS}/main/loopback"),
-        Tool("host-local", "node", f"{PLUGINS}/ipam/host-local"),
-        Tool("portmap", "node", f"{PLUGINS}/meta/portmap"),
+        Tool("ptp", "node", "node", f"{PLUGINS}/main/ptp"),
+        Tool("loopback", "node", "node", f"{PLUGINS}/main/loopback"),
+        Tool("host-local", "node", "node", f"{PLUGINS}/ipam/host-local"),
+        Tool("portmap", "node", "node", f"{PLUGINS}/meta/portmap"),
         Tool(
             "runc",
+            "node",
             "node",
             "github.com/opencontainers/runc",
             tags=("seccomp",),
@@ -111,6 +116,7 @@ ALL = {
             debian=("gcc", "libc6-dev", "libseccomp-dev", "pkg-config"),
         ),
         Tool(
+            "helm",
             "helm",
             "helm",
             "helm.sh/helm/v4/cmd/helm",
