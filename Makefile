@@ -18,6 +18,12 @@ PYTEST_ARGS ?=
 .PHONY: help
 help: ## List what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	echo
+	echo "Variables"
+	echo "  AGENTID_KUBECONFIG=file    cluster-up: use this cluster instead of starting one; takes kubectl and helm from PATH"
+	echo "  KUBEBUILDER_ASSETS=folder  take etcd, kube-apiserver and kubectl from there; the rest is still built, with Go"
+	echo "  AGENTID_CACHE=folder       where what is built is kept (~/.cache/agentid)"
+	echo "  PYTHON=program             the Python to begin with (python3)"
 
 .PHONY: install
 install: .venv/synced ## Set up the virtual environment from the lock file
@@ -26,10 +32,11 @@ $(UV):
 	@echo "uv $(UV_VERSION) → $(CACHE)"
 	mkdir -p $(CACHE)
 	if ! $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  if [ "$(PYTHON)" = python3 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	    echo "installing Debian's python3-venv"
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
-	  else
+	  fi
+	  if ! $(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
 	    echo "agentid needs Python 3.11 or newer with venv; install it, or name one with PYTHON=…" >&2; exit 1
 	  fi
 	fi

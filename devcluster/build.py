@@ -7,6 +7,7 @@ appears there by a rename, whole or not at all, and a lock keeps two builds from
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -46,6 +47,12 @@ def ensure_groups(groups: Iterable[str]) -> dict[str, Path]:
     return ensure([tool.name for group in groups for tool in GROUPS[group]])
 
 
+def installed_or_built(name: str) -> Path:
+    """A program for use on a cluster that was given: the one on PATH, as whoever has a cluster has it."""
+    found = shutil.which(name)
+    return Path(found).absolute() if found else ensure([name])[name]
+
+
 def bin_folder(group: str) -> Path:
     """The folder of a group's programs, for PATH and for containerd; it may not exist yet."""
     digest = hashlib.sha256()
@@ -72,11 +79,7 @@ def _built(tool: Tool) -> Path:
     program = folder / tool.name
     if program.exists():
         return program
-    if shutil.which("go") is None:
-        raise ToolBuildError(
-            f"{tool.name} has to be built and there is no Go on PATH. Install Go (https://go.dev/dl), or "
-            "give KUBEBUILDER_ASSETS or AGENTID_KUBECONFIG."
-        )
+    _go_or_raise(tool)
     if tool.debian:
         debian.ensure(*tool.debian, why=f"building {tool.name}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +92,32 @@ def _built(tool: Tool) -> Path:
                 _go_build(tool, fresh, progress)
                 fresh.rename(program)
     return program
+
+
+def _go_or_raise(tool: Tool) -> None:
+    """Raise where there is no Go as new as the tool's go.mod asks for, nor one that fetches it by itself."""
+    found = re.search(r"^go (\S+)$", (tool.module / "go.mod").read_text(), re.MULTILINE)
+    needed = found.group(1) if found else "0"
+    if shutil.which("go") is None:
+        says = "none on PATH"
+    else:
+        # Asked in the module's folder, a Go that may switch to a newer one answers with that.
+        done = subprocess.run(["go", "version"], cwd=tool.module, capture_output=True, text=True, check=False)
+        version = re.search(r"\bgo(\d+(?:\.\d+)*)", done.stdout)
+        if version and _numbers(version.group(1)) >= _numbers(needed):
+            return
+        says = (done.stdout or done.stderr).strip()
+    raise ToolBuildError(
+        f"{tool.name} has to be built: Go {needed} or newer is needed, found {says}. Install it from "
+        "https://go.dev/dl; without it there is only `make cluster-up` on a cluster that you have: name its "
+        "kubeconfig in AGENTID_KUBECONFIG, with kubectl and helm on PATH."
+    )
+
+
+def _numbers(version: str) -> tuple[int, int, int]:
+    """A version of Go, to compare: 1.26 is 1.26.0."""
+    major, minor, patch = [*map(int, version.split(".")), 0, 0][:3]
+    return major, minor, patch
 
 
 @contextmanager

@@ -25,6 +25,10 @@ class Cluster(Protocol):
     def kubectl(self) -> Kubectl:
         """Kubectl as administrator."""
 
+    @property
+    def helm(self) -> Path:
+        """The Helm program."""
+
 
 class ExistingCluster:
     """A cluster that is used and left running; a context manager that ends only what was started for it.
@@ -32,13 +36,18 @@ class ExistingCluster:
     Attributes:
         run: For what is started beside it.
         kubeconfig: The kubeconfig that was given.
-        kubectl: kubectl with it.
+        kubectl: kubectl with it; the one on PATH, if there is one.
     """
 
     def __init__(self, run: Run, kubeconfig: Path) -> None:
         self.run = run
         self.kubeconfig = kubeconfig
-        self.kubectl = Kubectl(build.ensure(["kubectl"])["kubectl"], kubeconfig)
+        self.kubectl = Kubectl(build.installed_or_built("kubectl"), kubeconfig)
+
+    @property
+    def helm(self) -> Path:
+        """Helm; the one on PATH, if there is one."""
+        return build.installed_or_built("helm")
 
     @classmethod
     def use(cls, kubeconfig: Path) -> Self:

@@ -91,6 +91,11 @@ class ControlPlane:
             raise
         return cluster
 
+    @property
+    def helm(self) -> Path:
+        """The pinned Helm, built now if it is not there yet."""
+        return build.ensure(["helm"])["helm"]
+
     def end(self) -> None:
         """End everything and remove what is left of it."""
         self.run.end()

@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from devcluster import build
 from devcluster.cluster import Cluster
 from devcluster.errors import CommandError
 from devcluster.places import CHART
@@ -63,8 +62,7 @@ def helm(cluster: Cluster, *arguments: str) -> str:
     Raises:
         CommandError: It returned an error.
     """
-    program = build.ensure(["helm"])["helm"]
-    command = [str(program), *arguments, f"--namespace={NAMESPACE}"]
+    command = [str(cluster.helm), *arguments, f"--namespace={NAMESPACE}"]
     home = {f"HELM_{kind}_HOME": str(cluster.run.folder / "helm") for kind in ("CACHE", "CONFIG", "DATA")}
     done = subprocess.run(
         command,

@@ -119,17 +119,20 @@ def _forget() -> None:
         path.unlink(missing_ok=True)
 
 
+def _pinned(name: str) -> Path:
+    return build.ensure([name])[name]
+
+
 def _say_what_next() -> None:
     """Print where things are and what to try: the lines to copy go to standard output."""
-    programs = build.ensure(["kubectl", "helm"])
-    folders = ":".join(sorted({shlex.quote(str(program.parent)) for program in programs.values()}))
+    given = json.loads(CLAIM.read_text())["given"]
+    find = build.installed_or_built if given else _pinned
+    folders = ":".join(sorted({shlex.quote(str(find(name).parent)) for name in ("kubectl", "helm")}))
     say(f"kubeconfig    {KUBECONFIG}")
     say(f"operator log  {OPERATOR_LOG}")
     say("To use it from this shell:")
     print(f"export KUBECONFIG={shlex.quote(str(KUBECONFIG))} PATH={folders}:$PATH")
-    if given_kubeconfig() is None and any(
-        name.lower() in ("http_proxy", "https_proxy") for name in os.environ
-    ):
+    if not given and any(name.lower() in ("http_proxy", "https_proxy") for name in os.environ):
         host = urlsplit(yaml.safe_load(KUBECONFIG.read_text())["clusters"][0]["cluster"]["server"]).hostname
         print(f"export NO_PROXY={host}${{NO_PROXY:+,$NO_PROXY}}")
     say("Then for example:")

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from devcluster import build, tools
+from devcluster.components import PROGRAMS
 from devcluster.errors import ToolBuildError
 from devcluster.places import TOOLS
 
@@ -19,6 +20,12 @@ def executable(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o755)
     return path
+
+
+def fake_go(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch, version: str = "go1.99.0") -> None:
+    said = f'[ "$1" = version ] && echo go version {version} linux/amd64 && exit'
+    executable(folder / "bin" / "go", f"#!/bin/sh\n{said}\n{script}\n")
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:/bin:/usr/bin")
 
 
 def test_versions_are_those_of_the_module_files() -> None:
@@ -72,15 +79,41 @@ def test_kubebuilder_assets_are_used_for_what_they_hold(
 def test_without_go_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
 
-    with pytest.raises(ToolBuildError, match=r"helm has to be built and there is no Go on PATH.*KUBEBUILDER"):
+    with pytest.raises(
+        ToolBuildError,
+        match=r"helm has to be built: Go 1\.\S+ or newer is needed, found none on PATH.*AGENTID_KUBECONFIG",
+    ):
         build.ensure(["helm"])
+
+
+@pytest.mark.parametrize("found", ["go1.19.8", "go1.25.12"])
+def test_a_go_that_is_too_old_is_refused_in_one_sentence(
+    found: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_go(tmp_path, "exit 1", monkeypatch, version=found)
+
+    with pytest.raises(ToolBuildError, match=rf"or newer is needed, found go version {found} linux/amd64\."):
+        build.ensure(["helm"])
+
+
+def test_a_given_clusters_programs_are_those_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    there = executable(tmp_path / "bin" / "helm", "")
+    built = executable(build.bin_folder("controlplane") / "kubectl", "")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))  # no Go
+
+    assert build.installed_or_built("helm") == there
+    assert build.installed_or_built("kubectl") == built
+
+
+def test_a_control_plane_alone_needs_no_program_of_a_node() -> None:
+    assert {tool.name for tool in tools.GROUPS["controlplane"]} == set(PROGRAMS)
+    assert {"kubelet", "kube-proxy"} < {tool.name for tool in tools.GROUPS["node"]}
 
 
 def test_a_failed_build_shows_what_the_compiler_said_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own_cache: Path
 ) -> None:
-    executable(tmp_path / "bin" / "go", "#!/bin/sh\necho no such module >&2\nexit 1\n")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    fake_go(tmp_path, "echo no such module >&2; exit 1", monkeypatch)
 
     with pytest.raises(ToolBuildError, match=r"building helm failed(.|\n)*no such module"):
         build.ensure(["helm"])
@@ -93,8 +126,7 @@ def test_a_program_appears_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, 
     script = (
         '[ "$1" = list ] && exit 0; while [ $# -gt 1 ]; do [ "$1" = -o ] && echo half > "$2"; shift; done'
     )
-    executable(tmp_path / "bin" / "go", f"#!/bin/sh\n{script}\nexit 1\n")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    fake_go(tmp_path, f"{script}; exit 1", monkeypatch)
 
     with pytest.raises(ToolBuildError):
         build.ensure(["helm"])
@@ -106,8 +138,7 @@ def test_what_a_killed_build_left_goes_with_the_next(monkeypatch: pytest.MonkeyP
     script = (
         '[ "$1" = list ] && exit 0; while [ $# -gt 1 ]; do [ "$1" = -o ] && echo whole > "$2"; shift; done'
     )
-    executable(tmp_path / "bin" / "go", f"#!/bin/sh\n{script}\n")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    fake_go(tmp_path, script, monkeypatch)
     executable(build.bin_folder("helm") / ".build-killed" / "helm", "half")
 
     built = build.ensure(["helm"])["helm"]
