@@ -230,3 +230,15 @@ def test_a_task_that_does_not_fit_its_model_says_which_field() -> None:
     assert facts.spec is None
     assert facts.invalid is not None
     assert "AgentTaskSpec." in facts.invalid
+
+
+@pytest.mark.parametrize(
+    "status", [{"laterField": 1}, {"conditions": [{"type": "Later", "status": "True"}]}, {"credentials": "x"}]
+)
+def test_a_status_that_cannot_be_read_is_not_taken_for_an_empty_one(status: dict[str, object]) -> None:
+    spec = {"agentRef": {"name": "a"}, "intent": {"purpose": "p", "actions": ["orders:read"]}}
+    facts = PackedTask.of({"metadata": {}, "spec": spec, "status": status}).facts()
+    assert facts.spec is not None
+    assert facts.invalid is None
+    assert facts.status_invalid is not None
+    assert "AgentTaskStatus." in facts.status_invalid

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
 from agentid.api.agenttask import AgentTaskStatus
 from agentid.cluster.paths import AGENTS, PODS
 from agentid.cluster.reads import Reads
@@ -21,9 +23,12 @@ from agentid.lifecycle.model import (
     Limits,
     Observation,
     PodFacts,
+    TaskFacts,
     WorkloadFacts,
     WorkloadState,
 )
+
+_log = structlog.get_logger("agentid.observe")
 
 _LIST_SECONDS: Final = 10.0
 """How long a pass waits for the list of a kind that no task referred to before."""
@@ -61,12 +66,15 @@ class Observer:
             ApiAnswerError: the API server did not answer a question that matters.
         """
         facts = task.facts()
+        _log_unreadable_status(record, facts)
         await self._find_bound_pod(key, record, facts.status)
         await self._look_at_unlabelled_pods(key, record)
         agent = await self._agent(task, started=facts.status.start_time is not None)
         workload, unseen = await self._workload(task, facts.status)
         pods = await self._pods(record, task)
-        if record.secret.state is None:
+        if record.secret.state is None and facts.status_invalid is not None:
+            record.secret.doubtful(task.uid)
+        elif record.secret.state is None:
             recall(
                 record.secret,
                 task_uid=task.uid,
@@ -139,3 +147,16 @@ class Observer:
                     chain = await self._owners.chain(task.namespace, each.owner)
                     each.facts = replace(each.facts, controllers=chain)
         return tuple(each.facts for each in record.pods.values())
+
+
+def _log_unreadable_status(record: Record, task: TaskFacts) -> None:
+    """Log once that, and why, a task is left alone."""
+    if task.status_invalid is not None and task.status_invalid != record.status_invalid:
+        _log.error(
+            "status cannot be read; the task is left as it is",
+            namespace=task.namespace,
+            task=task.name,
+            uid=task.uid,
+            problem=task.status_invalid,
+        )
+    record.status_invalid = task.status_invalid

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import intern
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -33,6 +33,8 @@ _COMMON: Final = (
     b'"observedGeneration":1,"specHash":"v1:","spiffeID":"spiffe:///ns//agent//task/","startTime":""}}'
 )
 """What most tasks have in common, as JSON: named once here, it need not be in each packed task."""
+
+_Part = TypeVar("_Part", AgentTaskSpec, AgentTaskStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,8 @@ class PackedTask:
         """Return what a decision needs; a body that does not fit its model gives facts that say so."""
         body = self.unpacked()
         metadata = body["metadata"]
-        spec: AgentTaskSpec | None = None
-        status, invalid = AgentTaskStatus(), None
-        try:
-            status = AgentTaskStatus.model_validate_json(orjson.dumps(body["status"]))
-            spec = AgentTaskSpec.model_validate_json(orjson.dumps(body["spec"]))
-        except ValidationError as error:
-            invalid = _first_problem(error)
+        spec, invalid = _read(AgentTaskSpec, body["spec"])
+        status, status_invalid = _read(AgentTaskStatus, body["status"])
         generation = metadata.get("generation")
         return TaskFacts(
             namespace=self.namespace,
@@ -121,8 +118,9 @@ class PackedTask:
             created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
             deleting="deletionTimestamp" in metadata,
             spec=spec,
-            status=status,
+            status=status if status is not None else AgentTaskStatus(),
             invalid=invalid,
+            status_invalid=status_invalid,
         )
 
 
@@ -133,6 +131,14 @@ def _compressed(text: bytes) -> bytes:
 
 def _decompressed(packed: bytes) -> bytes:
     return zlib.decompressobj(wbits=-15, zdict=_COMMON).decompress(packed)
+
+
+def _read(model: type[_Part], part: object) -> tuple[_Part | None, str | None]:
+    """Return `part` as the model has it, or what does not fit."""
+    try:
+        return model.model_validate_json(orjson.dumps(part)), None
+    except ValidationError as error:
+        return None, _first_problem(error)
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -51,8 +51,9 @@ class Record:
     """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
 
     `departed` holds by its UID each task that is gone while its Secret may remain; an empty UID stands for
-    one that nobody remembers. `own_write` is true while a status write is under way,
-    `during_write` holds what the watch brought meanwhile.
+    one that nobody remembers. `status_invalid` is what was last logged of a status that cannot be read.
+    `own_write` is true while a status write is under way, `during_write` holds what the watch brought
+    meanwhile.
     """
 
     task: PackedTask | None = None
@@ -62,6 +63,7 @@ class Record:
     failed_write: FailedWrite | None = None
     failures: int = 0
     untold: Untold | None = None
+    status_invalid: str | None = None
     own_write: bool = False
     during_write: PackedTask | None = None
 

@@ -48,7 +48,7 @@ def clean_up(
 
 def secret_of(observation: Observation) -> SecretFacts:
     """Return what is known of the Secret; a task that never had a credential never had one."""
-    in_doubt = observation.secret.state is SecretState.DOUBTFUL
-    if in_doubt and not observation.task.status.credential_generation:
+    task, in_doubt = observation.task, observation.secret.state is SecretState.DOUBTFUL
+    if in_doubt and task.status_invalid is None and not task.status.credential_generation:
         return SecretFacts(SecretState.ABSENT)
     return observation.secret

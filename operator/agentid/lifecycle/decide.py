@@ -9,6 +9,7 @@ from agentid.lifecycle.ends import (
     end_when_start_deadline_is_past,
     end_when_state_is_ended,
     end_when_task_is_deleted,
+    end_when_unreadable_task_has_waited_too_long,
     end_when_workload_is_gone,
     end_when_workload_reports_its_end,
     revoke_when_agent_no_longer_allows_it,
@@ -29,6 +30,7 @@ from agentid.lifecycle.holds import (
     hold_while_task_is_unreadable,
     hold_while_workload_is_missing,
     hold_while_workload_kind_is_not_allowed,
+    leave_alone_while_status_is_unreadable,
 )
 from agentid.lifecycle.issuing import (
     issue_after_suspension,
@@ -54,12 +56,15 @@ from agentid.lifecycle.verdict import Verdict
 Rule = Callable[[Observation], Verdict | None]
 
 RULES: Final[tuple[Rule, ...]] = (
+    # What became of it is unknown.
+    leave_alone_while_status_is_unreadable,
     # An end is final. The first cause is recorded and never changes.
     stay_finished,
     # What ends a task, whether it waits or runs.
     end_when_task_is_deleted,
     end_when_deadline_is_past,
     revoke_when_task_is_unreadable,
+    end_when_unreadable_task_has_waited_too_long,
     hold_while_task_is_unreadable,
     end_when_state_is_ended,
     end_when_start_deadline_is_past,

@@ -42,6 +42,18 @@ def revoke_when_task_is_unreadable(observation: Observation) -> End | None:
     return End(EndReason.REVOKED, f"the AgentTask can no longer be read: {task.invalid or 'unknown form'}")
 
 
+def end_when_unreadable_task_has_waited_too_long(observation: Observation) -> End | None:
+    """Whoever waits for the end of a task that cannot be read does so no longer than for others."""
+    task = observation.task
+    if task.spec is not None or has_started(observation) or observation.now < start_deadline(observation):
+        return None
+    return End(
+        EndReason.START_DEADLINE_EXCEEDED,
+        f"no credential could be issued by {at(start_deadline(observation))}: this version of agentid cannot "
+        f"read the AgentTask: {task.invalid or 'unknown form'}",
+    )
+
+
 def end_when_state_is_ended(observation: Observation) -> End | None:
     """Somebody set `state: Ended`."""
     spec = asked(observation)

@@ -4,7 +4,7 @@ from agentid.api.agenttask import DesiredState
 from agentid.api.names import TASK_LABEL, secret_name
 from agentid.api.reasons import WaitReason
 from agentid.lifecycle.model import Observation, SecretState, WorkloadState
-from agentid.lifecycle.permission import agent_gap, ceiling_breach, overdue_review
+from agentid.lifecycle.permission import agent_gap, ceiling_breach, is_disabled, overdue_review
 from agentid.lifecycle.pods import (
     bound_pod,
     claimants,
@@ -15,8 +15,22 @@ from agentid.lifecycle.pods import (
     what_became_of,
 )
 from agentid.lifecycle.record import asked, has_started, may_write, workload
-from agentid.lifecycle.verdict import Hold
+from agentid.lifecycle.verdict import Hold, LeaveAlone
 from agentid.lifecycle.wording import at, name
+
+
+def leave_alone_while_status_is_unreadable(observation: Observation) -> LeaveAlone | None:
+    """A newer version wrote the status: it may be running, so what it holds is neither lost nor overwritten.
+
+    Whoever wants the credential gone still gets that, by the task itself or its Agent's off switch.
+    """
+    task = observation.task
+    if task.status_invalid is None:
+        return None
+    unwanted = task.spec is not None and (
+        task.spec.state is not DesiredState.ACTIVE or is_disabled(observation)
+    )
+    return LeaveAlone(wipe=task.deleting or unwanted)
 
 
 def hold_while_task_is_unreadable(observation: Observation) -> Hold | None:

@@ -16,7 +16,8 @@ class TaskFacts:
     """One AgentTask as last seen.
 
     `spec` is None where the object does not fit its model (a newer or tampered one): nothing is issued for
-    it, and `invalid` says why. `resource_version` is what a status write is conditioned on.
+    it, and `invalid` says why. `status_invalid` says why the status could not be read, which is then unknown
+    rather than empty. `resource_version` is what a status write is conditioned on.
     """
 
     namespace: str
@@ -29,6 +30,7 @@ class TaskFacts:
     spec: AgentTaskSpec | None
     status: AgentTaskStatus
     invalid: str | None = None
+    status_invalid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +239,10 @@ class Plan:
     """What one pass does, in this order: make the credential, write the status, act on the Secret, tell.
 
     `report` is None exactly when there is an `issue` (`reporting.issued` makes the report once the
-    credential is there) or when the task is gone. `delete_task` removes the finished object. `wake_at` is
-    when to look again although nothing happened; None: only when something does. After a plan that did
-    anything, decide again on the new facts: only a plan that does nothing has the last word on `wake_at`.
-    What waits because of `Blocked` has to be decided again when that changes.
+    credential is there), when the task is gone, or when its status cannot be read. `delete_task` removes the
+    finished object. `wake_at` is when to look again although nothing happened; None: only when something
+    does. After a plan that did anything, decide again on the new facts: only a plan that does nothing has the
+    last word on `wake_at`. What waits because of `Blocked` has to be decided again when that changes.
     """
 
     rule: str

@@ -22,7 +22,7 @@ from agentid.lifecycle.record import (
 )
 from agentid.lifecycle.renewal import deadline, earliest_renewal, renew_at, ttl
 from agentid.lifecycle.reporting import ended, held_back, kept, stayed
-from agentid.lifecycle.verdict import End, Hold, Issue, Keep, StayFinished, Verdict
+from agentid.lifecycle.verdict import End, Hold, Issue, Keep, LeaveAlone, StayFinished, Verdict
 
 
 def plan(observation: Observation, rule: str, verdict: Verdict) -> Plan:
@@ -38,6 +38,8 @@ def plan(observation: Observation, rule: str, verdict: Verdict) -> Plan:
             return _end(observation, rule, verdict)
         case StayFinished():
             return _stay(observation, rule)
+        case LeaveAlone():
+            return _leave_alone(observation, rule, verdict)
 
 
 def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
@@ -85,11 +87,10 @@ def _hold(observation: Observation, rule: str, hold: Hold) -> Plan:
     action = left.action if taken_now or may_write(observation) else SecretAction.NONE
     if hold.probe:
         action = SecretAction.PROBE
-    readable = observation.task.spec is not None
     times = [
         left.wake_at,
         observation.task.status.deadline,
-        start_deadline(observation) if readable else None,
+        start_deadline(observation),
         _review(observation),
         _retry(observation),
         *(pod.gone_by for pod in lingering(observation)),
@@ -124,6 +125,16 @@ def _stay(observation: Observation, rule: str) -> Plan:
         secret=left.action if may_write(observation) else SecretAction.NONE,
         delete_task=goes_now and not observation.task.deleting,
         wake_at=_earliest(observation, [left.wake_at, goes_at, _retry(observation)]),
+    )
+
+
+def _leave_alone(observation: Observation, rule: str, verdict: LeaveAlone) -> Plan:
+    left = _left_to_clean(observation, comes_back=True) if verdict.wipe else Cleanup(SecretAction.NONE)
+    return Plan(
+        rule=rule,
+        report=None,
+        secret=left.action if may_write(observation) else SecretAction.NONE,
+        wake_at=_earliest(observation, [left.wake_at, _retry(observation)]),
     )
 
 

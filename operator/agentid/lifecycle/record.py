@@ -1,11 +1,14 @@
 """Reads what earlier passes wrote into the status of a task, and what the task asks for."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus, Condition, Credential, Workload
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.errors import UnreadableTaskError
 from agentid.lifecycle.model import Observation, SecretState
+
+DEFAULT_START_DEADLINE_SECONDS: Final[int] = AgentTaskSpec.model_fields["start_deadline_seconds"].default
 
 
 def asked(observation: Observation) -> AgentTaskSpec:
@@ -71,8 +74,10 @@ def may_write(observation: Observation) -> bool:
 
 
 def start_deadline(observation: Observation) -> datetime:
-    """Return until when the task may wait for its first credential."""
-    return observation.task.created + timedelta(seconds=asked(observation).start_deadline_seconds)
+    """Return until when the task may wait for its first credential; the default where it cannot be read."""
+    spec = observation.task.spec
+    seconds = DEFAULT_START_DEADLINE_SECONDS if spec is None else spec.start_deadline_seconds
+    return observation.task.created + timedelta(seconds=seconds)
 
 
 def workload_uid(observation: Observation) -> str | None:

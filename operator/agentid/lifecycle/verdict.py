@@ -55,8 +55,18 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveAlone:
+    """What became of the task is unknown: nothing is written into it and nothing issued.
+
+    `wipe`: whatever was issued, it may hold no credential now.
+    """
+
+    wipe: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StayFinished:
     """The task ended in an earlier pass; what is left is to clean up."""
 
 
-Verdict = End | Hold | Issue | Keep | StayFinished
+Verdict = End | Hold | Issue | Keep | LeaveAlone | StayFinished
