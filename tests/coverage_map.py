@@ -1,14 +1,14 @@
 """Holds `coverage.yaml` against the tests and the code: every promise has a test that exists and runs.
 
 A promise without a test, a test id that does not exist, and one that is skipped or expected to fail are
-faults. What must be promised is read from the code where the code knows it: every end, every reason to
-wait, every admission rule for each kind of person.
+faults. What must be promised is read from the code where the code knows it (every end, every reason to wait,
+every admission rule for each kind of person), and from `promises.py` where it does not.
 """
 
 import ast
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,12 @@ import yaml
 
 from agentid.api.admission import rule_names
 from agentid.api.reasons import EndReason, WaitReason
+from tests.promises import BY_SECTION
 
 TESTS = Path(__file__).parent
 PEOPLE = ("tenant", "operator", "stranger")
 _SKIPS = {"skip", "skipif", "xfail"}
+_SKIPPING = {"pytest.skip", "pytest.xfail", "pytest.importorskip"}
 
 
 class Collected:
@@ -46,19 +48,32 @@ def _why_not_run(item: pytest.Item) -> str | None:
     if marks:
         return f"is marked {', '.join(sorted(marks))}"
     if isinstance(item, pytest.Function):
-        tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(item.function)))
-        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        if calls & {"pytest.skip", "pytest.xfail", "pytest.importorskip"}:
+        if _skips(item.function):
             return "may skip itself"
+        # What pytest itself would call to set the test up, also by way of other fixtures.
+        used = item._fixtureinfo.name2fixturedefs  # noqa: SLF001 - nothing public tells a test's fixtures
+        for name, definitions in sorted(used.items()):
+            if any(_skips(each.func) for each in definitions):
+                return f"may be skipped by its fixture {name}"
     return None
 
 
-def required() -> dict[str, set[str]]:
-    """Return the promises that the code itself makes, by section of `coverage.yaml`."""
+def _skips(function: Callable[..., object]) -> bool:
+    """Whether a test or fixture of ours has a call in it that skips."""
+    if not Path(inspect.getsourcefile(function) or "").is_relative_to(TESTS):
+        return False
+    tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(function)))
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return bool(calls & _SKIPPING)
+
+
+def required() -> dict[str, frozenset[str]]:
+    """Return what has to be promised, by section of `coverage.yaml`."""
     return {
-        "ends": {reason.value for reason in EndReason},
-        "waits": {reason.value for reason in WaitReason},
-        "admission": {f"{rule}/{person}" for rule in rule_names() for person in PEOPLE},
+        **BY_SECTION,
+        "ends": frozenset(reason.value for reason in EndReason),
+        "waits": frozenset(reason.value for reason in WaitReason),
+        "admission": frozenset(f"{rule}/{person}" for rule in rule_names() for person in PEOPLE),
     }
 
 
@@ -73,9 +88,9 @@ def faults(
     """
     for section, needed in required().items():
         for promise in sorted(needed - set(promised.get(section, {}))):
-            yield f"{section}: {promise}: the code has it, coverage.yaml does not"
+            yield f"{section}: {promise}: has to be promised, and coverage.yaml does not"
         for promise in sorted(set(promised.get(section, {})) - needed):
-            yield f"{section}: {promise}: coverage.yaml has it, the code does not"
+            yield f"{section}: {promise}: neither the code nor promises.py has it"
     for section, promises in promised.items():
         for promise, tests in promises.items():
             listed = [tests] if isinstance(tests, str) else tests

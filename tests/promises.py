@@ -1,0 +1,121 @@
+"""What has to be promised besides what the code knows, so that a row deleted in `coverage.yaml` is missed.
+
+The rows of `pod_table` are those of a task's life by workload; the others are what must be refused, must fail
+and must be survived.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+POD_TABLE: Final = frozenset(
+    {
+        "label only, Never: pod succeeds",
+        "label only, Never: pod fails",
+        "label only, Never: pod deleted",
+        "label only, Never: pod evicted",
+        "label only, Never: node gone",
+        "label only, Never: second pod",
+        "label only, Allow: next pod after the first",
+        "label only, Allow: second pod",
+        "label only, Allow: ends by deadline or state",
+        "ref: object completes",
+        "ref: object fails",
+        "ref: object gone after having been seen",
+        "ref: another object under the same name",
+        "ref: pod finishes, revoked, waits for the next",
+        "ref: drained, the replacement starts while the first terminates",
+        "ref: a pod that the object does not own",
+        "none: bound to the task alone",
+        "none: a pod that claims it",
+        "leaving pod: revoked, successor waits",
+        "changed pod: image",
+        "changed pod: ephemeral container",
+        "issue at scheduling",
+    }
+)
+"""What ends a task or takes its credential away, for each way to name a workload."""
+
+BAD_INPUT: Final = frozenset(
+    {
+        "task names at 63, 64, 253 and 254 characters",
+        "Agent names at 63 and 64 characters",
+        "trust domains and paths: case, dots, percent, port, user, query, control and look-alike characters",
+        "SPIFFE IDs at 2048 and 2049 bytes",
+        "TTL 0, negative, 2 to the 63rd, NaN, true, text",
+        "whole numbers that the API server makes of 9e2 and 900.0",
+        "references to nothing",
+        "a reference to itself",
+        "a reference to another namespace",
+        "a reference with a wrong UID",
+        "specs of 1.4 MB",
+        "lists of 100,000 elements",
+        "deep nesting",
+        "duplicate keys",
+        "unknown fields",
+        "NFC and NFD pairs",
+        "forged labels",
+        "labels that are too long",
+        "a forged generation of the intent",
+        "forged owner references",
+        "forged annotations",
+        "the API server and pydantic judge alike",
+    }
+)
+"""What gets a clear error and changes nothing."""
+
+ATTACKS: Final = frozenset(
+    {
+        "forged kopf annotations",
+        "a tenant writes status",
+        "a tenant writes requester",
+        "a delegator one may not act for",
+        "the intent changed without the rights for it",
+        "security's suspension undone",
+        "a planted Secret",
+        "a frozen Secret",
+        "a finalized Secret",
+        "a pod that mounts another task's Secret",
+        "the label added to a running pod",
+        "the label changed on a running pod",
+        "the label taken off a running pod",
+        "a second pod claims a task",
+        "an ownerless pod claims a Job's task",
+        "a same-named pod after a delete",
+        "a same-named task after a delete",
+        "an owner reference to nothing",
+        "a pod kept Terminating by a finalizer",
+        "a faked completion",
+        "a suppressed completion",
+        "renewal after the end",
+        "many tasks to starve a neighbour",
+    }
+)
+"""What somebody with the rights of a tenant tries, and fails at."""
+
+SURVIVAL: Final = frozenset(
+    {
+        "kill -9 at each write of an issue",
+        "kill -9 at each write of an end",
+        "kill -9 at each write of a renewal",
+        "a reply that was lost",
+        "crash after every action, any history",
+        "an end that came while no operator ran",
+        "restart among quiet tasks: no write",
+        "wipe across a restart",
+        "two operators, one leads",
+        "two leaders leave one live credential",
+        "410, re-list",
+        "API server restart",
+        "each rule and binding removed or weakened stops issuance",
+        "no response to the operator carries another's Secret",
+        "six writes and two Events a life",
+    }
+)
+"""What the operator comes through, and with what guarantee."""
+
+BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
+    "pod_table": POD_TABLE,
+    "bad_input": BAD_INPUT,
+    "attacks": ATTACKS,
+    "survival": SURVIVAL,
+}
