@@ -13,41 +13,69 @@ from demo.stage import Stage
 from demo.story import Story
 from devcluster import build, machine
 from devcluster.controlplane import ControlPlane
+from devcluster.errors import PackagesMissingError
 from devcluster.install import install_chart
+from devcluster.node import Node
 from devcluster.operator_process import OperatorProcess
 from devcluster.progress import step
+from devcluster.standing import GIVEN, given_kubeconfig
+
+INTERRUPTED = 130  # what a shell makes of Ctrl-C
 
 
 def main() -> int:
     """Tell the story; 0 if all of it was so."""
-    console = Console(highlight=False)
-    tell = Narrator(console)
-    obstacle = why_no_node()
-    node = obstacle is None
-    tell.title("agentid demo · a real Kubernetes, everything thrown away afterwards")
-    if obstacle:
-        tell.quote(f"no node here, so the pods' status is played: {obstacle}")
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
-        build.ensure_groups(["controlplane", "helm", *(["node"] if node else [])])
-        with step("starting the cluster"):
-            cluster = ControlPlane.start(node=node)
-        with cluster:
-            with step("installing the chart"):
-                install_chart(cluster)
-            with step("starting the operator"):
-                OperatorProcess(cluster).start()
-            stage: Stage = RealStage(cluster) if node else PlayedStage(cluster)
-            Story(cluster, stage, tell).tell()
+        _tell(Narrator(Console(highlight=False)))
     except (AgentidError, AssertionError) as failed:
-        Console(stderr=True, highlight=False, markup=False).print(f"\nThe demo failed: {failed}", style="red")
+        errors.print(f"\nThe demo failed: {failed}", style="red")
         return 1
-    tell.closing("Everything above was real. To look for yourself: make cluster-up NODE=1")
+    except KeyboardInterrupt:
+        errors.print("\nThe demo was interrupted; what it started has been ended.")
+        return INTERRUPTED
     return 0
 
 
+def _tell(tell: Narrator) -> None:
+    """Start a cluster, tell the story on it, and throw it away."""
+    tell.title("agentid demo · a real Kubernetes, everything thrown away afterwards")
+    if given_kubeconfig():
+        tell.quote(f"{GIVEN} is set, but not for this: the demo starts a cluster of its own")
+    obstacle = why_no_node()
+    node = obstacle is None
+    if obstacle:
+        tell.quote(f"no node here, so the pods' status is played: {obstacle}")
+    build.ensure_groups(["controlplane", "helm"])
+    with step("starting the cluster"):
+        cluster = ControlPlane.start(node=node)
+    with cluster:
+        with step("installing the chart"):
+            install_chart(cluster)
+        with step("starting the operator"):
+            OperatorProcess(cluster).start()
+        stage: Stage = RealStage(cluster) if node else PlayedStage(cluster)
+        Story(cluster, stage, tell).tell()
+    if node:
+        tell.closing("Everything above was real. To look for yourself: make cluster-up NODE=1")
+    else:
+        tell.closing(
+            "Kubernetes, the operator and every certificate above were real; only the pods were played. "
+            "To look for yourself: make cluster-up"
+        )
+
+
 def why_no_node() -> str | None:
-    """Why pods can't run here; None if they can."""
-    return "AGENTID_DEMO_NODE is 0" if os.environ.get("AGENTID_DEMO_NODE") == "0" else machine.obstacle()
+    """Why pods can't run here; None if they can, and then all that a node needs is built and installed."""
+    if os.environ.get("AGENTID_DEMO_NODE") == "0":
+        return "AGENTID_DEMO_NODE is 0"
+    if obstacle := machine.obstacle():
+        return obstacle
+    try:
+        Node.prepare()
+    except PackagesMissingError as missing:
+        return str(missing)
+    return None
 
 
 if __name__ == "__main__":
