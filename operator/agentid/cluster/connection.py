@@ -103,9 +103,7 @@ class Connection:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, kubeconfig: Path | None, clock: Callable[[], float], *, max_connections: int = 64
-    ) -> AsyncIterator[Self]:
+    async def open(cls, kubeconfig: Path | None, clock: Callable[[], float]) -> AsyncIterator[Self]:
         """Open the connection that `kubeconfig` (None: see `load_configuration`) describes.
 
         Raises:
@@ -122,7 +120,9 @@ class Connection:
                 request.headers["Authorization"] = header
             return await handler(request)
 
-        connector = aiohttp.TCPConnector(limit=max_connections, ssl=_tls(configuration), keepalive_timeout=60)
+        # No limit here: each watch holds a connection for good, and must not keep the lease or a wipe
+        # waiting. Requests are bounded by who makes them: workers, senders of Events, one runner a watch.
+        connector = aiohttp.TCPConnector(limit=0, ssl=_tls(configuration), keepalive_timeout=60)
 
         def new_session() -> aiohttp.ClientSession:
             return aiohttp.ClientSession(

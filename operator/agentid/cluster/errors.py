@@ -135,7 +135,7 @@ def translate(status: int, body: dict[str, Any], what: str, retry_after: str | N
     elif status == _FORBIDDEN and "ValidatingAdmissionPolicy '" in message:
         error = AdmissionRefusedError(text)
     else:
-        error = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERROR else InvalidError)(text)
+        error = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERROR else PassingError)(text)
     error.status = body
     return error
 

@@ -1,6 +1,7 @@
 """Where each kind of object lives on the API server."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from agentid.api.names import API_VERSION
 
@@ -14,14 +15,24 @@ class Resource:
     plural: str
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-        """Return the path of an object, or of the list where `name` is None; None: all namespaces."""
+        """Return the path of an object, or of the list where `name` is None; None: all namespaces.
+
+        Raises:
+            ValueError: a name would lead to another place.
+        """
         root = "/api" if "/" not in self.api_version else "/apis"
         parts = [root, self.api_version]
         if namespace is not None:
-            parts += ["namespaces", namespace]
+            parts += ["namespaces", _segment(namespace)]
         parts.append(self.plural)
-        parts += [part for part in (name, subresource) if part is not None]
+        parts += [_segment(part) for part in (name, subresource) if part is not None]
         return "/".join(parts)
+
+
+def _segment(name: str) -> str:
+    if name in {"", ".", ".."}:
+        raise ValueError(f"{name!r} can not be the name of an object")
+    return quote(name, safe="")
 
 
 TASKS = Resource(API_VERSION, "AgentTask", "agenttasks")

@@ -1,13 +1,21 @@
 """Follows a pod's controlling owners, so that a pod of a Deployment or CronJob is known as such."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
+from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import Resource
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import OwnerReference, controller_of, mapping, text
 
+_log = structlog.get_logger("agentid.owners")
+
+_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""The API server lets an owner reference have any name; an object that can be read has such a one."""
 _MAX_DEPTH: Final = 4
 _MAX_REMEMBERED: Final = 10_000
 
@@ -23,8 +31,8 @@ class OwnerChains:
     async def chain(self, namespace: str, owner: OwnerReference | None) -> tuple[str, ...]:
         """Return the UIDs from `owner` upwards, as far as they can be followed.
 
-        Raises:
-            ApiAnswerError: an owner could not be read.
+        An owner that cannot be read is not followed: whoever wrote the reference must not be able to keep a
+        task from its end.
         """
         uids: list[str] = []
         while owner is not None and len(uids) < _MAX_DEPTH:
@@ -37,9 +45,13 @@ class OwnerChains:
             self._owners.move_to_end(owned.uid)
             return self._owners[owned.uid]
         resource = self._resource(owned.api_version, owned.kind)
-        if resource is None:
+        if resource is None or _OBJECT_NAME.fullmatch(owned.name) is None:
             return None
-        body = await self._reads.get(resource, namespace, owned.name)
+        try:
+            body = await self._reads.get(resource, namespace, owned.name)
+        except ApiAnswerError as error:
+            _log.warning("owner not read", namespace=namespace, kind=owned.kind, error=str(error))
+            return None
         if body is None or text(mapping(body.get("metadata")).get("uid")) != owned.uid:
             return None
         owner = self._owners[owned.uid] = controller_of(body)

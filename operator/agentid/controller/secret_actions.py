@@ -22,6 +22,9 @@ _log = structlog.get_logger("agentid.secrets")
 StillWanted = Callable[[], Awaitable[bool]]
 """Whether the credential just recorded is still the task's newest, by a fresh look."""
 
+_MOST_OWNERS: Final = 16
+"""How many pods keep an emptied Secret alive; without a bound, many pods make it too large to be written."""
+
 _TOLD: Final = {
     SecretAction.FILL: "written",
     SecretAction.EMPTY: "emptied",
@@ -86,7 +89,7 @@ class SecretActions:
 
     async def _wipe(self, keeper: SecretKeeper, action: SecretAction, pods: tuple[PodFacts, ...]) -> None:
         # Those that may still have it mounted keep it from the garbage collector until they saw it emptied.
-        mounting = tuple(pod for pod in pods if not pod.finished)
+        mounting = tuple(pod for pod in pods if pod.scheduled and not pod.finished)[:_MOST_OWNERS]
         if action is SecretAction.EMPTY:
             await keeper.empty(mounting)
         elif action is SecretAction.DELETE:

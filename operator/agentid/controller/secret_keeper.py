@@ -11,13 +11,12 @@ from agentid.api.names import API_VERSION, secret_name
 from agentid.cluster.errors import (
     AdmissionRefusedError,
     AlreadyExistsError,
-    ApiAnswerError,
     ConflictError,
     InvalidError,
     NotFoundError,
 )
 from agentid.cluster.paths import PODS, TASKS
-from agentid.cluster.secrets import Owner, SecretManifest, Secrets, Version
+from agentid.cluster.secrets import Owner, SecretManifest, Secrets
 from agentid.controller.secret_memory import SecretMemory
 from agentid.lifecycle.model import PodFacts, SecretState
 from agentid.pki.files import BUNDLE_FILE, empty_files, secret_files
@@ -76,20 +75,18 @@ class SecretKeeper:
             ApiAnswerError: it could not be written.
         """
         manifest = self._manifest(pods, secret_files(svid))
-        version = self._memory.version
+        version = self._memory.version if self._memory.state in _SURE and self._mine else None
+        # Until the answer is there, nobody knows: the pass may be cancelled in the middle.
+        self._memory.doubtful(self._task_uid)
         try:
-            if version is not None and self._memory.state in _SURE and self._mine:
+            if version is not None:
                 version = await self._secrets.replace(manifest, version)
             else:
                 version = await self._secrets.create(manifest)
         except (AlreadyExistsError, ConflictError):
             return await self._fill_over_a_leftover(svid, generation, pods, still_wanted)
         except NotFoundError:
-            self._memory.absent()
-            version = await self._doubtful_if_lost(self._secrets.create(manifest))
-        except ApiAnswerError:
-            self._memory.doubtful(self._task_uid)
-            raise
+            version = await self._secrets.create(manifest)
         self._memory.filled(self._task_uid, generation, version)
         return True
 
@@ -101,6 +98,7 @@ class SecretKeeper:
         """
         manifest = self._manifest(pods, empty_files(self._trust_domain))
         known = self._memory.version if self._mine else None
+        self._memory.doubtful(self._task_uid)
         try:
             try:
                 version = await self._secrets.replace(manifest, known)
@@ -112,9 +110,6 @@ class SecretKeeper:
         except InvalidError:
             # Immutable, or of another type: never one of ours.
             self._memory.taken()
-        except ApiAnswerError:
-            self._memory.doubtful(self._task_uid)
-            raise
         else:
             self._memory.emptied(self._task_uid, self._clock(), version)
 
@@ -129,15 +124,9 @@ class SecretKeeper:
         version = self._memory.version
         if version is None:
             return
-        try:
-            await self._secrets.delete(self._namespace, secret_name(self._task_name), version.uid)
-        except ConflictError:
-            # Another one has the name; what it is, the next pass finds out.
-            self._memory.doubtful(self._task_uid)
-            raise
-        except ApiAnswerError:
-            self._memory.doubtful(self._task_uid)
-            raise
+        # Where another one has the name by now, the next pass finds out.
+        self._memory.doubtful(self._task_uid)
+        await self._secrets.delete(self._namespace, secret_name(self._task_name), version.uid)
         self._memory.absent()
 
     async def probe(self, generation: int) -> None:
@@ -146,6 +135,8 @@ class SecretKeeper:
         Raises:
             ApiAnswerError: the API server did not say.
         """
+        if self._memory.state in _SURE and not self._mine:
+            return  # An earlier task's, which is being taken away; its version must not be forgotten.
         manifest = self._manifest((), {**empty_files(self._trust_domain), BUNDLE_FILE: _NOT_EMPTY})
         try:
             if not await self._secrets.exists(manifest):
@@ -168,7 +159,6 @@ class SecretKeeper:
         pods: Iterable[PodFacts],
         still_wanted: Callable[[], Awaitable[bool]],
     ) -> bool:
-        self._memory.doubtful(self._task_uid)
         # The key goes first. The bundle, which is public, stays: with something in it, admission holds the
         # write to the same task, so that no predecessor's Secret is taken over.
         wiped = {**empty_files(self._trust_domain), BUNDLE_FILE: svid.bundle_pem}
@@ -181,16 +171,10 @@ class SecretKeeper:
         if not await still_wanted():
             return False
         manifest = self._manifest(pods, secret_files(svid))
-        version = await self._doubtful_if_lost(self._secrets.replace(manifest, version))
+        self._memory.doubtful(self._task_uid)
+        version = await self._secrets.replace(manifest, version)
         self._memory.filled(self._task_uid, generation, version)
         return True
-
-    async def _doubtful_if_lost(self, write: Awaitable[Version]) -> Version:
-        try:
-            return await write
-        except ApiAnswerError:
-            self._memory.doubtful(self._task_uid)
-            raise
 
     def _manifest(self, pods: Iterable[PodFacts], files: Mapping[str, bytes]) -> SecretManifest:
         return SecretManifest(
