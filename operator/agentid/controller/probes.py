@@ -13,7 +13,7 @@ from agentid.lifecycle.model import Blocked
 SILENT_SECONDS: Final = 240.0
 """A watch that brought nothing for so long, not even a bookmark or a new connection, is dead."""
 STUCK_SECONDS: Final = 180.0
-"""Work that waits or takes longer than that will not be done by this process."""
+"""Where work is there and not one pass has ended for so long, failed ones included, none will."""
 
 
 class Probes:
@@ -33,18 +33,19 @@ class Probes:
         self._queue = queue
         self._leader = leader
         self._blocked = blocked
+        self._started = activity.clock()
         self.synced = False
 
     def unhealthy(self) -> list[str]:
         """Return why this process will not recover by itself."""
-        ages = self._activity.ages()
-        problems = [
-            f"the watch of {path} has been silent for {age:.0f} s"
-            for path in self._paths
-            if self.synced and (age := ages.get(path, float("inf"))) > SILENT_SECONDS
-        ]
-        if (age := self._queue.oldest_age()) > STUCK_SECONDS:
-            problems.append(f"the queue is stuck: work has waited for {age:.0f} s")
+        ages, running = self._activity.ages(), self._activity.clock() - self._started
+        problems = []
+        for path in self._paths:
+            if (age := ages.get(path, running)) > SILENT_SECONDS:
+                what = "been silent" if path in ages else "not begun"
+                problems.append(f"the watch of {path} has {what} for {age:.0f} s")
+        if (stalled := self._queue.stalled_seconds()) > STUCK_SECONDS:
+            problems.append(f"the queue is stuck: there is work, but no pass has ended for {stalled:.0f} s")
         return problems
 
     def unready(self) -> list[str]:

@@ -37,6 +37,7 @@ class WorkQueue:
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._progress_at: float | None = None
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -75,12 +76,22 @@ class WorkQueue:
         now = self._clock()
         return max((now - since for d in (self._waiting, self._active) for since in _first(d)), default=0.0)
 
+    def stalled_seconds(self) -> float:
+        """Return for how many seconds there has been work to do without any pass ending, well or not.
+
+        However much waits: a long queue that is worked on is not a stalled one.
+        """
+        if self._progress_at is None:
+            return 0.0
+        return min(self._clock() - self._progress_at, self.oldest_age())
+
     async def wait_idle(self) -> None:
         """Wait until nothing waits or is worked on; what is to be retried later does not count."""
         await self._idle.wait()
 
     async def run(self, look_at: Callable[[Key], Awaitable[None]], concurrency: int) -> None:
         """Work until cancelled, on at most `concurrency` names at once."""
+        self._progress_at = self._clock()
         async with asyncio.TaskGroup() as group:
             for _ in range(concurrency):
                 group.create_task(self._keep_working(look_at))
@@ -115,6 +126,7 @@ class WorkQueue:
         return key
 
     def _done(self, key: Key) -> None:
+        self._progress_at = self._clock()
         del self._active[key]
         if key in self._again:
             self._again.discard(key)
