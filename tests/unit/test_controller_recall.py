@@ -8,7 +8,9 @@ import pytest
 
 from agentid.api.agenttask import AgentTaskStatus
 from agentid.controller.secret_memory import SecretMemory, recall
+from agentid.lifecycle import renewal
 from agentid.lifecycle.model import Limits, SecretState
+from agentid.pki import validity
 
 _UID = "11111111-1111-4111-8111-111111111111"
 _AT_WORK = datetime(2026, 5, 31, 14, tzinfo=UTC)
@@ -50,6 +52,11 @@ def _ended(at: datetime, *conditions: dict[str, Any]) -> AgentTaskStatus:
     return _status(credentialGeneration=2, endTime=_written(at), conditions=list(conditions))
 
 
+def _suspended(at: datetime, *conditions: dict[str, Any]) -> AgentTaskStatus:
+    taken_away = _condition("CredentialIssued", "False", at)
+    return _status(credentialGeneration=1, conditions=[taken_away, *conditions])
+
+
 def _recalled(status: AgentTaskStatus, *, at_work: datetime = _AT_WORK, pod: bool = False) -> SecretMemory:
     memory = SecretMemory()
     recall(memory, task_uid=_UID, status=status, last_at_work=at_work, limits=_LIMITS, pod_lives=pod)
@@ -71,19 +78,13 @@ CASES = [
     ("ended long before", _ended(_before(181)), False, SecretState.ABSENT),
     ("ended within the wipe", _ended(_before(179)), False, SecretState.DOUBTFUL),
     ("ended long before, but stalled", _ended(_before(999), _STALLED), False, SecretState.DOUBTFUL),
-    ("ended long before, a pod lives", _ended(_before(999)), True, SecretState.DOUBTFUL),
-    (
-        "suspended long before",
-        _status(credentialGeneration=1, conditions=[_condition("CredentialIssued", "False", _before(999))]),
-        False,
-        SecretState.ABSENT,
-    ),
-    (
-        "suspended just before",
-        _status(credentialGeneration=1, conditions=[_condition("CredentialIssued", "False", _before(9))]),
-        False,
-        SecretState.DOUBTFUL,
-    ),
+    ("ended long before, a pod lives", _ended(_before(999)), True, SecretState.ABSENT),
+    ("ended within the wipe, a pod lives", _ended(_before(179)), True, SecretState.DOUBTFUL),
+    ("suspended long before", _suspended(_before(999)), False, SecretState.ABSENT),
+    ("suspended long before, a pod lives", _suspended(_before(999)), True, SecretState.EMPTIED),
+    ("suspended long before, but stalled", _suspended(_before(999), _STALLED), True, SecretState.DOUBTFUL),
+    ("suspended just before", _suspended(_before(9)), False, SecretState.DOUBTFUL),
+    ("suspended just before, a pod lives", _suspended(_before(9)), True, SecretState.DOUBTFUL),
     ("taken away nobody knows when", _status(credentialGeneration=1), False, SecretState.DOUBTFUL),
 ]
 
@@ -103,3 +104,14 @@ def test_where_nobody_knows_who_was_at_work_everything_issued_is_in_doubt() -> N
 
 def test_what_is_sure_is_the_newest_credential() -> None:
     assert _recalled(_running(_before(999))).facts_for(_UID).generation == 2
+
+
+def test_a_secret_emptied_before_a_takeover_is_emptied_since_then() -> None:
+    memory = _recalled(_suspended(_before(999)), pod=True)
+    assert memory.facts_for(_UID).emptied_at == _before(999)
+    assert memory.version is None
+
+
+def test_the_two_layers_agree_on_how_long_before_its_issue_a_certificate_begins() -> None:
+    # The rules may not import what makes certificates.
+    assert renewal.BACKDATE == validity.BACKDATE

@@ -252,6 +252,27 @@ async def test_emptying_what_is_not_there_finds_that_out() -> None:
     assert memory.facts_for(_MINE).state is SecretState.ABSENT
 
 
+async def test_a_secret_that_a_predecessor_emptied_is_deleted_by_its_uid(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    memory.emptied(_MINE, _NOW - timedelta(hours=1), None)
+    await _keeper(secrets, memory).delete(())
+    assert secrets.there is None
+    assert secrets.calls == ["create", "replace", "delete"]
+
+
+async def test_a_secret_that_a_predecessor_emptied_is_filled_again(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory, svid = SecretsInMemory(), SecretMemory(), make_svid()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    memory.emptied(_MINE, _NOW - timedelta(hours=1), None)
+    assert await _keeper(secrets, memory).fill(svid, 2, (), _yes)
+    assert secrets.key == svid.private_key_pem
+
+
 async def test_emptied_again_the_first_time_counts() -> None:
     memory = SecretMemory()
     memory.emptied(_MINE, _NOW, Version("s", "1"))

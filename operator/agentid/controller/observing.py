@@ -27,6 +27,7 @@ from agentid.lifecycle.model import (
     WorkloadFacts,
     WorkloadState,
 )
+from agentid.lifecycle.pods import lives
 
 _log = structlog.get_logger("agentid.observe")
 
@@ -81,7 +82,7 @@ class Observer:
                 status=facts.status,
                 last_at_work=self._last_at_work(),
                 limits=self._limits,
-                pod_lives=any(not pod.containers_ended for pod in pods),
+                pod_lives=any(lives(pod) and pod.scheduled for pod in pods),
             )
         return Observation(
             now=self._clock(),

@@ -44,7 +44,7 @@ class SecretMemory:
         self._become(SecretState.FILLED, task_uid, version)
         self.generation = generation
 
-    def emptied(self, task_uid: str, at: datetime, version: Version) -> None:
+    def emptied(self, task_uid: str, at: datetime, version: Version | None) -> None:
         """Note that its values are empty; emptied again, the first time counts."""
         first = self.emptied_at if self.state is SecretState.EMPTIED and self.task_uid == task_uid else None
         self._become(SecretState.EMPTIED, task_uid, version)
@@ -80,6 +80,7 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
     """Work out what an earlier operator must have left, from its status and when it last was at work.
 
     Only what it may have left half done is in doubt, so that a restart among quiet tasks writes nothing.
+    `pod_lives`: one does that has a node, so that the Secret may be mounted.
     """
     generation = status.credential_generation or 0
     if generation == 0:
@@ -102,8 +103,10 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
         if each.type in {ConditionType.FINISHED, ConditionType.CREDENTIAL_ISSUED}
     ]
     taken_away = max(settled, default=None)
-    recently = taken_away is None or taken_away > last_at_work - MARGIN - limits.wipe_grace
-    if stalled or recently or pod_lives:
+    if stalled or taken_away is None or taken_away > last_at_work - MARGIN - limits.wipe_grace:
         memory.doubtful(task_uid)
+    elif status.end_time is None and pod_lives:
+        # Emptied then, it stays for the living pod, so that what follows can be filled into the same mount.
+        memory.emptied(task_uid, taken_away, None)
     else:
         memory.absent()
