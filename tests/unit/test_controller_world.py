@@ -239,3 +239,11 @@ def test_after_a_takeover_a_pod_older_than_its_task_may_hold_a_predecessors_key(
     record = world.record(_KEY)
     assert record is not None
     assert list(record.departed) == departed
+
+
+def test_a_standby_keeps_nothing_of_tasks_that_are_gone(world: World) -> None:
+    world.take_task(_task(1))
+    world.drop_task(_KEY, "u-1")
+    assert world.record(_KEY) is not None
+    world.forget_departed(_KEY)
+    assert world.record(_KEY) is None

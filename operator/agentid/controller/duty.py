@@ -57,6 +57,7 @@ class Duty:
             AgentidError: the pass has to be made again.
         """
         if not self._on_duty:
+            self._world.forget_departed(key)
             return
         # Held a moment ago and perhaps soon again, without a takeover between: tried again, not dropped.
         leader.require()

@@ -69,6 +69,13 @@ class World:
             if _may_hold_the_key_of_an_unknown_task(record):
                 record.departed.setdefault("", Departed(self._clock()))
 
+    def forget_departed(self, key: Key) -> None:
+        """Let go of tasks that are gone; for a standby, whose leader takes their Secrets away."""
+        record = self._records.get(key)
+        if record is not None:
+            record.departed.clear()
+            self.forget_if_empty(key)
+
     def forget_if_empty(self, key: Key) -> None:
         """Let go of a name under which nothing is left."""
         record = self._records.get(key)
