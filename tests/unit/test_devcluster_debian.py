@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.__main__ import why_no_node
 from devcluster import debian, machine
 from devcluster.errors import PackagesMissingError
 
@@ -53,3 +54,15 @@ def test_without_root_there_is_no_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
 
     assert machine.obstacle() == "a node takes root"
+
+
+def test_packages_that_are_not_to_be_had_are_why_the_demo_plays_its_pods(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "obstacle", lambda: None)
+    monkeypatch.setattr("devcluster.node.obstacle", lambda: None)
+    monkeypatch.delenv("AGENTID_DEMO_NODE", raising=False)
+    (programs / "apt-get").unlink()
+    monkeypatch.setenv("PATH", str(programs))
+
+    assert "this machine has no apt-get" in str(why_no_node())
