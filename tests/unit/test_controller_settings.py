@@ -77,3 +77,31 @@ def test_a_bad_value_stops_the_start_and_is_named(
 def test_what_must_be_set_is_missed(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with pytest.raises(SettingsError, match=name):
         _read(monkeypatch, {name: ""})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AGENTID_SERVICE_HOST",
+        "AGENTID_SERVICE_PORT",
+        "AGENTID_SERVICE_PORT_METRICS",
+        "AGENTID_PORT",
+        "AGENTID_PORT_8080_TCP",
+        "AGENTID_PORT_8080_TCP_ADDR",
+        "AGENTID_METRICS_SERVICE_HOST",
+        "AGENTID_CACHE",
+        "AGENTID_DEMO_NODE",
+    ],
+)
+def test_what_kubernetes_and_make_set_is_not_taken_for_a_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert _read(monkeypatch, {name: "tcp://10.0.0.1:8080"}) == _read(monkeypatch, {})
+
+
+@pytest.mark.parametrize("name", ["AGENTID_SERVICE_ACOUNT", "AGENTID_METRIC_PORT", "AGENTID_PORT_8080"])
+def test_a_typing_error_that_resembles_them_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is not a setting"):
+        _read(monkeypatch, {name: "1"})

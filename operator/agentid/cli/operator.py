@@ -6,6 +6,7 @@ import sys
 import typer
 import uvloop
 
+from agentid.cluster.errors import ConfigurationError
 from agentid.controller.errors import SettingsError
 from agentid.controller.logs import configure_logs
 from agentid.controller.run import run_operator
@@ -17,7 +18,7 @@ _WRONG_USAGE = 2
 
 
 def run() -> None:
-    """Run until SIGTERM; unacceptable settings end it with one sentence and code 2, failures with code 1."""
+    """Run until SIGTERM; bad settings or kubeconfig end it with a sentence and code 2, failures with 1."""
     try:
         settings = read_settings(os.environ)
     except SettingsError as error:
@@ -26,6 +27,9 @@ def run() -> None:
     configure_logs(settings.log_level, settings.log_format)
     try:
         uvloop.run(run_operator(settings))
+    except ConfigurationError as error:
+        sys.stderr.write(f"agentid operator: {error}\n")
+        raise typer.Exit(_WRONG_USAGE) from error
     except AgentidError as error:
         sys.stderr.write(f"agentid operator: {error}\n")
         raise typer.Exit(_FAILED) from error

@@ -17,6 +17,7 @@ from kubernetes.aio.config import (
     load_incluster_config,
     load_kube_config,
 )
+from yaml import YAMLError
 
 from agentid.cluster.errors import (
     ApiAnswerError,
@@ -74,11 +75,15 @@ async def load_configuration(kubeconfig: Path | None) -> Configuration:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             path = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION
+            _require_one_of(path.split(os.pathsep) if kubeconfig is None else [path])
             await load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=path, client_configuration=configuration, persist_config=False
             )
-    except (ConfigException, OSError, ValueError) as error:
-        raise ConfigurationError(f"no way to a Kubernetes API server: {error}") from error
+    except (ConfigException, YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigurationError(
+            f"no way to a Kubernetes API server: {told or type(error).__name__}"
+        ) from error
     return configuration
 
 
@@ -205,8 +210,19 @@ class Connection:
         return content
 
 
+def _require_one_of(paths: list[str]) -> None:
+    # The loader takes a missing file for an empty one, and complains of what is not in it.
+    if not any(Path(path).expanduser().is_file() for path in paths):
+        raise ConfigurationError(
+            f"no way to a Kubernetes API server: there is no kubeconfig {' or '.join(paths)}"
+        )
+
+
 def _decoded(content: bytes) -> Body:
-    decoded = orjson.loads(content)
+    try:
+        decoded = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ConnectionLostError(f"the answer is not JSON: {error}") from error
     if not isinstance(decoded, dict):
         raise ConnectionLostError("the answer is not an object; something other than an API server answered")
     return decoded

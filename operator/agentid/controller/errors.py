@@ -3,6 +3,7 @@
 AgentidError
 └── ControllerError
     ├── SettingsError     a setting is missing, unknown or not acceptable: the start stops with a sentence
+    ├── ServingError      /metrics, /healthz and /readyz cannot be served at the address and port that are set
     ├── NotLeadingError   a write was about to be made without holding the lease
     └── WatchEndedError   a watch ended for good; the process has to start again
 """
@@ -24,3 +25,7 @@ class NotLeadingError(ControllerError):
 
 class WatchEndedError(ControllerError):
     """What feeds the operator has ended; it must not go on with what it knew."""
+
+
+class ServingError(ControllerError):
+    """The address or the port for /metrics, /healthz and /readyz cannot be had; the text says why."""

@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from agentid.controller.errors import ServingError
 from agentid.controller.metrics import Metrics
 
 _log = structlog.get_logger("agentid.health")
@@ -26,9 +27,17 @@ class HealthServer:
         self._runner = web.AppRunner(self._application(), access_log=None)
 
     async def start(self, address: str, port: int) -> None:
-        """Serve on `port`; 0 is any free one, which the log then tells."""
+        """Serve on `port`; 0 is any free one, which the log then tells.
+
+        Raises:
+            ServingError: the address or the port cannot be had.
+        """
         await self._runner.setup()
-        await web.TCPSite(self._runner, address, port).start()
+        try:
+            await web.TCPSite(self._runner, address, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ServingError(f"cannot serve on {address} port {port}: {error.strerror or error}") from error
         _log.info("serving metrics and health", address=address, port=self._runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
 """The operator's settings: read once from the environment (`AGENTID_…`), checked, and printed at start."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -22,6 +23,12 @@ from agentid.pki.spiffe_id import TrustDomain
 
 PREFIX: Final = "AGENTID_"
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,10}")
+_NOT_OURS: Final = re.compile(
+    # What Kubernetes puts into a pod beside Services named agentid or agentid-…, and what `make` reads.
+    r"AGENTID_([A-Z0-9_]+_)?SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)"
+    r"|AGENTID_([A-Z0-9_]+_)?PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+    r"|AGENTID_PORT|AGENTID_CACHE|AGENTID_DEMO_NODE"
+)
 _TRUE_OR_FALSE: Final = {"true": True, "false": False}
 
 
@@ -83,6 +90,7 @@ class Settings(BaseSettings):
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
     admission_proof_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
     lease_name: DnsName = "agentid-operator"
+    """The chart's Role names this Lease and no other: another name needs a Role that allows it."""
     lease_duration_seconds: Annotated[WholeNumber, Field(ge=3, le=300)] = 15
     lease_renew_deadline_seconds: Annotated[WholeNumber, Field(ge=2, le=299)] = 10
     lease_retry_seconds: Annotated[WholeNumber, Field(ge=1, le=100)] = 2
@@ -99,6 +107,15 @@ class Settings(BaseSettings):
             TrustDomain(value).bundle_file_name()
         except InvalidSpiffeIdError as error:
             raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("bind_address")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError as error:
+            raise ValueError("must be an IP address, such as 0.0.0.0, :: or 127.0.0.1") from error
         return value
 
     def limits(self) -> Limits:
@@ -128,7 +145,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         SettingsError: one is missing, unknown or not acceptable; the text is one sentence that names it.
     """
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
-    if unknown := sorted(name for name in environment if name.startswith(PREFIX) and name not in known):
+    named = {name for name in environment if name.startswith(PREFIX) and not _NOT_OURS.fullmatch(name)}
+    if unknown := sorted(named - known):
         raise SettingsError(
             f"{', '.join(unknown)} is not a setting of the operator; known are {', '.join(sorted(known))}."
         )

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from agentid.cluster.connection import Connection
-from agentid.cluster.errors import ApiAnswerError, GoneError
+from agentid.cluster.errors import GoneError
 from agentid.cluster.paths import Resource
 from agentid.cluster.watching import list_chunks, watch
 from agentid.controller.facts import mapping, text, workload_facts
@@ -115,17 +115,20 @@ class Workloads:
         resource, namespace = scope
         pause = _PAUSE_SECONDS
         while True:
+            began = self._clock()
             try:
                 version = await self._list(scope, watched)
-                pause = _PAUSE_SECONDS
                 await self._follow(scope, watched, version)
-            except ApiAnswerError as error:
+            except Exception as error:  # noqa: BLE001 - whatever comes, a watch that ended unseen would hide every end
+                # What was seen before is believed no longer; the next list says what has changed since.
                 watched.listed.clear()
+                if self._clock() - began > _LONGEST_PAUSE_SECONDS:
+                    pause = _PAUSE_SECONDS
                 _log.warning(
                     "watch of workloads failed",
                     kind=resource.kind,
                     namespace=namespace,
-                    error=str(error),
+                    error=f"{type(error).__name__}: {error}",
                     retry_seconds=pause,
                 )
                 await asyncio.sleep(pause)
@@ -136,7 +139,7 @@ class Workloads:
         found: dict[str, WorkloadFacts] = {}
         version = ""
         async for bodies, version in list_chunks(self._connection, resource, namespace):  # noqa: B007 - the last counts
-            for body in bodies:
+            for body in map(mapping, bodies):
                 found[text(mapping(body.get("metadata")).get("name"))] = workload_facts(body)
         before, watched.facts = watched.facts, found
         watched.listed.set()
@@ -151,15 +154,17 @@ class Workloads:
         while True:
             try:
                 async for change in watch(self._connection, resource, namespace, version):
-                    metadata = mapping(change.object.get("metadata"))
+                    body = mapping(change.object)
+                    metadata = mapping(body.get("metadata"))
                     version = text(metadata.get("resourceVersion")) or version
                     name = text(metadata.get("name"))
                     if change.type == "BOOKMARK":
                         continue
+                    new = workload_facts(body) if change.type != "DELETED" else None
                     old = watched.facts.pop(name, None)
-                    if change.type != "DELETED":
-                        watched.facts[name] = workload_facts(change.object)
-                    if watched.facts.get(name) != old:
+                    if new is not None:
+                        watched.facts[name] = new
+                    if new != old:
                         self._changed(WorkloadKey(resource.api_version, resource.kind, namespace, name))
             except GoneError:
                 return
