@@ -1,5 +1,23 @@
 """`python -m agentid` is `agentid`."""
 
-from agentid.cli.main import app
+import sys
 
-app()
+_WRONG_USAGE = 2
+
+
+def main() -> None:
+    """Run the command; where its own dependencies are not installed, say which extra brings them."""
+    try:
+        from agentid.cli.main import app  # noqa: PLC0415 - the base package comes without what this needs
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "agentid":
+            raise
+        sys.stderr.write(
+            f"agentid: {error.name} is not installed; install agentid[operator] or agentid[cli].\n"
+        )
+        raise SystemExit(_WRONG_USAGE) from error
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentid.cluster.errors import ServerError
+from agentid.cluster.errors import ServerError, TooManyRequestsError
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, WorkQueue, retry_pause
 from agentid.controller.records import Key
@@ -217,3 +217,18 @@ async def test_times_that_move_often_do_not_pile_up() -> None:
     for number in range(10_000):
         deadlines.set(("ns", "a"), clock.now + timedelta(seconds=number))
     assert len(deadlines._heap) < 200  # noqa: SLF001 - the memory is what this is about
+
+
+async def test_the_pause_that_the_api_server_asks_for_is_kept() -> None:
+    queue, failed = _queue(), asyncio.Event()
+
+    async def look_at(_: Key) -> None:
+        failed.set()
+        raise TooManyRequestsError("429", 30.0)
+
+    queue.add(("ns", "a"))
+    await _run_until_idle(queue, look_at)
+    assert failed.is_set()
+    timer = queue._timers["ns", "a"]  # noqa: SLF001 - the pause is what this is about
+    assert 29 < timer.when() - asyncio.get_running_loop().time() <= 30
+    timer.cancel()

@@ -21,6 +21,11 @@ def version() -> None:
 @app.command()
 def operator() -> None:
     """Run the operator; its settings are the environment variables AGENTID_…."""
-    from agentid.cli.operator import run  # noqa: PLC0415 - other commands work without what it needs
-
+    try:
+        from agentid.cli.operator import run  # noqa: PLC0415 - other commands work without what it needs
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "agentid":
+            raise
+        typer.echo(f"agentid operator: {error.name} is not installed; install agentid[operator].", err=True)
+        raise typer.Exit(2) from error
     run()

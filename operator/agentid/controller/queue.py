@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from agentid.cluster.errors import TooManyRequestsError
 from agentid.controller.records import Key
 from agentid.errors import AgentidError
 
@@ -138,6 +139,8 @@ class WorkQueue:
         self._on_error(error)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         pause = retry_pause(failures, self._randomness())
+        if isinstance(error, TooManyRequestsError):
+            pause = max(pause, min(error.retry_after_seconds, LONGEST_RETRY_SECONDS))
         _log.info(
             "pass failed", namespace=key[0], task=key[1], error=str(error), retry_seconds=round(pause, 2)
         )

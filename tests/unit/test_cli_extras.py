@@ -1,0 +1,22 @@
+"""Where an extra is not installed, the command names it instead of showing a traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("missing", "command"), [("typer", "version"), ("uvloop", "operator"), ("typer", "operator")]
+)
+def test_a_missing_extra_is_named(missing: str, command: str) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['agentid', {command!r}]\n"
+        "from agentid.__main__ import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert f"{missing} is not installed; install agentid[operator]" in ended.stderr
