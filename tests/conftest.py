@@ -44,6 +44,13 @@ def operator_of_session(cluster: Cluster) -> Iterator[OperatorProcess]:
 
 
 @pytest.fixture
+def no_operator(operator_of_session: OperatorProcess) -> None:
+    """Nobody writes a status but the test."""
+    if operator_of_session.alive():
+        operator_of_session.terminate()
+
+
+@pytest.fixture
 def operator(operator_of_session: OperatorProcess) -> OperatorProcess:
     """The running, ready operator; started again if the test before stopped it."""
     if not operator_of_session.alive():

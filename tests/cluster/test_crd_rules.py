@@ -118,6 +118,7 @@ def test_explain_reads_well(kubectl: Kubectl) -> None:
     assert "Life of each credential in seconds" in seconds
 
 
+@pytest.mark.usefixtures("no_operator")
 def test_columns(kubectl: Kubectl) -> None:
     kubectl.create(task(onBehalfOf="carol@example.com"))
     finished = {

@@ -11,7 +11,7 @@ from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
-from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
+from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, task
 from tests.cluster.unguarded import as_written
 
 RULES = rules(AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT))
@@ -53,10 +53,13 @@ def test_removing_or_weakening_a_rule_stops_issuance_and_restoring_it_resumes(
     watchful.wait_ready()
     kind, title = f"{rule.kind.lower()}.admissionregistration.k8s.io", f"{rule.kind} {rule.name}"
     installed = admin.get(kind, rule.name)
+    # Made before, because without some of the rules nobody can make a task at all.
+    place.create(task(agentRef={"name": "later"}))
+    story.stands(place, "AwaitingAgent")
     try:
         admin.patch(kind, rule.name, {"spec": WEAKENINGS[rule.kind]})
         blocked(watchful, f"{title} is not as installed")
-        place.create(task())
+        place.create(agent("later"))
         waiting = story.stands(place, "IssuanceBlocked")
         assert title in story.conditions(waiting)["Finished"]["message"]
         assert story.serials(waiting) == []

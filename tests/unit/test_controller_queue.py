@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -232,3 +233,21 @@ async def test_the_pause_that_the_api_server_asks_for_is_kept() -> None:
     timer = queue._timers["ns", "a"]  # noqa: SLF001 - the pause is what this is about
     assert 29 < timer.when() - asyncio.get_running_loop().time() <= 30
     timer.cancel()
+
+
+async def test_a_failed_pass_is_logged_with_what_the_pass_bound() -> None:
+    queue = _queue()
+
+    async def look_at(key: Key) -> None:
+        if key[1] == "a":
+            structlog.contextvars.bind_contextvars(uid="u-1")
+        raise ServerError("500")
+
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        queue.add(("ns", "a"))
+        queue.add(("ns", "b"))
+        await _run_until_idle(queue, look_at, concurrency=1)
+    assert [(line["namespace"], line["task"], line.get("uid")) for line in lines] == [
+        ("ns", "a", "u-1"),
+        ("ns", "b", None),
+    ]
