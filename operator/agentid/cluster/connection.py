@@ -178,17 +178,19 @@ class Connection:
 
     async def delete(self, path: str, body: Body) -> None:
         """Delete an object. What comes back is dropped unread: it may be the object."""
-        await self._send("DELETE", path, body, None)
+        await self._send("DELETE", path, body, None, wanted=False)
 
-    async def _send(
+    async def _send(  # noqa: PLR0913 - what a request consists of
         self,
         method: str,
         path: str,
         body: Body | None,
         params: Params | None,
         headers: Mapping[str, str] | None = None,
+        *,
+        wanted: bool = True,
     ) -> bytes:
-        """Send one request and return the bytes of a good answer.
+        """Send one request and return the bytes of a good answer; one that is not `wanted` is not read.
 
         Raises:
             ApiAnswerError: see `agentid.cluster.errors`.
@@ -202,10 +204,12 @@ class Connection:
             async with self.session.request(
                 method, self.server + path, data=data, params=params, headers=all_headers
             ) as response:
-                content = await response.read()
+                bad = response.status >= _FIRST_ERROR_STATUS
+                # Left unread, what has not arrived yet is dropped with its connection.
+                content = await response.read() if wanted or bad else b""
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ConnectionLostError(f"{what}: no answer: {type(error).__name__} {error}") from error
-        if response.status >= _FIRST_ERROR_STATUS:
+        if bad:
             raise translate(response.status, _status_of(content), what, response.headers.get("Retry-After"))
         return content
 

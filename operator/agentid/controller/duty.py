@@ -61,6 +61,8 @@ class Duty:
             return
         # Held a moment ago and perhaps soon again, without a takeover between: tried again, not dropped.
         leader.require()
+        if (record := self._world.record(key)) is not None and record.task is not None:
+            structlog.contextvars.bind_contextvars(uid=record.task.uid)
         with self._metrics.pass_seconds.time():
             await reconciler.reconcile(key)
         self._metrics.passes.labels(result="success").inc()

@@ -100,6 +100,8 @@ class WorkQueue:
     async def _keep_working(self, look_at: Callable[[Key], Awaitable[None]]) -> None:
         while True:
             key = await self._next()
+            structlog.contextvars.clear_contextvars()
+            structlog.contextvars.bind_contextvars(namespace=key[0], task=key[1])
             try:
                 async with asyncio.timeout(PASS_LIMIT_SECONDS):
                     await look_at(key)
