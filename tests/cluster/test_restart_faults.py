@@ -26,6 +26,11 @@ HOSTILE = {
 SLOWLY = timedelta(seconds=40)
 
 
+def until_tasks_are_served(here: Kubectl) -> None:
+    """Wait for what an API server has after its own objects when it starts: CRDs and rules about them."""
+    once_let(partial(here.create, task("served"), "--dry-run=server"))
+
+
 def test_restart_of_the_api_server_loses_nothing(
     team: Kubectl, cluster: ControlPlane, operator: OperatorProcess
 ) -> None:
@@ -34,12 +39,13 @@ def test_restart_of_the_api_server_loses_nothing(
     unbound = story.runs(team, "unbound")
 
     cluster.restart_apiserver()
+    until_tasks_are_served(team)
     playing.finish(team, POD)
 
     story.ends(team, "Completed", within=SLOWLY)
     story.secret_gone(team, within=SLOWLY)
     assert story.settled(team, "unbound", SLOWLY)["status"] == unbound["status"]
-    once_let(lambda: team.create(task("after")))  # it serves what it defines itself a moment before CRDs
+    team.create(task("after"))
     story.runs(team, "after", SLOWLY)
     assert operator.alive()
     assert running["status"]["spiffeID"]
@@ -61,6 +67,7 @@ def test_ends_that_a_watch_never_showed_are_found_after_a_relist(
         team.create([pod("second", of="two"), task("new")])
         # It remembers nothing from before its start: who wants to go on from there is told 410, too old.
         cluster.restart_apiserver()
+        until_tasks_are_served(team)
     finally:
         operator.process.signal(signal.SIGCONT)
 
