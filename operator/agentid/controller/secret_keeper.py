@@ -135,8 +135,6 @@ class SecretKeeper:
         Raises:
             ApiAnswerError: the API server did not say.
         """
-        if self._memory.state in _SURE and not self._mine:
-            return  # An earlier task's, which is being taken away; its version must not be forgotten.
         manifest = self._manifest((), {**empty_files(self._trust_domain), BUNDLE_FILE: _NOT_EMPTY})
         try:
             if not await self._secrets.exists(manifest):
