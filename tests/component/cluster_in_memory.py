@@ -6,7 +6,8 @@ import itertools
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.model import (
     AgentFacts,

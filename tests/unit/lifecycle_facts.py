@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agentid.api.agent import AgentSpec
-from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus, Condition, Credential
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentid.api import fields
 from agentid.api.agent import AgentSpec, Sensitivity
-from agentid.api.agenttask import AgentTaskSpec, Condition
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask_status import Condition
 from agentid.api.reasons import ConditionType
 
 TASK: dict[str, Any] = {"agentRef": {"name": "a"}, "intent": {"purpose": "Read", "actions": ["orders:read"]}}

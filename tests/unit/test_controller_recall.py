@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.controller.secret_memory import SecretMemory, recall
 from agentid.lifecycle import renewal
 from agentid.lifecycle.model import Limits, SecretState

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (

@@ -6,7 +6,8 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentid.api.agenttask import AgentTaskStatus, DesiredState
+from agentid.api.agenttask import DesiredState
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType, IssueReason
 from agentid.lifecycle.decide import RULES, decide
 from agentid.lifecycle.model import Observation, SecretAction, SecretState

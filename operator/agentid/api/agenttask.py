@@ -1,7 +1,7 @@
-"""`AgentTask`: one task of one agent, the identity it asks for, and how that stands."""
+"""`AgentTask`: one task of one agent, and the identity it asks for."""
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, Strict, model_validator
 
@@ -16,13 +16,10 @@ from agentid.api.fields import (
     Resource,
     Rule,
     ShownText,
-    Timestamp,
-    Uid,
     Unique,
     Username,
     checked_by_server,
 )
-from agentid.api.reasons import ConditionType
 
 
 class Replacement(StrEnum):
@@ -255,78 +252,3 @@ class AgentTaskSpec(Model):
         if self.credential.ttl_seconds > self.active_deadline_seconds:
             raise ValueError(_TTL_WITHIN_DEADLINE)
         return self
-
-
-class Credential(Model):
-    """One credential that is within its life."""
-
-    generation: int = Field(
-        ge=1, le=MAX_COUNT, description="1 for the task's first credential, then counting up."
-    )
-    serial: Annotated[str, Field(max_length=40), Matches(r"[0-9a-f]+", "a serial number")] = Field(
-        description="Serial number of the certificate, in hexadecimal."
-    )
-    not_before: Timestamp = Field(description="Valid from.")
-    not_after: Timestamp = Field(description="Valid until.")
-
-
-class BoundPod(Model):
-    """The one pod that holds the credential."""
-
-    name: DnsName = Field(description="Name of the pod.")
-    uid: Uid = Field(description="UID of the pod.")
-    node: Annotated[str, Field(max_length=253)] | None = Field(default=None, description="Node it runs on.")
-    fingerprint: Annotated[str, Field(max_length=64)] = Field(
-        description="Digest over the images and containers that the decision was made on."
-    )
-
-
-class Condition(Model):
-    """A condition as in meta/v1."""
-
-    type: Annotated[ConditionType, Strict(strict=False)] = Field(description="Which condition.")
-    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
-    reason: Annotated[str, Field(max_length=64), Matches(r"[A-Za-z][A-Za-z0-9]*", "a reason")] = Field(
-        description="One word of a fixed set, for machines."
-    )
-    message: Annotated[str, Field(max_length=1024)] = Field(description="A sentence for people.")
-    observed_generation: int = Field(
-        ge=0, le=MAX_COUNT, description="metadata.generation that this was decided on."
-    )
-    last_transition_time: Timestamp = Field(description="When `status` last changed.")
-
-
-class AgentTaskStatus(Model):
-    """How the task stands. Written by the operator only."""
-
-    observed_generation: int | None = Field(
-        default=None, ge=0, le=MAX_COUNT, description="metadata.generation that this was decided on."
-    )
-    spec_hash: Annotated[str, Field(max_length=80)] | None = Field(
-        default=None, description="Hash of what was decided on: the spec without its state."
-    )
-    spiffe_id: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, alias="spiffeID", description="The identity of this task."
-    )
-    bound_pod: BoundPod | None = Field(default=None, description="The pod that holds the credential.")
-    workload_uid: Uid | None = Field(
-        default=None, alias="workloadUID", description="UID of the object in workload.ref once it was seen."
-    )
-    credential_generation: int | None = Field(
-        default=None, ge=0, le=MAX_COUNT, description="Number of credentials issued to this task so far."
-    )
-    credentials: list[Credential] = Field(
-        default_factory=list,
-        max_length=8,
-        description="Credentials that count, the newest last: the current one, and those still in their life "
-        "after a renewal.",
-    )
-    start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
-    deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")
-    end_time: Timestamp | None = Field(default=None, description="When the task ended.")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Approved, Bound, CredentialIssued, Finished, Succeeded and Stalled.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )

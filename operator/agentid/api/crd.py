@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentid.api.agent import AgentSpec
-from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.fields import Model, Rule
 from agentid.api.names import CATEGORY, GROUP, VERSION
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import orjson
 
-from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.names import API_VERSION
 from agentid.cluster.connection import Body, Connection
 from agentid.cluster.errors import NotFoundError

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.cluster.paths import AGENTS, PODS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text

@@ -10,7 +10,8 @@ from typing import Any, Final, Self, TypeVar
 import orjson
 from pydantic import ValidationError
 
-from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.controller.facts import mapping, moment, text, version_number
 from agentid.lifecycle.model import TaskFacts
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from agentid.api.agenttask import Credential
+from agentid.api.agenttask_status import Credential
 from agentid.api.names import secret_name
 from agentid.api.reasons import EventAction
 from agentid.cluster.errors import ConflictError, NotFoundError

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
 from agentid.cluster.secrets import Version
 from agentid.lifecycle.model import Limits, SecretFacts, SecretState

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from agentid.api.agenttask import AgentTaskStatus
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.names import secret_name
 from agentid.api.reasons import ConditionType, EventAction
 from agentid.cluster.events import Event, Events, Reference, task_reference

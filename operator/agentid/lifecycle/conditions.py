@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from agentid.api.agenttask import Condition
+from agentid.api.agenttask_status import Condition
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.wording import clip
 

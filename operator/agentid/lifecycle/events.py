@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from agentid.api.agenttask import BoundPod, Credential
+from agentid.api.agenttask_status import BoundPod, Credential
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.model import EventDraft, IssueOrder, Observation
 from agentid.lifecycle.permission import allowed_by

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from agentid.api.agent import AgentSpec
-from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus, BoundPod
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask_status import AgentTaskStatus, BoundPod
 from agentid.api.reasons import EventAction, EventReason, IssueReason
 
 

@@ -1,6 +1,6 @@
 """The rules by which a task ends because of its pods; each returns the cause, or None."""
 
-from agentid.api.agenttask import BoundPod
+from agentid.api.agenttask_status import BoundPod
 from agentid.api.reasons import EndReason
 from agentid.lifecycle.model import Observation, PodEnd, PodFacts, PodPhase
 from agentid.lifecycle.pods import bound_pod, claimants, ends_with_its_pod, is_over, mismatch, what_became_of

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentid.api.agenttask import AgentTaskSpec, AgentTaskStatus, Condition, Credential, Workload
+from agentid.api.agenttask import AgentTaskSpec, Workload
+from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.errors import UnreadableTaskError
 from agentid.lifecycle.model import Observation, SecretState

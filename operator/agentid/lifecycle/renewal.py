@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentid.api.agenttask import Credential
+from agentid.api.agenttask_status import Credential
 from agentid.lifecycle.model import Observation
 from agentid.lifecycle.record import asked, current, this_second
 

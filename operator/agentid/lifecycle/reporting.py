@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from agentid.api.agenttask import AgentTaskStatus, BoundPod, Credential
+from agentid.api.agenttask_status import AgentTaskStatus, BoundPod, Credential
 from agentid.api.reasons import (
     ConditionType,
     EndReason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentid.api.agenttask import Credential
+from agentid.api.agenttask_status import Credential
 from agentid.api.reasons import EndReason, IssueReason, WaitReason
 from agentid.lifecycle.model import PodFacts
 
