@@ -8,7 +8,7 @@ import pytest
 
 from agentid.cluster.connection import Body, Connection, Params
 from agentid.cluster.errors import AlreadyExistsError, ConflictError, ConnectionLostError, NotFoundError
-from agentid.cluster.lease import UNSETTLED_ANNOTATION, LeaseLock, LeaseTimes
+from agentid.cluster.lease import SETTLED_ANNOTATION, UNSETTLED_ANNOTATION, LeaseLock, LeaseTimes, Takeover
 
 _TIMES = LeaseTimes(duration_seconds=15, renew_deadline_seconds=10, retry_seconds=2)
 _START = datetime(2026, 5, 31, 14, tzinfo=UTC)
@@ -151,10 +151,73 @@ async def test_a_release_is_followed_at_once_and_still_says_who_was_at_work_when
     holder.settle()
     time.pass_seconds(5)
     assert not await _try(standby)
-    await holder.release()
+    await holder.release(settled=False)
     assert not holder.held
     assert await _try(standby)
-    assert standby.takeover.last_at_work == _START + timedelta(seconds=5)
+    assert standby.takeover == Takeover(_START + timedelta(seconds=5))
+
+
+async def test_a_release_that_left_nothing_half_done_says_so_to_the_next_and_to_nobody_after(
+    server: OneLease, time: Time
+) -> None:
+    first, second = _candidate(server, time, "a"), _candidate(server, time, "b")
+    await _try(first)
+    first.settle()
+    time.pass_seconds(5)
+    await first.release(settled=True)
+
+    assert await _try(second)
+    assert second.takeover == Takeover(_START + timedelta(seconds=5), settled=True)
+    assert server.lease is not None
+    assert SETTLED_ANNOTATION not in server.lease["metadata"]["annotations"]
+    second.settle()
+    await _try(second)
+    third = _candidate(server, time, "c")
+    await _try(third)
+    time.pass_seconds(16)
+    assert await _try(third)
+    assert not third.takeover.settled
+
+
+async def test_a_release_is_not_settled_while_the_predecessors_work_is_not(
+    server: OneLease, time: Time
+) -> None:
+    first, second = _candidate(server, time, "a"), _candidate(server, time, "b")
+    await _try(first)
+    await first.release(settled=True)
+    assert await _try(second)
+    assert second.takeover == Takeover(_NEVER)
+
+
+@pytest.mark.parametrize("released", [True, False], ids=["released", "died"])
+async def test_who_holds_it_in_between_and_keeps_the_annotation_unsettles_it(
+    *, server: OneLease, time: Time, released: bool
+) -> None:
+    first, second = _candidate(server, time, "a"), _candidate(server, time, "b")
+    await _try(first)
+    first.settle()
+    await first.release(settled=True)
+    assert server.lease is not None
+    time.pass_seconds(1)
+    between = time.wall.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    server.lease["spec"] |= {"holderIdentity": "" if released else "x", "renewTime": between}
+    assert await _try(second) is released
+    time.pass_seconds(16)
+    assert await _try(second)
+    assert not second.takeover.settled
+
+
+async def test_one_that_is_held_is_not_settled_whatever_it_says(server: OneLease, time: Time) -> None:
+    first, second = _candidate(server, time, "a"), _candidate(server, time, "b")
+    await _try(first)
+    first.settle()
+    await first.release(settled=True)
+    assert server.lease is not None
+    server.lease["spec"]["holderIdentity"] = "x"
+    await _try(second)
+    time.pass_seconds(16)
+    assert await _try(second)
+    assert not second.takeover.settled
 
 
 async def test_doubt_that_nobody_settled_outlives_the_next_holder(server: OneLease, time: Time) -> None:

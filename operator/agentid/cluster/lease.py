@@ -22,7 +22,12 @@ from agentid.cluster.paths import LEASES
 
 UNSETTLED_ANNOTATION: Final = "agentid.dev/unsettled-since"
 """While it is there, what was written after that time has not been made sure of by a later holder."""
+SETTLED_ANNOTATION: Final = "agentid.dev/settled-at"
+"""Its holder gave the Lease up at that time, and left nothing half done.
 
+It counts only while nobody holds the Lease and `renewTime` is that very time: whoever takes or renews it
+writes another one, so that no holder who died is covered by what an earlier one said.
+"""
 
 Answer = tuple[bool, LeaderElectionRecord] | tuple[bool, Exception] | tuple[bool, None]
 _NEVER: Final = datetime.fromtimestamp(0, UTC)
@@ -34,9 +39,11 @@ class Takeover:
 
     `last_at_work` is the predecessor's last sign of life by its own clock, or that of an earlier one whose
     work was never made sure of; the beginning of time where there was no Lease, so that all is in doubt.
+    `settled`: the predecessor gave the Lease up and said that nothing was half done then.
     """
 
     last_at_work: datetime
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +144,8 @@ class LeaseLock(BaseLock):
         body = self._body(name, namespace, self._seen)
         return await self._write(self._connection.put, LEASES.path(namespace, name), body, takeover)
 
-    async def release(self) -> None:
-        """Give the Lease up so that another may take it at once."""
+    async def release(self, *, settled: bool) -> None:
+        """Give the Lease up so that another may take it at once; `settled`: nothing is half done."""
         if not self.held:
             return
         self._held_until = None
@@ -147,6 +154,8 @@ class LeaseLock(BaseLock):
             return
         body = self._body(self.name, self.namespace, self._seen)
         body["spec"]["holderIdentity"] = ""
+        if settled and self._unsettled_since is None:
+            body["metadata"]["annotations"] = {SETTLED_ANNOTATION: body["spec"]["renewTime"]}
         await self._connection.put(LEASES.path(self.namespace, self.name), body)
 
     async def _write(
@@ -166,12 +175,15 @@ class LeaseLock(BaseLock):
     def _inherited(self) -> Takeover:
         """Return what the Lease that was read says of its last holder's work."""
         annotations = ((self._seen or {}).get("metadata") or {}).get("annotations") or {}
-        times = [
-            moment
-            for text in (annotations.get(UNSETTLED_ANNOTATION), self._seen_spec.get("renewTime"))
-            if (moment := _read_time(text)) is not None
-        ]
-        takeover = Takeover(min(times, default=_NEVER))
+        renewed_at = _read_time(self._seen_spec.get("renewTime"))
+        times = [_read_time(annotations.get(UNSETTLED_ANNOTATION)), renewed_at]
+        takeover = Takeover(
+            min((moment for moment in times if moment is not None), default=_NEVER),
+            settled=renewed_at is not None
+            and renewed_at == _read_time(annotations.get(SETTLED_ANNOTATION))
+            and not self._seen_spec.get("holderIdentity")
+            and UNSETTLED_ANNOTATION not in annotations,
+        )
         self._unsettled_since = takeover.last_at_work
         return takeover
 

@@ -1,6 +1,7 @@
 """What begins with a takeover and ends with the lease: which tasks to look at, and what is unsettled."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
@@ -10,10 +11,13 @@ from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
-from agentid.controller.records import Key
+from agentid.controller.records import Key, Record
 from agentid.controller.world import World
+from agentid.lifecycle.model import SecretState
 
 _log = structlog.get_logger("agentid.operator")
+
+_SURE: Final = frozenset({SecretState.ABSENT, SecretState.FILLED, SecretState.EMPTIED})
 
 
 class Duty:
@@ -26,7 +30,8 @@ class Duty:
         self._metrics = metrics
         self._on_duty = False
         self._unsettled: set[Key] = set()
-        self.last_at_work = datetime.fromtimestamp(0, UTC)
+        self._half_done: set[Key] = set()
+        self.takeover = Takeover(datetime.fromtimestamp(0, UTC))
 
     def take_over(self, takeover: Takeover) -> bool:
         """Begin: what was remembered of Secrets counts no longer, every task is looked at once.
@@ -34,11 +39,24 @@ class Duty:
         Returns whether there is nothing to look at.
         """
         self._on_duty = True
-        self.last_at_work = takeover.last_at_work
+        self.takeover = takeover
         self._unsettled = {key for key, _ in self._world.records()}
         self._world.begin_anew()
         self.look_at_all()
         return not self._unsettled
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is half done: no pass was begun that did not end well, and no Secret is in doubt.
+
+        A successor then takes what the statuses say for what there is.
+        """
+        return (
+            self._on_duty
+            and not self._unsettled
+            and not self._half_done
+            and not any(_in_doubt(record) for _, record in self._world.records())
+        )
 
     def step_down(self) -> None:
         """End: nothing more is due."""
@@ -57,14 +75,18 @@ class Duty:
             AgentidError: the pass has to be made again.
         """
         if not self._on_duty:
+            self._half_done.discard(key)
             self._world.forget_departed(key)
             return
         # Held a moment ago and perhaps soon again, without a takeover between: tried again, not dropped.
         leader.require()
         if (record := self._world.record(key)) is not None and record.task is not None:
             structlog.contextvars.bind_contextvars(uid=record.task.uid)
+        # It stays there when the pass fails, runs out of time or is cancelled, until one ends well.
+        self._half_done.add(key)
         with self._metrics.pass_seconds.time():
             await reconciler.reconcile(key)
+        self._half_done.discard(key)
         self._metrics.passes.labels(result="success").inc()
         if key in self._unsettled:
             self._unsettled.discard(key)
@@ -72,3 +94,10 @@ class Duty:
                 # Nothing that the predecessor may have left half done is in doubt any more.
                 leader.settle()
                 _log.info("settled")
+
+
+def _in_doubt(record: Record) -> bool:
+    """Whether more than the task's status is needed to know how its Secret stands."""
+    if record.secret.state is None:
+        return record.task is not None or bool(record.departed)
+    return record.failed_write is not None or record.secret.state not in _SURE

@@ -58,18 +58,21 @@ class Leader:
             await stand_for_election(self._lock, self._times, self._started, self._stopped)
             await asyncio.sleep(self._times.retry_seconds)
 
-    async def release(self) -> None:
-        """Give the lease up, if it is held; a standby then takes over at once."""
+    async def release(self, *, settled: bool) -> None:
+        """Give the lease up, if it is held; a standby then takes over at once.
+
+        `settled`: nothing is half done, so that it need not make sure of anything.
+        """
         self._led = False
         try:
-            await self._lock.release()
+            await self._lock.release(settled=settled)
         except ApiAnswerError as error:
             _log.warning("lease not released", error=str(error))
 
     async def _started(self) -> None:
         self._led = True
         takeover = self._lock.takeover
-        _log.info("leading", unsettled_since=takeover.last_at_work.isoformat())
+        _log.info("leading", unsettled_since=takeover.last_at_work.isoformat(), settled=takeover.settled)
         if self._on_lead(takeover):
             self.settle()
 

@@ -83,7 +83,7 @@ class Operator:
                 each.result()
         finally:
             await self._end_parts()
-            await parts.leader.release()
+            await parts.leader.release(settled=parts.duty.settled)
             await health.stop()
 
     def _start(self, *parts: Coroutine[Any, Any, None]) -> None:
