@@ -1,5 +1,6 @@
 """One shared keep-alive connection to the API server, for the operator's requests and kopf's watches."""
 
+import math
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,7 +31,8 @@ from agentid.cluster.watch_activity import WatchActivity
 
 _TOKEN_LIFE_SECONDS: Final = 60.0
 """A mounted token is replaced well before its end; the kubelet's own clients read it this often too."""
-_REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=5)
+REQUEST_SECONDS: Final = 15.0
+"""How long a request may take, with its answer, unless it is said otherwise."""
 _FIRST_ERROR_STATUS: Final = 400
 
 Params = Mapping[str, str]
@@ -136,7 +138,7 @@ class Connection:
                 headers={"User-Agent": "agentid", "Accept": "application/json"},
                 middlewares=(authenticate,),
                 response_class=activity.response_class(),
-                timeout=_REQUEST_TIMEOUT,
+                timeout=_timeout(REQUEST_SECONDS),
             )
 
         session = new_session()
@@ -150,9 +152,16 @@ class Connection:
         """GET an object or a list."""
         return _decoded(await self._send("GET", path, None, params, {"Accept": accept} if accept else None))
 
-    async def post(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def post(
+        self,
+        path: str,
+        body: Body,
+        params: Params | None = None,
+        *,
+        within_seconds: float = REQUEST_SECONDS,
+    ) -> Body:
         """Create an object and return it as created."""
-        return _decoded(await self._send("POST", path, body, params))
+        return _decoded(await self._send("POST", path, body, params, within_seconds=within_seconds))
 
     async def ask(self, path: str, body: Body, params: Params) -> Body:
         """POST something whose refusal is an answer too: return the object or the `Status` that says no.
@@ -167,18 +176,25 @@ class Connection:
                 raise
             return dict(error.status)
 
-    async def put(self, path: str, body: Body, params: Params | None = None) -> Body:
+    async def put(
+        self,
+        path: str,
+        body: Body,
+        params: Params | None = None,
+        *,
+        within_seconds: float = REQUEST_SECONDS,
+    ) -> Body:
         """Replace an object and return it as it is then."""
-        return _decoded(await self._send("PUT", path, body, params))
+        return _decoded(await self._send("PUT", path, body, params, within_seconds=within_seconds))
 
-    async def merge(self, path: str, body: Body) -> Body:
+    async def merge(self, path: str, body: Body, *, within_seconds: float = REQUEST_SECONDS) -> Body:
         """Merge `body` into an object (RFC 7386) and return it as it is then."""
         headers = {"Content-Type": "application/merge-patch+json"}
-        return _decoded(await self._send("PATCH", path, body, None, headers))
+        return _decoded(await self._send("PATCH", path, body, None, headers, within_seconds=within_seconds))
 
-    async def delete(self, path: str, body: Body) -> None:
+    async def delete(self, path: str, body: Body, *, within_seconds: float = REQUEST_SECONDS) -> None:
         """Delete an object. What comes back is dropped unread: it may be the object."""
-        await self._send("DELETE", path, body, None, wanted=False)
+        await self._send("DELETE", path, body, None, wanted=False, within_seconds=within_seconds)
 
     async def _send(  # noqa: PLR0913 - what a request consists of
         self,
@@ -189,8 +205,11 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         *,
         wanted: bool = True,
+        within_seconds: float = REQUEST_SECONDS,
     ) -> bytes:
         """Send one request and return the bytes of a good answer; one that is not `wanted` is not read.
+
+        It is given up after `within_seconds`, or the ordinary time of a request if that is sooner.
 
         Raises:
             ApiAnswerError: see `agentid.cluster.errors`.
@@ -200,9 +219,10 @@ class Connection:
             all_headers.setdefault("Content-Type", "application/json")
         data = None if body is None else orjson.dumps(body)
         what = f"{method} {path}"
+        timeout = _timeout(min(within_seconds, REQUEST_SECONDS))
         try:
             async with self.session.request(
-                method, self.server + path, data=data, params=params, headers=all_headers
+                method, self.server + path, data=data, params=params, headers=all_headers, timeout=timeout
             ) as response:
                 bad = response.status >= _FIRST_ERROR_STATUS
                 # Left unread, what has not arrived yet is dropped with its connection.
@@ -212,6 +232,11 @@ class Connection:
         if bad:
             raise translate(response.status, _status_of(content), what, response.headers.get("Retry-After"))
         return content
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # Never rounded up to a whole second, as aiohttp does with longer ones: a lease may end before that.
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=5, ceil_threshold=math.inf)
 
 
 def _require_one_of(paths: list[str]) -> None:

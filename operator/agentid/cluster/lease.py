@@ -86,6 +86,16 @@ class LeaseLock(BaseLock):
         """Whether this candidate holds the lease for certain, by the clock that counts suspension."""
         return self._held_until is not None and self._boottime() < self._held_until
 
+    def seconds_until_anothers(self) -> float:
+        """Return in how many seconds another may take the lease, had it seen the last renewal at once.
+
+        That is later than `held` ends, by the time that a write begun until then may still take.
+        """
+        if self._held_until is None:
+            return 0.0
+        grace = self._times.duration_seconds - self._times.renew_deadline_seconds
+        return self._held_until + grace - self._boottime()
+
     @property
     def held_by_another(self) -> bool:
         """Whether another holder was seen to renew the lease within its duration."""

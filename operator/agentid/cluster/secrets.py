@@ -75,9 +75,12 @@ class SecretManifest:
 
 
 class Secrets:
-    """What the operator may do with Secrets; `guard` is called before each write and raises to stop it."""
+    """What the operator may do with Secrets.
 
-    def __init__(self, connection: Connection, guard: Callable[[], None]) -> None:
+    `guard` is called before each write: it raises to stop it, or returns how many seconds it may take.
+    """
+
+    def __init__(self, connection: Connection, guard: Callable[[], float]) -> None:
         self._connection = connection
         self._guard = guard
 
@@ -87,9 +90,8 @@ class Secrets:
         Raises:
             AlreadyExistsError: the name is held by something.
         """
-        self._guard()
-        path = SECRETS.path(manifest.namespace)
-        return _version(await self._connection.post(path, manifest.body(), _MANAGER))
+        path, body = SECRETS.path(manifest.namespace), manifest.body()
+        return _version(await self._connection.post(path, body, _MANAGER, within_seconds=self._guard()))
 
     async def replace(self, manifest: SecretManifest, version: Version | None) -> Version:
         """Replace what is there; with `version` only that very state of that very Secret.
@@ -98,9 +100,8 @@ class Secrets:
             ConflictError: it is another one, or was changed.
             NotFoundError: nothing is there.
         """
-        self._guard()
-        path = SECRETS.path(manifest.namespace, manifest.name)
-        return _version(await self._connection.put(path, manifest.body(version), _MANAGER))
+        path, body = SECRETS.path(manifest.namespace, manifest.name), manifest.body(version)
+        return _version(await self._connection.put(path, body, _MANAGER, within_seconds=self._guard()))
 
     async def exists(self, manifest: SecretManifest) -> bool:
         """Say whether the name is held by anything, by a create that is only tried (`dryRun`)."""
@@ -111,8 +112,8 @@ class Secrets:
             return True
         return False
 
-    async def is_ours(self, manifest: SecretManifest) -> bool:
-        """Say whether the Secret that has the name is this very task's, by a PUT that is only tried.
+    async def own_version(self, manifest: SecretManifest) -> Version | None:
+        """Return the version of the Secret that has the name if it is this very task's, by a PUT only tried.
 
         `manifest` must hold something that is not empty: admission lets the operator empty any Secret of a
         reserved name, but fill only one that carries the label of the same task.
@@ -122,10 +123,10 @@ class Secrets:
         """
         path = SECRETS.path(manifest.namespace, manifest.name)
         try:
-            await self._connection.put(path, manifest.body(), {**_MANAGER, "dryRun": "All"})
+            # Nothing changes, so that what is answered is the version that is there.
+            return _version(await self._connection.put(path, manifest.body(), {**_MANAGER, "dryRun": "All"}))
         except (AdmissionRefusedError, InvalidError):
-            return False
-        return True
+            return None
 
     async def delete(self, namespace: str, name: str, uid: str) -> None:
         """Delete the one with that UID, in the background so that the answer holds no contents.
@@ -135,7 +136,6 @@ class Secrets:
         Raises:
             ConflictError: another one has the name.
         """
-        self._guard()
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -143,7 +143,8 @@ class Secrets:
             "propagationPolicy": "Background",
         }
         try:
-            await self._connection.delete(SECRETS.path(namespace, name), options)
+            path = SECRETS.path(namespace, name)
+            await self._connection.delete(path, options, within_seconds=self._guard())
         except NotFoundError:
             return
 

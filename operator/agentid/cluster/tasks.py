@@ -12,9 +12,12 @@ from agentid.cluster.paths import TASKS
 
 
 class Tasks:
-    """What the operator may do with AgentTasks; `guard` is called before each write and raises to stop it."""
+    """What the operator may do with AgentTasks.
 
-    def __init__(self, connection: Connection, guard: Callable[[], None]) -> None:
+    `guard` is called before each write: it raises to stop it, or returns how many seconds it may take.
+    """
+
+    def __init__(self, connection: Connection, guard: Callable[[], float]) -> None:
         self._connection = connection
         self._guard = guard
 
@@ -35,7 +38,6 @@ class Tasks:
             ConflictError: it has changed since.
             NotFoundError: it is gone.
         """
-        self._guard()
         new: Body = orjson.loads(status.model_dump_json(by_alias=True, exclude_none=True))
         body = {
             "apiVersion": API_VERSION,
@@ -43,7 +45,8 @@ class Tasks:
             "metadata": {"uid": uid, "resourceVersion": resource_version},
             "status": merge_from(old, new),
         }
-        return await self._connection.merge(TASKS.path(namespace, name, "status"), body)
+        path = TASKS.path(namespace, name, "status")
+        return await self._connection.merge(path, body, within_seconds=self._guard())
 
     async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete the task, if it is still that UID in that version; in the background.
@@ -51,7 +54,6 @@ class Tasks:
         Raises:
             ConflictError: it is another one, or has changed.
         """
-        self._guard()
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -59,7 +61,8 @@ class Tasks:
             "propagationPolicy": "Background",
         }
         try:
-            await self._connection.delete(TASKS.path(namespace, name), options)
+            path = TASKS.path(namespace, name)
+            await self._connection.delete(path, options, within_seconds=self._guard())
         except NotFoundError:
             return
 

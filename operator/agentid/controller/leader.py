@@ -39,14 +39,19 @@ class Leader:
         """Whether it is known who leads: this operator or another that was seen at work."""
         return self.leading or self._lock.held_by_another
 
-    def require(self) -> None:
-        """Raise where nothing may be written; called before each write.
+    def require(self) -> float:
+        """Return how many seconds a write may take that is sent now; called before each write.
+
+        It has to be over, or given up, before another operator can be the active one. So the last write of a
+        lease that is not renewed any more ends before the first one of the successor begins.
 
         Raises:
-            NotLeadingError: another operator may be the active one by now.
+            NotLeadingError: another operator may be the active one by now; nothing may be written.
         """
-        if not self.leading:
+        seconds = self._lock.seconds_until_anothers()
+        if not self.leading or seconds <= 0:
             raise NotLeadingError("the lease is not held; nothing may be written")
+        return seconds
 
     def settle(self) -> None:
         """Say that all that the predecessor may have left half done has been made sure of."""
