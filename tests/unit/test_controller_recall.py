@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from agentid.api.agenttask_status import AgentTaskStatus
-from agentid.controller.secret_memory import SecretMemory, recall
+from agentid.controller.queue import retry_pause
+from agentid.controller.secret_memory import MARGIN, SecretMemory, recall
 from agentid.lifecycle import renewal
 from agentid.lifecycle.model import Limits, SecretState
 from agentid.pki import validity
@@ -57,9 +58,19 @@ def _suspended(at: datetime, *conditions: dict[str, Any]) -> AgentTaskStatus:
     return _status(credentialGeneration=1, conditions=[taken_away, *conditions])
 
 
-def _recalled(status: AgentTaskStatus, *, at_work: datetime = _AT_WORK, pod: bool = False) -> SecretMemory:
+def _recalled(
+    status: AgentTaskStatus, *, at_work: datetime = _AT_WORK, margin: timedelta = MARGIN, pod: bool = False
+) -> SecretMemory:
     memory = SecretMemory()
-    recall(memory, task_uid=_UID, status=status, last_at_work=at_work, limits=_LIMITS, pod_lives=pod)
+    recall(
+        memory,
+        task_uid=_UID,
+        status=status,
+        last_at_work=at_work,
+        margin=margin,
+        limits=_LIMITS,
+        pod_lives=pod,
+    )
     return memory
 
 
@@ -71,15 +82,18 @@ _STALLED = _condition("Stalled", "True", _before(9999))
 
 CASES = [
     ("never issued", _status(), False, SecretState.ABSENT),
-    ("issued long before", _running(_before(61)), False, SecretState.FILLED),
-    ("issued just before", _running(_before(59)), False, SecretState.DOUBTFUL),
+    ("issued long before", _running(_before(91)), False, SecretState.FILLED),
+    ("issued just before", _running(_before(89)), False, SecretState.DOUBTFUL),
     ("issued after the last sign of life", _running(_before(-9)), False, SecretState.DOUBTFUL),
     ("issued long before, but stalled", _running(_before(999), _STALLED), False, SecretState.DOUBTFUL),
-    ("ended long before", _ended(_before(181)), False, SecretState.ABSENT),
-    ("ended within the wipe", _ended(_before(179)), False, SecretState.DOUBTFUL),
+    ("ended long before", _ended(_before(211)), False, SecretState.ABSENT),
+    ("ended within the wipe", _ended(_before(209)), False, SecretState.EMPTIED),
+    ("ended just before", _ended(_before(89)), False, SecretState.DOUBTFUL),
     ("ended long before, but stalled", _ended(_before(999), _STALLED), False, SecretState.DOUBTFUL),
     ("ended long before, a pod lives", _ended(_before(999)), True, SecretState.ABSENT),
-    ("ended within the wipe, a pod lives", _ended(_before(179)), True, SecretState.DOUBTFUL),
+    ("ended within the wipe, a pod lives", _ended(_before(209)), True, SecretState.EMPTIED),
+    ("ended within the wipe, but stalled", _ended(_before(209), _STALLED), True, SecretState.DOUBTFUL),
+    ("ended just before, a pod lives", _ended(_before(89)), True, SecretState.DOUBTFUL),
     ("suspended long before", _suspended(_before(999)), False, SecretState.ABSENT),
     ("suspended long before, a pod lives", _suspended(_before(999)), True, SecretState.EMPTIED),
     ("suspended long before, but stalled", _suspended(_before(999), _STALLED), True, SecretState.DOUBTFUL),
@@ -100,6 +114,47 @@ def test_where_nobody_knows_who_was_at_work_everything_issued_is_in_doubt() -> N
     assert _recalled(_running(_before(99_999)), at_work=_NEVER).state is SecretState.DOUBTFUL
     assert _recalled(_ended(_before(99_999)), at_work=_NEVER).state is SecretState.DOUBTFUL
     assert _recalled(_status(), at_work=_NEVER).state is SecretState.ABSENT
+
+
+def test_after_a_predecessor_that_left_nothing_half_done_nothing_is_in_doubt_but_what_failed() -> None:
+    def of(status: AgentTaskStatus) -> SecretState | None:
+        return _recalled(status, margin=timedelta(), pod=True).state
+
+    assert of(_running(_before(1))) is SecretState.FILLED
+    assert of(_suspended(_before(1))) is SecretState.EMPTIED
+    assert of(_ended(_before(1))) is SecretState.EMPTIED
+    assert of(_ended(_before(121))) is SecretState.ABSENT
+    assert of(_running(_before(1), _STALLED)) is SecretState.DOUBTFUL
+
+
+def test_margin_is_longer_than_any_pause_between_two_attempts() -> None:
+    assert timedelta(seconds=retry_pause(99, 1.0)) < MARGIN
+
+
+def test_credential_that_an_earlier_operator_recorded_after_the_takeover_is_in_doubt() -> None:
+    memory = _recalled(_status())
+    memory.check(_UID, 0)
+    assert memory.state is SecretState.ABSENT
+    memory.check(_UID, 1)
+    assert memory.state is SecretState.DOUBTFUL
+
+
+def test_credential_that_was_recalled_or_written_since_is_no_news() -> None:
+    memory = _recalled(_running(_before(999)))
+    memory.check(_UID, 2)
+    assert memory.state is SecretState.FILLED
+    memory.account_for(_UID, 3)
+    memory.check(_UID, 3)
+    assert memory.state is SecretState.FILLED
+    memory.check(_UID, 4)
+    assert memory.state is SecretState.DOUBTFUL
+
+
+def test_credentials_of_one_task_say_nothing_of_the_next_ones_of_its_name() -> None:
+    memory = _recalled(_running(_before(999)))
+    memory.absent()
+    memory.check("another", 1)
+    assert memory.facts_for("another").state is SecretState.DOUBTFUL
 
 
 def test_what_is_sure_is_the_newest_credential() -> None:

@@ -80,11 +80,11 @@ class SecretsInMemory(Secrets):
         self._begin("exists")
         return self.there is not None
 
-    async def is_ours(self, manifest: SecretManifest) -> bool:
-        self._begin("is_ours")
+    async def own_version(self, manifest: SecretManifest) -> Version | None:
+        self._begin("own_version")
         if self.there is None:
-            raise NotFoundError("is_ours")
-        return self.there[1].task_uid == manifest.task_uid
+            raise NotFoundError("own_version")
+        return self.there[0] if self.there[1].task_uid == manifest.task_uid else None
 
     async def delete(self, namespace: str, name: str, uid: str) -> None:  # noqa: ARG002 - one name only
         self._begin("delete")
@@ -171,7 +171,7 @@ async def _act(keeper: SecretKeeper, action: str, svid: X509Svid) -> None:
         await keeper.delete(())
 
 
-async def test_a_leftover_of_the_same_task_is_wiped_then_filled(make_svid: Callable[[], X509Svid]) -> None:
+async def test_a_leftover_of_the_same_task_is_filled_by_one_write(make_svid: Callable[[], X509Svid]) -> None:
     secrets, memory = SecretsInMemory(), SecretMemory()
     memory.absent()
     await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
@@ -179,17 +179,20 @@ async def test_a_leftover_of_the_same_task_is_wiped_then_filled(make_svid: Calla
     afterwards.filled(_MINE, 1, None)
     assert await _keeper(secrets, afterwards).fill(newest, 2, (), _yes)
     assert secrets.key == newest.private_key_pem
-    assert secrets.calls == ["create", "create", "replace", "replace"]
+    assert secrets.calls == ["create", "create", "own_version", "replace"]
 
 
-async def test_a_superseded_operator_leaves_no_key_behind(make_svid: Callable[[], X509Svid]) -> None:
-    secrets, memory = SecretsInMemory(), SecretMemory()
+async def test_a_superseded_operator_changes_nothing_and_knows_that_it_knows_nothing(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, theirs = SecretsInMemory(), SecretMemory(), make_svid()
     memory.absent()
-    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    await _keeper(secrets, memory).fill(theirs, 1, (), _yes)
     late = SecretMemory()
     late.absent()
     assert not await _keeper(secrets, late).fill(make_svid(), 2, (), _no)
-    assert secrets.key == b""
+    assert secrets.key == theirs.private_key_pem
+    assert late.facts_for(_MINE).state is SecretState.DOUBTFUL
 
 
 async def test_a_key_is_never_written_over_what_another_wrote_meanwhile(
@@ -243,6 +246,54 @@ async def test_a_probe_tells_absent_own_and_foreign_apart(
     await _keeper(secrets, memory).probe(1)
     assert memory.facts_for(_MINE).state is state
     assert secrets.key == key
+
+
+async def test_what_a_probe_found_needs_no_second_question(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    memory.doubtful(_MINE)
+    await _keeper(secrets, memory).probe(1)
+    await _keeper(secrets, memory).delete(())
+    assert secrets.there is None
+    assert secrets.calls == ["create", "exists", "own_version", "delete"]
+
+
+async def test_a_predecessors_secret_is_deleted_though_its_successor_looked_for_the_name(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    predecessor, successor = _keeper(secrets, memory, _OTHER), _keeper(secrets, memory)
+    await predecessor.fill(make_svid(), 1, (), _yes)
+    await predecessor.empty(())
+    await successor.probe(0)
+    assert memory.facts_for(_MINE).state is SecretState.TAKEN
+    assert memory.facts_for(_OTHER).emptied_at == _NOW
+    await predecessor.delete(())
+    assert secrets.there is None
+    assert memory.facts_for(_MINE).state is SecretState.ABSENT
+
+
+async def test_a_successor_sees_that_the_name_became_free(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory, _OTHER).fill(make_svid(), 1, (), _yes)
+    secrets.there = None
+    await _keeper(secrets, memory).probe(0)
+    assert memory.facts_for(_MINE).state is SecretState.ABSENT
+
+
+async def test_what_is_filled_is_accounted_for_even_where_no_answer_comes(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    secrets.lose_after = "create"
+    with pytest.raises(ConnectionLostError):
+        await _keeper(secrets, memory).fill(make_svid(), 3, (), _yes)
+    assert not memory.account_for(_MINE, 3)
+    assert memory.account_for(_MINE, 4)
 
 
 async def test_emptying_what_is_not_there_finds_that_out() -> None:

@@ -211,6 +211,20 @@ def test_a_workloads_change_is_told_to_the_tasks_that_refer_to_it(world: World, 
     assert world.workloads() == set()
 
 
+def test_workload_of_a_finished_task_is_of_no_interest_any_more(world: World) -> None:
+    body = _task(1, workload={"ref": {"apiVersion": "batch/v1", "kind": "Job", "name": "j"}})
+    world.take_task(body)
+    assert world.workloads()
+    body["metadata"]["resourceVersion"] = "2"
+    body["status"] = {"conditions": [{"type": "Finished", "status": "True"}]}
+    world.take_task(body)
+    assert world.workloads() == set()
+    record = world.record(_KEY)
+    assert record is not None
+    assert record.task is not None
+    assert record.task.workload is None, "nothing asks for it again"
+
+
 def test_after_a_takeover_a_living_pod_without_its_task_is_looked_after(world: World) -> None:
     world.take_pod(_pod(1))
     world.take_pod(_pod(1, task="over", uid="p-2", phase="Succeeded"))

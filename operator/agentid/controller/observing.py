@@ -8,13 +8,14 @@ from typing import Final
 import structlog
 
 from agentid.api.agenttask_status import AgentTaskStatus
+from agentid.cluster.lease import Takeover
 from agentid.cluster.paths import AGENTS, PODS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.records import Key, Record
-from agentid.controller.secret_memory import recall
+from agentid.controller.secret_memory import MARGIN, recall
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
 from agentid.lifecycle.model import (
@@ -49,7 +50,7 @@ class Observer:
         limits: Limits,
         clock: Callable[[], datetime],
         blocked: Callable[[], Blocked | None],
-        last_at_work: Callable[[], datetime],
+        takeover: Callable[[], Takeover],
     ) -> None:
         self._world = world
         self._reads = reads
@@ -58,7 +59,7 @@ class Observer:
         self._limits = limits
         self._clock = clock
         self._blocked = blocked
-        self._last_at_work = last_at_work
+        self._takeover = takeover
 
     async def observe(self, key: Key, record: Record, task: PackedTask) -> Observation:
         """Return the observation of `task`, which is the one in `record`.
@@ -73,17 +74,7 @@ class Observer:
         agent = await self._agent(task, started=facts.status.start_time is not None)
         workload, unseen = await self._workload(task, facts.status)
         pods = await self._pods(record, task)
-        if record.secret.state is None and facts.status_invalid is not None:
-            record.secret.doubtful(task.uid)
-        elif record.secret.state is None:
-            recall(
-                record.secret,
-                task_uid=task.uid,
-                status=facts.status,
-                last_at_work=self._last_at_work(),
-                limits=self._limits,
-                pod_lives=any(lives(pod) and pod.scheduled for pod in pods),
-            )
+        self._remember(record, facts, pods)
         return Observation(
             now=self._clock(),
             task=facts,
@@ -95,6 +86,24 @@ class Observer:
             blocked=self._blocked() or unseen,
             failed_write=record.failed_write,
         )
+
+    def _remember(self, record: Record, task: TaskFacts, pods: tuple[PodFacts, ...]) -> None:
+        """Bring what is remembered of the Secret together with what the status says."""
+        if record.secret.state is not None:
+            record.secret.check(task.uid, task.status.credential_generation or 0)
+        elif task.status_invalid is not None:
+            record.secret.doubtful(task.uid)
+        else:
+            takeover = self._takeover()
+            recall(
+                record.secret,
+                task_uid=task.uid,
+                status=task.status,
+                last_at_work=takeover.last_at_work,
+                margin=timedelta() if takeover.settled else MARGIN,
+                limits=self._limits,
+                pod_lives=any(lives(pod) and pod.scheduled for pod in pods),
+            )
 
     async def _find_bound_pod(self, key: Key, record: Record, status: AgentTaskStatus) -> None:
         """Look for the bound pod where no watch shows it, before its absence ends the task."""

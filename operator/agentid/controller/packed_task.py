@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
-from agentid.controller.facts import mapping, moment, text, version_number
+from agentid.api.reasons import ConditionType
+from agentid.controller.facts import mapping, moment, sequence, text, version_number
 from agentid.lifecycle.model import TaskFacts
 
 _COMMON: Final = (
@@ -50,7 +51,10 @@ class WorkloadKey:
 
 @dataclass(frozen=True, slots=True)
 class PackedTask:
-    """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes."""
+    """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
+
+    `workload` is the object that says when the task ends; None also for one that has ended.
+    """
 
     namespace: str
     name: str
@@ -74,7 +78,7 @@ class PackedTask:
             "spec": spec,
             "status": mapping(body.get("status")),
         }
-        ref = mapping(mapping(spec.get("workload")).get("ref"))
+        ref = {} if _is_finished(kept["status"]) else mapping(mapping(spec.get("workload")).get("ref"))
         return cls(
             namespace=namespace,
             name=text(metadata.get("name")),
@@ -123,6 +127,13 @@ class PackedTask:
             invalid=invalid,
             status_invalid=status_invalid,
         )
+
+
+def _is_finished(status: Mapping[str, Any]) -> bool:
+    conditions = map(mapping, sequence(status.get("conditions")))
+    return any(
+        each.get("type") == ConditionType.FINISHED and each.get("status") == "True" for each in conditions
+    )
 
 
 def _compressed(text: bytes) -> bytes:

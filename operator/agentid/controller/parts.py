@@ -98,7 +98,7 @@ def build(settings: Settings, connection: Connection) -> Parts:
             limits=settings.limits(),
             clock=utc_now,
             blocked=blocked,
-            last_at_work=lambda: duty.takeover.last_at_work,
+            takeover=lambda: duty.takeover,
         ),
         tasks=Tasks(connection, leader.require),
         secrets=SecretActions(

@@ -31,6 +31,7 @@ from agentid.lifecycle.model import (
     SecretAction,
     SecretState,
 )
+from agentid.lifecycle.record import may_write
 from agentid.lifecycle.reporting import issued
 from agentid.pki.authority import CertificateAuthority
 from agentid.pki.spiffe_id import SpiffeId
@@ -43,6 +44,8 @@ _MAX_ROUNDS: Final = 8
 _UNSETTLED_LOOK: Final = timedelta(seconds=1)
 _TAKEN_LOOK: Final = timedelta(seconds=30)
 """How often it is tried whether a name held by somebody else's Secret is free again."""
+_MAX_LOST_WRITES: Final = 2
+"""How many status writes in a row an end loses to others' changes before the Secret is taken away first."""
 _WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
 _BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
 _TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
@@ -110,9 +113,11 @@ class Reconciler:
                 pods = tuple(pod.facts for pod in record.pods.values())
                 departure = Departure(self._clock(), record.secret.facts_for(uid), pods, self._limits)
                 plan = decide_departure(departure)
-                if plan.secret is SecretAction.NONE:
+                if plan.secret is SecretAction.NONE or not await self._is_gone(key, record, uid):
                     break
                 await self._secrets.for_departed(key, record, uid, plan.secret, pods)
+            if uid not in record.departed:
+                continue
             if plan.secret is SecretAction.NONE:
                 self._tell_of_departed(record, uid, departure)
             if plan.secret is SecretAction.NONE and plan.wake_at is None:
@@ -135,22 +140,32 @@ class Reconciler:
             svid = self._make(plan.issue, observation.now)
             report = issued(observation, plan, _credential(svid, plan.issue.generation))
         wrote = report is not None and report.status != observation.task.status
+        before = (record.secret.state, record.secret.generation)
+
+        async def act() -> bool:
+            return await self._secrets.for_task(
+                key, record, observation, plan, svid, lambda: self._is_newest(key, record, observation, plan)
+            )
+
+        # Whoever changes the task again and again can keep its end from being recorded, but not from being.
+        acted = await act() if wrote and self._takes_away_first(record, observation, plan) else None
         if report is not None and wrote:
             if not await self._write_status(key, record, observation, report):
                 return True, None
             self._teller.status(observation, plan, report.status, svid)
-        before = (record.secret.state, record.secret.generation)
-        done = await self._secrets.for_task(
-            key, record, observation, plan, svid, lambda: self._is_newest(key, record, observation, plan)
-        )
+        done = await act() if acted is None else acted
         self._tell(record, observation, plan, report, done=done)
         if plan.delete_task:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
         wake_at = plan.wake_at
-        if record.secret.state is SecretState.TAKEN:
+        if record.secret.facts_for(task.uid).state is SecretState.TAKEN:
             wake_at = _earlier(wake_at, self._clock() + _TAKEN_LOOK)
         changed = wrote or not done or before != (record.secret.state, record.secret.generation)
         return changed, wake_at
+
+    def _takes_away_first(self, record: Record, observation: Observation, plan: Plan) -> bool:
+        patient = record.lost_writes < _MAX_LOST_WRITES
+        return not patient and plan.issue is None and plan.secret in _WIPES and may_write(observation)
 
     def _make(self, order: IssueOrder, now: datetime) -> X509Svid:
         with self._metrics.signing.time():
@@ -163,7 +178,11 @@ class Reconciler:
             )
 
     async def _write_status(self, key: Key, record: Record, observation: Observation, report: Report) -> bool:
-        """Write the status; False where the task was changed or is gone, which the world then knows."""
+        """Write the status; False where the task was changed or is gone, which the world then knows.
+
+        Raises:
+            ApiAnswerError: it could not be written, though the task is there as it was.
+        """
         task, facts = record.task, observation.task
         if task is None:
             return False
@@ -174,13 +193,20 @@ class Reconciler:
             reply = await self._tasks.write_status(
                 *key, facts.uid, facts.resource_version, old, report.status
             )
-        except (ConflictError, NotFoundError):
+        except (ConflictError, NotFoundError) as error:
+            refusal = error
             self._metrics.conflicts.inc()
         finally:
             self._world.end_own_write(record, reply)
-        if reply is None:
-            await self._refresh(key, facts.uid)
-        return reply is not None
+        if reply is not None:
+            record.lost_writes = 0
+            return True
+        record.lost_writes += 1
+        await self._refresh(key, facts.uid)
+        if record.task is task:
+            # Not overtaken: its namespace is gone, say. At once it would be refused again.
+            raise refusal
+        return False
 
     async def _refresh(self, key: Key, uid: str) -> None:
         """Have the world know the task as it is now, without waiting for the watch."""
@@ -188,6 +214,19 @@ class Reconciler:
             self._world.take_task(await self._tasks.get(*key))
         except NotFoundError:
             self._world.drop_task(key, uid)
+
+    async def _is_gone(self, key: Key, record: Record, uid: str) -> bool:
+        """Whether the Secret is a departed task's; where nobody knows which one's, by a fresh look.
+
+        The task of that name may have got its own credential by now, which the watch does not show yet.
+        """
+        if uid or record.secret.version is not None:
+            return True
+        await self._refresh(key, record.task.uid if record.task is not None else "")
+        task = record.task.facts() if record.task is not None else None
+        if task is not None and (task.status.credential_generation or task.status_invalid is not None):
+            del record.departed[uid]
+        return uid in record.departed
 
     async def _is_newest(self, key: Key, record: Record, observation: Observation, plan: Plan) -> bool:
         """Whether the credential that this pass recorded is still the task's newest, by a fresh look."""

@@ -53,7 +53,7 @@ class Record:
     `departed` holds by its UID each task that is gone while its Secret may remain; an empty UID stands for
     one that nobody remembers. `status_invalid` is what was last logged of a status that cannot be read.
     `own_write` is true while a status write is under way, `during_write` holds what the watch brought
-    meanwhile.
+    meanwhile. `lost_writes` counts the status writes in a row that others' changes of the task came before.
     """
 
     task: PackedTask | None = None
@@ -62,6 +62,7 @@ class Record:
     secret: SecretMemory = field(default_factory=SecretMemory)
     failed_write: FailedWrite | None = None
     failures: int = 0
+    lost_writes: int = 0
     untold: Untold | None = None
     status_invalid: str | None = None
     own_write: bool = False

@@ -9,14 +9,13 @@ from typing import Final
 
 from agentid.api.names import API_VERSION, secret_name
 from agentid.cluster.errors import (
-    AdmissionRefusedError,
     AlreadyExistsError,
     ConflictError,
     InvalidError,
     NotFoundError,
 )
 from agentid.cluster.paths import PODS, TASKS
-from agentid.cluster.secrets import Owner, SecretManifest, Secrets
+from agentid.cluster.secrets import Owner, SecretManifest, Secrets, Version
 from agentid.controller.secret_memory import SecretMemory
 from agentid.lifecycle.model import PodFacts, SecretState
 from agentid.pki.files import BUNDLE_FILE, empty_files, secret_files
@@ -68,8 +67,8 @@ class SecretKeeper:
     ) -> bool:
         """Write the credential; return whether it is there.
 
-        Where a Secret of the name turns up unexpectedly, it is emptied first, which also tells its version;
-        it is then filled only if `still_wanted` says that no other operator has moved on since.
+        Where a Secret of the name turns up unexpectedly, its version is asked for; it is then written over,
+        in that version, only if `still_wanted` says that no other operator has moved on since.
 
         Raises:
             ApiAnswerError: it could not be written.
@@ -78,13 +77,17 @@ class SecretKeeper:
         version = self._memory.version if self._memory.state in _SURE and self._mine else None
         # Until the answer is there, nobody knows: the pass may be cancelled in the middle.
         self._memory.doubtful(self._task_uid)
+        self._memory.account_for(self._task_uid, generation)
         try:
             if version is not None:
                 version = await self._secrets.replace(manifest, version)
             else:
                 version = await self._secrets.create(manifest)
         except (AlreadyExistsError, ConflictError):
-            return await self._fill_over_a_leftover(svid, generation, pods, still_wanted)
+            leftover = await self._own_version()
+            if leftover is None or not await still_wanted():
+                return False
+            version = await self._secrets.replace(manifest, leftover)
         except NotFoundError:
             version = await self._secrets.create(manifest)
         self._memory.filled(self._task_uid, generation, version)
@@ -132,17 +135,16 @@ class SecretKeeper:
     async def probe(self, generation: int) -> None:
         """Find out by dry runs whether the name is held, and whether by this task's own Secret.
 
+        One that is not, and that this operator has filled or emptied for another task, stays what it was.
+
         Raises:
             ApiAnswerError: the API server did not say.
         """
-        manifest = self._manifest((), {**empty_files(self._trust_domain), BUNDLE_FILE: _NOT_EMPTY})
         try:
-            if not await self._secrets.exists(manifest):
+            if not await self._secrets.exists(self._tried()):
                 self._memory.absent()
-            elif await self._secrets.is_ours(manifest):
-                self._memory.filled(self._task_uid, generation, None)
-            else:
-                self._memory.taken()
+            elif (version := await self._own_version()) is not None:
+                self._memory.filled(self._task_uid, generation, version)
         except NotFoundError:
             self._memory.absent()
 
@@ -150,29 +152,20 @@ class SecretKeeper:
     def _mine(self) -> bool:
         return self._memory.task_uid == self._task_uid
 
-    async def _fill_over_a_leftover(
-        self,
-        svid: X509Svid,
-        generation: int,
-        pods: Iterable[PodFacts],
-        still_wanted: Callable[[], Awaitable[bool]],
-    ) -> bool:
-        # The key goes first. The bundle, which is public, stays: with something in it, admission holds the
-        # write to the same task, so that no predecessor's Secret is taken over.
-        wiped = {**empty_files(self._trust_domain), BUNDLE_FILE: svid.bundle_pem}
-        try:
-            version = await self._secrets.replace(self._manifest(pods, wiped), None)
-        except (AdmissionRefusedError, InvalidError):
+    async def _own_version(self) -> Version | None:
+        """Return the version of the Secret that has the name; None, and remember that, if it is not ours.
+
+        Raises:
+            NotFoundError: nothing has the name.
+        """
+        version = await self._secrets.own_version(self._tried())
+        if version is None and (self._mine or self._memory.state not in _SURE):
             self._memory.taken()
-            return False
-        self._memory.emptied(self._task_uid, self._clock(), version)
-        if not await still_wanted():
-            return False
-        manifest = self._manifest(pods, secret_files(svid))
-        self._memory.doubtful(self._task_uid)
-        version = await self._secrets.replace(manifest, version)
-        self._memory.filled(self._task_uid, generation, version)
-        return True
+        return version
+
+    def _tried(self) -> SecretManifest:
+        # The bundle is public. With something in it, admission holds the write to the same task.
+        return self._manifest((), {**empty_files(self._trust_domain), BUNDLE_FILE: _NOT_EMPTY})
 
     def _manifest(self, pods: Iterable[PodFacts], files: Mapping[str, bytes]) -> SecretManifest:
         return SecretManifest(

@@ -10,22 +10,28 @@ from agentid.cluster.secrets import Version
 from agentid.lifecycle.model import Limits, SecretFacts, SecretState
 from agentid.pki.validity import BACKDATE
 
-MARGIN: Final = timedelta(seconds=60)
+MARGIN: Final = timedelta(seconds=90)
 """How long before its last sign of life a predecessor's writes may have been left half done.
 
-A write that failed longer ago than that shows in the task's status (condition Stalled).
+No pause between two attempts is longer than 75 s (`queue.retry_pause`): a write that failed longer ago than
+that was tried again since, and if it failed again, the task's status says so (condition Stalled).
 """
 
 
 @dataclass(slots=True)
 class SecretMemory:
-    """The Secret of one name. `state` None: nothing is known yet, this operator has just taken over."""
+    """The Secret of one name. `state` None: nothing is known yet, this operator has just taken over.
+
+    `accounted` is the UID of a task and the generation of its newest credential that is accounted for:
+    recalled, or made by this operator.
+    """
 
     state: SecretState | None = None
     task_uid: str = ""
     generation: int | None = None
     emptied_at: datetime | None = None
     version: Version | None = None
+    accounted: tuple[str, int] = ("", 0)
 
     def facts_for(self, task_uid: str) -> SecretFacts:
         """Return the facts as the task with that UID sees them: another task's Secret holds its name."""
@@ -58,10 +64,28 @@ class SecretMemory:
         """Note that the name is held by a Secret that is not ours."""
         self._become(SecretState.TAKEN, "", None)
 
+    def account_for(self, task_uid: str, generation: int) -> bool:
+        """Note that the credential of that generation is known of; return whether it was news."""
+        known = self.accounted[1] if self.accounted[0] == task_uid else 0
+        if generation <= known:
+            return False
+        self.accounted = (task_uid, generation)
+        return True
+
+    def check(self, task_uid: str, generation: int) -> None:
+        """Doubt what is known if the status counts a credential that is not accounted for.
+
+        An operator whose lease ran out while a request of its was on the way has recorded it, and may have
+        written it into the Secret.
+        """
+        if self.account_for(task_uid, generation):
+            self.doubtful(task_uid)
+
     def forget(self) -> None:
         """Forget everything: another operator may have written since."""
         self.state, self.task_uid, self.version = None, "", None
         self.generation, self.emptied_at = None, None
+        self.accounted = ("", 0)
 
     def _become(self, state: SecretState, task_uid: str, version: Version | None) -> None:
         self.state, self.task_uid, self.version = state, task_uid, version
@@ -74,15 +98,18 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
     task_uid: str,
     status: AgentTaskStatus,
     last_at_work: datetime,
+    margin: timedelta,
     limits: Limits,
     pod_lives: bool,
 ) -> None:
     """Work out what an earlier operator must have left, from its status and when it last was at work.
 
     Only what it may have left half done is in doubt, so that a restart among quiet tasks writes nothing.
-    `pod_lives`: one does that has a node, so that the Secret may be mounted.
+    `margin`: how long before `last_at_work` that may have begun. `pod_lives`: one does that has a node, so
+    that the Secret may be mounted.
     """
     generation = status.credential_generation or 0
+    memory.account_for(task_uid, generation)
     if generation == 0:
         # The status is written before the Secret: no credential in it, none was ever released.
         memory.absent()
@@ -91,7 +118,7 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
     current = max(status.credentials, key=lambda each: each.generation, default=None)
     if current is not None and status.end_time is None:
         issued_at = current.not_before + BACKDATE
-        if stalled or issued_at > last_at_work - MARGIN:
+        if stalled or issued_at > last_at_work - margin:
             memory.doubtful(task_uid)
         else:
             memory.filled(task_uid, current.generation, None)
@@ -103,10 +130,11 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
         if each.type in {ConditionType.FINISHED, ConditionType.CREDENTIAL_ISSUED}
     ]
     taken_away = max(settled, default=None)
-    if stalled or taken_away is None or taken_away > last_at_work - MARGIN - limits.wipe_grace:
+    if stalled or taken_away is None or taken_away > last_at_work - margin:
         memory.doubtful(task_uid)
-    elif status.end_time is None and pod_lives:
-        # Emptied then, it stays for the living pod, so that what follows can be filled into the same mount.
+    elif (status.end_time is None and pod_lives) or taken_away > last_at_work - margin - limits.wipe_grace:
+        # Emptied then, it stays for the living pod: until the grace is over or, where the task goes on, so
+        # that what follows can be filled into the same mount.
         memory.emptied(task_uid, taken_away, None)
     else:
         memory.absent()

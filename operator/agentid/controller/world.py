@@ -63,7 +63,8 @@ class World:
         """Forget what was remembered of Secrets, because another operator may have written them since."""
         for record in self._records.values():
             record.secret.forget()
-            record.failed_write, record.failures, record.untold = None, 0, None
+            record.failed_write, record.failures, record.lost_writes = None, 0, 0
+            record.untold = None
             # Those that went while another operator was at work, it has told of.
             record.departed = {uid: replace(each, task=None) for uid, each in record.departed.items()}
             if _may_hold_the_key_of_an_unknown_task(record):
@@ -144,7 +145,7 @@ class World:
     def _depart(self, record: Record, task: PackedTask) -> None:
         self._unindex(task)
         record.departed[task.uid] = Departed(self._clock(), task)
-        record.failed_write, record.failures = None, 0
+        record.failed_write, record.failures, record.lost_writes = None, 0, 0
 
     def _unindex(self, task: PackedTask) -> None:
         _discard(self._by_agent, (task.namespace, task.agent), task.name)
