@@ -59,8 +59,8 @@ class AgentSpec(Model):
     )
     review_by: Timestamp | None = Field(
         default=None,
-        description="When somebody has to have looked at this record again. Past it no task of this agent "
-        "gets an identity, and running ones end.",
+        description="When somebody has to have looked at this record again, such as 2027-05-31T00:00:00Z. "
+        "Past it no task of this agent gets an identity, and running ones end.",
     )
     actions: Annotated[list[ActionPattern], Unique()] = Field(
         max_length=64,

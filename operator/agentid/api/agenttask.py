@@ -53,7 +53,10 @@ class Intent(Model):
         Annotated[
             str,
             Field(min_length=1, max_length=128),
-            Matches(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*", "a session name"),
+            Matches(
+                r"[A-Za-z0-9][A-Za-z0-9._:/@-]*",
+                "a session name such as chat-83f1: letters, digits and . _ : / @ -",
+            ),
         ]
         | None
     ) = Field(default=None, description="The conversation or run that this task belongs to.")
@@ -85,9 +88,11 @@ class WorkloadReference(Model):
         Field(min_length=1, max_length=253),
         Matches(r"([a-z0-9][a-z0-9.-]*/)?v[0-9]+((alpha|beta)[0-9]+)?", "an API version such as batch/v1"),
     ] = Field(description="API version of the object, such as batch/v1.")
-    kind: Annotated[str, Field(min_length=1, max_length=63), Matches(r"[A-Z][A-Za-z0-9]*", "a kind")] = Field(
-        description="Kind of the object, such as Job; which kinds are allowed is set at installation."
-    )
+    kind: Annotated[
+        str,
+        Field(min_length=1, max_length=63),
+        Matches(r"[A-Z][A-Za-z0-9]*", "a kind in CamelCase such as Job"),
+    ] = Field(description="Kind of the object, such as Job; which kinds are allowed is set at installation.")
     name: DnsName = Field(description="Name of the object, in the same namespace.")
 
 

@@ -14,9 +14,9 @@ class Credential(Model):
     generation: int = Field(
         ge=1, le=MAX_COUNT, description="1 for the task's first credential, then counting up."
     )
-    serial: Annotated[str, Field(max_length=40), Matches(r"[0-9a-f]+", "a serial number")] = Field(
-        description="Serial number of the certificate, in hexadecimal."
-    )
+    serial: Annotated[
+        str, Field(max_length=40), Matches(r"[0-9a-f]+", "a serial number in hexadecimal digits")
+    ] = Field(description="Serial number of the certificate, in hexadecimal.")
     not_before: Timestamp = Field(description="Valid from.")
     not_after: Timestamp = Field(description="Valid until.")
 
@@ -37,9 +37,9 @@ class Condition(Model):
 
     type: Annotated[ConditionType, Strict(strict=False)] = Field(description="Which condition.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
-    reason: Annotated[str, Field(max_length=64), Matches(r"[A-Za-z][A-Za-z0-9]*", "a reason")] = Field(
-        description="One word of a fixed set, for machines."
-    )
+    reason: Annotated[
+        str, Field(max_length=64), Matches(r"[A-Za-z][A-Za-z0-9]*", "a reason: one word in CamelCase")
+    ] = Field(description="One word of a fixed set, for machines.")
     message: Annotated[str, Field(max_length=1024)] = Field(description="A sentence for people.")
     observed_generation: int = Field(
         ge=0, le=MAX_COUNT, description="metadata.generation that this was decided on."

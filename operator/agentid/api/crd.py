@@ -4,14 +4,14 @@ The schemas are structural (OpenAPI v3 as apiextensions.k8s.io/v1 wants it): not
 is null, integers are 64 bits, an object that may be left out gets its parts' defaults.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
-from agentid.api.fields import Model, Rule
+from agentid.api.fields import MAX_COUNT, Model, Rule, validations
 from agentid.api.names import CATEGORY, GROUP, VERSION
 
 Schema = dict[str, Any]
@@ -79,7 +79,8 @@ AGENT_TASK: Final = Kind(
     status=AgentTaskStatus,
     name_rule=Rule(
         "self.metadata.name.size() <= 63",
-        "the name must be at most 63 characters: pods carry it as the value of the label agentid.dev/task",
+        "must be at most 63 characters: pods carry it as the value of the label agentid.dev/task",
+        ".metadata.name",
     ),
     columns=(
         Column("Agent", ".spec.agentRef.name", "The agent that does the task."),
@@ -112,7 +113,8 @@ AGENT: Final = Kind(
     status=None,
     name_rule=Rule(
         "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 63",
-        "the name must be at most 63 lower case letters, digits and '-': it is part of each task's SPIFFE ID",
+        "must be at most 63 lower case letters, digits and '-': it is part of each task's SPIFFE ID",
+        ".metadata.name",
     ),
     columns=(
         Column("Class", ".spec.class", "Ephemeral or Recurring."),
@@ -168,7 +170,9 @@ def _column(column: Column) -> Schema:
 
 
 def _object_schema(kind: Kind) -> Schema:
-    parts = {"spec": kind.spec, **({"status": kind.status} if kind.status else {})}
+    parts = {"spec": _with_limits_told(structural(kind.spec))}
+    if kind.status:
+        parts["status"] = structural(kind.status)
     return {
         "description": kind.description,
         "type": "object",
@@ -176,12 +180,11 @@ def _object_schema(kind: Kind) -> Schema:
         "properties": {
             "apiVersion": {"description": f"{GROUP}/{VERSION}", "type": "string"},
             "kind": {"description": kind.name, "type": "string"},
-            "metadata": {"type": "object"},
-            **{name: structural(model) for name, model in parts.items()},
+            # Of metadata a CRD may say something about the name only: here that a rule can point at it.
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
+            **parts,
         },
-        "x-kubernetes-validations": [
-            {"rule": kind.name_rule.expression, "message": kind.name_rule.message},
-        ],
+        **validations(kind.name_rule),
     }
 
 
@@ -189,6 +192,32 @@ def structural(model: type[Model]) -> Schema:
     """Return the structural schema of `model`."""
     schema = model.model_json_schema(by_alias=True)
     return _convert(schema, schema.get("$defs", {}))
+
+
+def _with_limits_told(schema: Schema) -> Schema:
+    """Say defaults and bounds in the descriptions: `kubectl explain` shows nothing else of a field."""
+    told = dict(schema)
+    if "description" in schema:
+        told["description"] = " ".join([schema["description"], *_limits(schema)])
+    if "properties" in schema:
+        told["properties"] = {name: _with_limits_told(part) for name, part in schema["properties"].items()}
+    if "items" in schema:
+        told["items"] = _with_limits_told(schema["items"])
+    return told
+
+
+def _limits(schema: Schema) -> Iterator[str]:
+    match schema.get("default"):
+        case bool(switch):
+            yield f"Default: {str(switch).lower()}."
+        case int() | str() as value:
+            yield f"Default: {value}."
+    if schema.get("maximum", MAX_COUNT) < MAX_COUNT:
+        yield f"From {schema['minimum']} to {schema['maximum']}."
+    if "maxItems" in schema:
+        yield f"At most {schema['maxItems']} items."
+    if "maxLength" in schema and "format" not in schema:
+        yield f"At most {schema['maxLength']} characters."
 
 
 def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:

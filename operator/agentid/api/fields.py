@@ -1,8 +1,9 @@
 """Field types that several models share: bounded, strict, the same for pydantic and for the API server.
 
 Patterns are written in the subset that Python's `re` and Go's RE2 read alike and without anchors: pydantic
-checks them with `fullmatch` (Python's `$` would accept a trailing newline), the CRD gets `^(?:…)$`. A rule
-over several fields stands twice in its model, side by side: as a validator for pydantic and, by
+checks them with `fullmatch` (Python's `$` would accept a trailing newline), the API server with CEL and
+`^(?:…)$`: a `pattern` of OpenAPI would answer with itself and no word of what is wanted. A rule over
+several fields stands twice in its model, side by side: as a validator for pydantic and, by
 `checked_by_server`, as CEL for the API server.
 """
 
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    JsonValue,
     PlainSerializer,
     WithJsonSchema,
 )
@@ -65,20 +67,23 @@ class Rule:
     field: str | None = None
 
 
+def validations(*rules: Rule) -> dict[str, JsonValue]:
+    """Write `rules` as the API server reads them in a schema."""
+    return {
+        "x-kubernetes-validations": [
+            {
+                "rule": rule.expression,
+                "message": rule.message,
+                **({"fieldPath": rule.field} if rule.field else {}),
+            }
+            for rule in rules
+        ]
+    }
+
+
 def checked_by_server(*rules: Rule) -> ConfigDict:
     """Put `rules` into a model's schema, from where the CRD takes them."""
-    return ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": rule.expression,
-                    "message": rule.message,
-                    **({"fieldPath": rule.field} if rule.field else {}),
-                }
-                for rule in rules
-            ]
-        }
-    )
+    return ConfigDict(json_schema_extra=validations(*rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +102,11 @@ class Unique:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Let the API server refuse it too."""
-        rule = {
-            "rule": "self.all(item, self.exists_one(other, other == item))",
-            "message": "an item stands in this list twice; once is enough",
-        }
-        return {**handler(schema), "x-kubernetes-validations": [rule]}
+        once = Rule(
+            "self.all(item, self.exists_one(other, other == item))",
+            "an item stands in this list twice; once is enough",
+        )
+        return {**handler(schema), **validations(once)}
 
     def _check(self, value: list[str]) -> list[str]:
         repeated = next((item for position, item in enumerate(value) if item in value[:position]), None)
@@ -124,12 +129,17 @@ class Matches:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Put the anchored pattern into the schema that the API server enforces."""
-        return {**handler(schema), "pattern": f"^(?:{_escape(self.pattern)})$"}
+        """Let the API server refuse it too, in the same words."""
+        whole = Rule(f"self.matches(r'^(?:{_escape(self.pattern)})$')", self._refusal)
+        return {**handler(schema), **validations(whole)}
+
+    @property
+    def _refusal(self) -> str:
+        return f"must be {self.told_as}"
 
     def _check(self, value: str) -> str:
         if re.fullmatch(self.pattern, value) is None:
-            raise ValueError(f"must be {self.told_as}")
+            raise ValueError(self._refusal)
         return value
 
 
@@ -175,32 +185,51 @@ DnsName = Annotated[
         "a DNS subdomain: lower case letters, digits, '-' and '.'",
     ),
 ]
-Uid = Annotated[str, Field(min_length=36, max_length=36), Matches(r"[0-9a-f-]{36}", "a UID")]
+Uid = Annotated[
+    str,
+    Field(min_length=36, max_length=36),
+    Matches(r"[0-9a-f-]{36}", "a UID: 36 hexadecimal digits and '-'"),
+]
 
 _WORD = r"[a-z0-9][a-z0-9._-]*"
 Action = Annotated[
     str,
     Field(min_length=1, max_length=128),
-    Matches(rf"{_WORD}(:{_WORD})*", "an action such as orders:read"),
+    Matches(
+        rf"{_WORD}(:{_WORD})*",
+        "an action such as orders:read: words of a-z, 0-9, '.', '_' and '-', joined by ':'",
+    ),
 ]
 ActionPattern = Annotated[
     str,
     Field(min_length=1, max_length=128),
-    Matches(rf"{_WORD}(:{_WORD})*(:\*)?", "an action such as orders:read, or orders:* for all of orders"),
+    Matches(
+        rf"{_WORD}(:{_WORD})*(:\*)?",
+        "an action such as orders:read, or orders:* for all that begin with orders:",
+    ),
 ]
 Resource = Annotated[
     str,
     Field(min_length=1, max_length=253),
-    Matches(r"[A-Za-z0-9][A-Za-z0-9._:/@=+-]*", "a resource such as order/4711"),
+    Matches(
+        r"[A-Za-z0-9][A-Za-z0-9._:/@=+-]*",
+        "a resource such as order/4711: letters, digits and . _ : / @ = + -",
+    ),
 ]
 ShownText = Annotated[
     str,
     Field(min_length=1, max_length=1024),
-    Matches(f"[^{_NOT_SHOWN}]*[^ {_NOT_SHOWN}][^{_NOT_SHOWN}]*", "readable text on one line"),
+    Matches(
+        f"[^{_NOT_SHOWN}]*[^ {_NOT_SHOWN}][^{_NOT_SHOWN}]*",
+        "text on one line, without characters that cannot be seen",
+    ),
 ]
 Username = Annotated[str, Field(min_length=1, max_length=253)]
 Person = Annotated[
     str,
     Field(min_length=1, max_length=253),
-    Matches(r"[A-Za-z0-9][A-Za-z0-9._@:+-]*", "a user name such as carol@example.com"),
+    Matches(
+        r"[A-Za-z0-9][A-Za-z0-9._@:+-]*",
+        "a user name such as carol@example.com: letters, digits and . _ @ : + -",
+    ),
 ]
