@@ -1,92 +1,29 @@
 """One shared keep-alive connection to the API server, for the operator's requests and kopf's watches."""
 
 import math
-import os
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 import aiohttp
 import orjson
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import (
-    KUBE_CONFIG_DEFAULT_LOCATION,
-    ConfigException,
-    load_incluster_config,
-    load_kube_config,
-)
-from yaml import YAMLError
 
+from agentid.cluster.access import BearerToken, load_configuration, trust
 from agentid.cluster.errors import (
     ApiAnswerError,
-    ConfigurationError,
     ConnectionLostError,
     PassingError,
     translate,
 )
 from agentid.cluster.watch_activity import WatchActivity
 
-_TOKEN_LIFE_SECONDS: Final = 60.0
-"""A mounted token is replaced well before its end; the kubelet's own clients read it this often too."""
 REQUEST_SECONDS: Final = 15.0
 """How long a request may take, with its answer, unless it is said otherwise."""
 _FIRST_ERROR_STATUS: Final = 400
 
 Params = Mapping[str, str]
 Body = dict[str, Any]
-
-
-@dataclass(slots=True)
-class BearerToken:
-    """The token to send, read again from its file or kubeconfig once a minute."""
-
-    kubeconfig: Path | None
-    clock: Callable[[], float]
-    value: str | None = None
-    read_at: float = float("-inf")
-
-    async def header(self) -> str | None:
-        """Return the value of the Authorization header, or None where a client certificate is used."""
-        if self.clock() - self.read_at > _TOKEN_LIFE_SECONDS:
-            self._take(await load_configuration(self.kubeconfig))
-        return self.value
-
-    def _take(self, configuration: Configuration) -> None:
-        token = configuration.api_key.get("BearerToken")
-        prefix, _, rest = (token or "").partition(" ")
-        # The loaders write "bearer …" and "Bearer …"; kubeconfigs may hold a bare token.
-        text = rest.strip() if prefix.lower() == "bearer" else (token or "").strip()
-        self.value = f"Bearer {text}" if text else None
-        self.read_at = self.clock()
-
-
-async def load_configuration(kubeconfig: Path | None) -> Configuration:
-    """Return where the API server is and how to authenticate.
-
-    With `kubeconfig`, that file; otherwise the pod's service account; outside a pod the default kubeconfig.
-
-    Raises:
-        ConfigurationError: there is none, or it cannot be read.
-    """
-    configuration = Configuration()
-    try:
-        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            path = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION
-            _require_one_of(path.split(os.pathsep) if kubeconfig is None else [path])
-            await load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=path, client_configuration=configuration, persist_config=False
-            )
-    except (ConfigException, YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigurationError(
-            f"no way to a Kubernetes API server: {told or type(error).__name__}"
-        ) from error
-    return configuration
 
 
 class Connection:
@@ -129,7 +66,7 @@ class Connection:
 
         # No limit here: each watch holds a connection for good, and must not keep the lease or a wipe
         # waiting. Requests are bounded by who makes them: workers, senders of Events, one runner a watch.
-        connector = aiohttp.TCPConnector(limit=0, ssl=_tls(configuration), keepalive_timeout=60)
+        connector = aiohttp.TCPConnector(limit=0, ssl=trust(configuration), keepalive_timeout=60)
 
         def new_session() -> aiohttp.ClientSession:
             return aiohttp.ClientSession(
@@ -239,14 +176,6 @@ def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=5, ceil_threshold=math.inf)
 
 
-def _require_one_of(paths: list[str]) -> None:
-    # The loader takes a missing file for an empty one, and complains of what is not in it.
-    if not any(Path(path).expanduser().is_file() for path in paths):
-        raise ConfigurationError(
-            f"no way to a Kubernetes API server: there is no kubeconfig {' or '.join(paths)}"
-        )
-
-
 def _decoded(content: bytes) -> Body:
     try:
         decoded = orjson.loads(content)
@@ -263,17 +192,3 @@ def _status_of(content: bytes) -> Body:
     except orjson.JSONDecodeError:
         return {}
     return status if isinstance(status, dict) else {}
-
-
-def _tls(configuration: Configuration) -> ssl.SSLContext | bool:
-    if not configuration.verify_ssl:
-        raise ConfigurationError("insecure-skip-tls-verify is set; agentid trusts only a verified API server")
-    try:
-        context = ssl.create_default_context(
-            cafile=configuration.ssl_ca_cert, cadata=getattr(configuration, "ca_cert_data", None)
-        )
-        if configuration.cert_file:
-            context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"unusable CA or client certificate of the API server: {error}") from error
-    return context

@@ -1,0 +1,99 @@
+"""How the API server is reached: where it is, whom to trust, and the token that says who asks."""
+
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config import (
+    KUBE_CONFIG_DEFAULT_LOCATION,
+    ConfigException,
+    load_incluster_config,
+    load_kube_config,
+)
+from yaml import YAMLError
+
+from agentid.cluster.errors import ConfigurationError
+
+_TOKEN_LIFE_SECONDS: Final = 60.0
+"""A mounted token is replaced well before its end; the kubelet's own clients read it this often too."""
+
+
+@dataclass(slots=True)
+class BearerToken:
+    """The token to send, read again from its file or kubeconfig once a minute."""
+
+    kubeconfig: Path | None
+    clock: Callable[[], float]
+    value: str | None = None
+    read_at: float = float("-inf")
+
+    async def header(self) -> str | None:
+        """Return the value of the Authorization header, or None where a client certificate is used."""
+        if self.clock() - self.read_at > _TOKEN_LIFE_SECONDS:
+            self._take(await load_configuration(self.kubeconfig))
+        return self.value
+
+    def _take(self, configuration: Configuration) -> None:
+        token = configuration.api_key.get("BearerToken")
+        prefix, _, rest = (token or "").partition(" ")
+        # The loaders write "bearer …" and "Bearer …"; kubeconfigs may hold a bare token.
+        text = rest.strip() if prefix.lower() == "bearer" else (token or "").strip()
+        self.value = f"Bearer {text}" if text else None
+        self.read_at = self.clock()
+
+
+async def load_configuration(kubeconfig: Path | None) -> Configuration:
+    """Return where the API server is and how to authenticate.
+
+    With `kubeconfig`, that file; otherwise the pod's service account; outside a pod the default kubeconfig.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be read.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            path = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION
+            _require_one_of(path.split(os.pathsep) if kubeconfig is None else [path])
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=path, client_configuration=configuration, persist_config=False
+            )
+    except (ConfigException, YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigurationError(
+            f"no way to a Kubernetes API server: {told or type(error).__name__}"
+        ) from error
+    return configuration
+
+
+def trust(configuration: Configuration) -> ssl.SSLContext:
+    """Return whose certificates are accepted for the API server, and the client's own where there is one.
+
+    Raises:
+        ConfigurationError: it is not to be verified, or a certificate cannot be used.
+    """
+    if not configuration.verify_ssl:
+        raise ConfigurationError("insecure-skip-tls-verify is set; agentid trusts only a verified API server")
+    try:
+        context = ssl.create_default_context(
+            cafile=configuration.ssl_ca_cert, cadata=getattr(configuration, "ca_cert_data", None)
+        )
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"unusable CA or client certificate of the API server: {error}") from error
+    return context
+
+
+def _require_one_of(paths: list[str]) -> None:
+    # The loader takes a missing file for an empty one, and complains of what is not in it.
+    if not any(Path(path).expanduser().is_file() for path in paths):
+        raise ConfigurationError(
+            f"no way to a Kubernetes API server: there is no kubeconfig {' or '.join(paths)}"
+        )
