@@ -16,6 +16,11 @@ MARGIN: Final = timedelta(seconds=90)
 No pause between two attempts is longer than 75 s (`queue.retry_pause`): a write that failed longer ago than
 that was tried again since, and if it failed again, the task's status says so (condition Stalled).
 """
+SETTLED_MARGIN: Final = -timedelta(seconds=1)
+"""The same where the predecessor said that nothing was: only what came after it is in doubt.
+
+Times in a certificate are whole seconds, so that one seems to be issued up to a second later than it was.
+"""
 
 
 @dataclass(slots=True)
