@@ -81,9 +81,9 @@ def build(settings: Settings, connection: Connection) -> Parts:
     workloads = Workloads(
         connection,
         tuple(kind.as_resource() for kind in settings.workload_kinds),
-        world.workload_changed,
-        world.workloads,
-        time.monotonic,
+        changed=world.workload_changed,
+        needed=world.workloads,
+        clock=time.monotonic,
     )
 
     def blocked() -> Blocked | None:

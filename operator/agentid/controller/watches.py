@@ -14,6 +14,7 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from agentid.api.names import GROUP, TASK_LABEL, VERSION
 from agentid.cluster.connection import Connection
 from agentid.cluster.paths import AGENTS, PODS, TASKS
+from agentid.cluster.watching import PAGE_OBJECTS
 from agentid.controller.errors import WatchEndedError
 from agentid.controller.intake import Intake
 
@@ -73,7 +74,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.queueing.idle_timeout = 0.2
-    settings.watching.chunk_size = 200
+    settings.watching.chunk_size = PAGE_OBJECTS
     settings.watching.inactivity_timeout = _INACTIVE_SECONDS
     settings.watching.connect_timeout = 5
     settings.watching.label_selectors["", "v1", "pods"] = TASK_LABEL

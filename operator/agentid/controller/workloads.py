@@ -1,7 +1,7 @@
 """Watches the objects that tasks name in `workload.ref`, a kind in a namespace only while some task does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,19 +39,22 @@ class _Watched:
 class Workloads:
     """The state of every object that a task may refer to, for as long as one does."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is watched for whom, and its time
         self,
         connection: Connection,
         kinds: tuple[Resource, ...],
+        *,
         changed: Callable[[WorkloadKey], None],
         needed: Callable[[], set[WorkloadKey]],
         clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._connection = connection
         self._kinds = {(kind.api_version, kind.kind): kind for kind in kinds}
         self._changed = changed
         self._needed = needed
         self._clock = clock
+        self._sleep = sleep
         self._watched: dict[Scope, _Watched] = {}
 
     def resource(self, api_version: str, kind: str) -> Resource | None:
@@ -80,7 +83,7 @@ class Workloads:
         """End watches that no task needs any more, until cancelled; then end all."""
         try:
             while True:
-                await asyncio.sleep(_IDLE_SECONDS / 4)
+                await self._sleep(_IDLE_SECONDS / 4)
                 await self._end_idle()
         finally:
             await self._end(list(self._watched))
@@ -131,7 +134,7 @@ class Workloads:
                     error=f"{type(error).__name__}: {error}",
                     retry_seconds=pause,
                 )
-                await asyncio.sleep(pause)
+                await self._sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _list(self, scope: Scope, watched: _Watched) -> str:
