@@ -28,6 +28,8 @@ _TERMINATING = {"reason": "Forbidden", "details": {"causes": [{"reason": "Namesp
         (403, {"reason": "Forbidden"}, ForbiddenError),
         (403, _TERMINATING, NamespaceTerminatingError),
         (404, {"reason": "NotFound"}, NotFoundError),
+        (404, {"reason": "NotFound", "details": {"kind": "secrets", "name": "ns"}}, NotFoundError),
+        (404, {"reason": "NotFound", "details": {"kind": "namespaces"}}, NamespaceTerminatingError),
         (409, {"reason": "AlreadyExists"}, AlreadyExistsError),
         (409, {"reason": "Conflict"}, ConflictError),
         (409, {}, ConflictError),

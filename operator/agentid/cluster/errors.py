@@ -10,7 +10,7 @@ AgentidError
         ├── AlreadyExistsError        409 on a create: the name is taken
         ├── ForbiddenError            403: RBAC or admission
         │   ├── AdmissionRefusedError       a validating admission policy said no
-        │   └── NamespaceTerminatingError   nothing can be created there any more
+        │   └── NamespaceTerminatingError   nothing can be written there any more; 404 once it is gone
         ├── InvalidError              400 or 422: not acceptable as it is
         ├── GoneError                 410: the resourceVersion of a watch or list is too old
         └── PassingError              may work later; what was asked may nevertheless have been done
@@ -26,6 +26,7 @@ from typing import Any, Final
 from agentid.errors import AgentidError
 
 _FORBIDDEN: Final = 403
+_NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
@@ -71,7 +72,7 @@ class AdmissionRefusedError(ForbiddenError):
 
 
 class NamespaceTerminatingError(ForbiddenError):
-    """The namespace is being deleted; nothing can be created in it."""
+    """The namespace is being deleted, or is gone while objects in it remain; nothing can be written in it."""
 
 
 class InvalidError(ApiAnswerError):
@@ -130,7 +131,7 @@ def translate(status: int, body: dict[str, Any], what: str, retry_after: str | N
         error = TooManyRequestsError(text, _seconds(retry_after))
     elif status == _CONFLICT and reason == "AlreadyExists":
         error = AlreadyExistsError(text)
-    elif status == _FORBIDDEN and _terminating(body):
+    elif (status == _FORBIDDEN and _terminating(body)) or (status == _NOT_FOUND and _namespace_gone(body)):
         error = NamespaceTerminatingError(text)
     elif status == _FORBIDDEN and "ValidatingAdmissionPolicy '" in message:
         error = AdmissionRefusedError(text)
@@ -146,6 +147,12 @@ def _terminating(body: dict[str, Any]) -> bool:
     if not isinstance(causes, list):
         return False
     return any(isinstance(cause, dict) and cause.get("reason") == "NamespaceTerminating" for cause in causes)
+
+
+def _namespace_gone(body: dict[str, Any]) -> bool:
+    # What was asked for may well be there: admission looked for its namespace.
+    details = body.get("details")
+    return isinstance(details, dict) and details.get("kind") == "namespaces"
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -9,13 +9,13 @@ import structlog
 
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.cluster.lease import Takeover
-from agentid.cluster.paths import AGENTS, PODS
+from agentid.cluster.paths import AGENTS, PODS, TASKS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.records import Key, Record
-from agentid.controller.secret_memory import MARGIN, recall
+from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
 from agentid.lifecycle.model import (
@@ -87,6 +87,18 @@ class Observer:
             failed_write=record.failed_write,
         )
 
+    async def look_again(self, key: Key, uid: str) -> None:
+        """Have the world know the task as it is now, or that the one with that UID is gone.
+
+        Raises:
+            ApiAnswerError: the API server did not say.
+        """
+        body = await self._reads.get(TASKS, *key)
+        if body is not None:
+            self._world.take_task(body)
+        else:
+            self._world.drop_task(key, uid)
+
     def _remember(self, record: Record, task: TaskFacts, pods: tuple[PodFacts, ...]) -> None:
         """Bring what is remembered of the Secret together with what the status says."""
         if record.secret.state is not None:
@@ -100,7 +112,7 @@ class Observer:
                 task_uid=task.uid,
                 status=task.status,
                 last_at_work=takeover.last_at_work,
-                margin=timedelta() if takeover.settled else MARGIN,
+                margin=SETTLED_MARGIN if takeover.settled else MARGIN,
                 limits=self._limits,
                 pod_lives=any(lives(pod) and pod.scheduled for pod in pods),
             )

@@ -1,18 +1,17 @@
 """One pass over one task name: observe, decide, make the credential, write the status, the Secret, tell."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
 from agentid.api.agenttask_status import Credential
-from agentid.api.names import secret_name
 from agentid.api.reasons import EventAction
 from agentid.cluster.errors import ConflictError, NotFoundError
 from agentid.cluster.tasks import Tasks
 from agentid.controller.deadlines import Deadlines
+from agentid.controller.departures import Departures, earlier
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
 from agentid.controller.records import Key, Record, Untold
@@ -20,9 +19,7 @@ from agentid.controller.secret_actions import SecretActions
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.departure import at_its_deletion, decide_departure
 from agentid.lifecycle.model import (
-    Departure,
     IssueOrder,
     Limits,
     Observation,
@@ -73,9 +70,9 @@ class Reconciler:
         self._tasks = tasks
         self._secrets = secrets
         self._teller = teller
+        self._departures = Departures(observer, secrets, teller, limits, clock)
         self._deadlines = deadlines
         self._metrics = metrics
-        self._limits = limits
         self._authority = authority
         self._clock = clock
 
@@ -92,39 +89,18 @@ class Reconciler:
             return
         wake_at: datetime | None = None
         for _ in range(_MAX_ROUNDS):
-            departed_wake = await self._finish_departures(key, record)
+            departed_wake = await self._departures.finish(key, record)
             again, wake_at = await self._round(key, record)
-            wake_at = _earlier(wake_at, departed_wake)
+            wake_at = earlier(wake_at, departed_wake)
             if not again:
                 break
         else:
             wake_at = self._clock() + _UNSETTLED_LOOK
             _log.warning("pass did not settle", namespace=key[0], task=key[1])
         if any(not pod.facts.labelled for pod in record.pods.values()):
-            wake_at = _earlier(wake_at, self._clock() + UNLABELLED_LOOK)
+            wake_at = earlier(wake_at, self._clock() + UNLABELLED_LOOK)
         self._deadlines.set(key, wake_at)
         self._world.forget_if_empty(key)
-
-    async def _finish_departures(self, key: Key, record: Record) -> datetime | None:
-        """Take the Secrets of tasks that are gone away; return when to look again."""
-        wake_at: datetime | None = None
-        for uid in list(record.departed):
-            for _ in range(_MAX_ROUNDS):
-                pods = tuple(pod.facts for pod in record.pods.values())
-                departure = Departure(self._clock(), record.secret.facts_for(uid), pods, self._limits)
-                plan = decide_departure(departure)
-                if plan.secret is SecretAction.NONE or not await self._is_gone(key, record, uid):
-                    break
-                await self._secrets.for_departed(key, record, uid, plan.secret, pods)
-            if uid not in record.departed:
-                continue
-            if plan.secret is SecretAction.NONE:
-                self._tell_of_departed(record, uid, departure)
-            if plan.secret is SecretAction.NONE and plan.wake_at is None:
-                del record.departed[uid]
-                _log.info("task gone and its Secret with it", namespace=key[0], task=key[1], uid=uid)
-            wake_at = _earlier(wake_at, plan.wake_at)
-        return wake_at
 
     async def _round(self, key: Key, record: Record) -> tuple[bool, datetime | None]:
         """Decide once and act; return whether to decide again, and when to look again otherwise."""
@@ -159,7 +135,7 @@ class Reconciler:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
         wake_at = plan.wake_at
         if record.secret.facts_for(task.uid).state is SecretState.TAKEN:
-            wake_at = _earlier(wake_at, self._clock() + _TAKEN_LOOK)
+            wake_at = earlier(wake_at, self._clock() + _TAKEN_LOOK)
         changed = wrote or not done or before != (record.secret.state, record.secret.generation)
         return changed, wake_at
 
@@ -178,11 +154,7 @@ class Reconciler:
             )
 
     async def _write_status(self, key: Key, record: Record, observation: Observation, report: Report) -> bool:
-        """Write the status; False where the task was changed or is gone, which the world then knows.
-
-        Raises:
-            ApiAnswerError: it could not be written, though the task is there as it was.
-        """
+        """Write the status; False where the task was changed or is gone, which the world then knows."""
         task, facts = record.task, observation.task
         if task is None:
             return False
@@ -193,8 +165,7 @@ class Reconciler:
             reply = await self._tasks.write_status(
                 *key, facts.uid, facts.resource_version, old, report.status
             )
-        except (ConflictError, NotFoundError) as error:
-            refusal = error
+        except (ConflictError, NotFoundError):
             self._metrics.conflicts.inc()
         finally:
             self._world.end_own_write(record, reply)
@@ -202,35 +173,12 @@ class Reconciler:
             record.lost_writes = 0
             return True
         record.lost_writes += 1
-        await self._refresh(key, facts.uid)
-        if record.task is task:
-            # Not overtaken: its namespace is gone, say. At once it would be refused again.
-            raise refusal
+        await self._observer.look_again(key, facts.uid)
         return False
-
-    async def _refresh(self, key: Key, uid: str) -> None:
-        """Have the world know the task as it is now, without waiting for the watch."""
-        try:
-            self._world.take_task(await self._tasks.get(*key))
-        except NotFoundError:
-            self._world.drop_task(key, uid)
-
-    async def _is_gone(self, key: Key, record: Record, uid: str) -> bool:
-        """Whether the Secret is a departed task's; where nobody knows which one's, by a fresh look.
-
-        The task of that name may have got its own credential by now, which the watch does not show yet.
-        """
-        if uid or record.secret.version is not None:
-            return True
-        await self._refresh(key, record.task.uid if record.task is not None else "")
-        task = record.task.facts() if record.task is not None else None
-        if task is not None and (task.status.credential_generation or task.status_invalid is not None):
-            del record.departed[uid]
-        return uid in record.departed
 
     async def _is_newest(self, key: Key, record: Record, observation: Observation, plan: Plan) -> bool:
         """Whether the credential that this pass recorded is still the task's newest, by a fresh look."""
-        await self._refresh(key, observation.task.uid)
+        await self._observer.look_again(key, observation.task.uid)
         if record.task is None or record.task.uid != observation.task.uid or plan.issue is None:
             return False
         status = record.task.facts().status
@@ -246,41 +194,12 @@ class Reconciler:
             draft = None
         if done and plan.secret in _WIPES and record.untold is not None:
             untold, record.untold = record.untold, None
-            self._tell_of_wipe(untold, record.secret.facts_for(untold.task.uid).state)
+            self._teller.wiped(untold, record.secret.facts_for(untold.task.uid).state)
         if draft is not None:
             self._teller.event(observation.task, draft)
-
-    def _tell_of_departed(self, record: Record, uid: str, departure: Departure) -> None:
-        """Tell, once its Secret is wiped, how a task ended that is gone: as it was decided, or by that."""
-        departed, untold = record.departed[uid], record.untold
-        record.departed[uid] = replace(departed, task=None)
-        if untold is not None and untold.task.uid == uid:
-            record.untold = None
-        elif departed.task is not None:
-            observation = at_its_deletion(departure, departed.task.facts())
-            plan = decide(observation)
-            if plan.report is None or plan.report.event is None:
-                return
-            self._teller.status(observation, plan, plan.report.status, None)
-            untold = Untold(observation.task, plan.report.event, departed.since)
-        else:
-            return
-        self._tell_of_wipe(untold, departure.secret.state)
-
-    def _tell_of_wipe(self, untold: Untold, state: SecretState) -> None:
-        """Send the Event, with what became of the Secret where there was one."""
-        note, what = untold.draft.note, _BECAME.get(state)
-        if what is not None and untold.task.status.credential_generation:
-            later = round((self._clock() - untold.decided_at).total_seconds() * 1000)
-            note += f", Secret {secret_name(untold.task.name)} {what} {later} ms later"
-        self._teller.event(untold.task, replace(untold.draft, note=note))
 
 
 def _credential(svid: X509Svid, generation: int) -> Credential:
     return Credential(
         generation=generation, serial=svid.serial, not_before=svid.not_before, not_after=svid.not_after
     )
-
-
-def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    return min((each for each in (one, other) if each is not None), default=None)

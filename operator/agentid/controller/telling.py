@@ -1,7 +1,9 @@
 """Tells what was done: one Event and one log line for each transition, and the metrics that count them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -11,10 +13,13 @@ from agentid.api.reasons import ConditionType, EventAction
 from agentid.cluster.events import Event, Events, Reference, task_reference
 from agentid.cluster.paths import PODS, SECRETS
 from agentid.controller.metrics import Metrics
-from agentid.lifecycle.model import EventDraft, Observation, Plan, TaskFacts
+from agentid.controller.records import Untold
+from agentid.lifecycle.model import EventDraft, Observation, Plan, SecretState, TaskFacts
 from agentid.pki.svid import X509Svid
 
 _log = structlog.get_logger("agentid.tasks")
+
+_BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
 
 
 class Teller:
@@ -38,6 +43,14 @@ class Teller:
                 note=draft.note,
             )
         )
+
+    def wiped(self, untold: Untold, state: SecretState) -> None:
+        """Send the Event, with what became of the Secret where there was one."""
+        note, what = untold.draft.note, _BECAME.get(state)
+        if what is not None and untold.task.status.credential_generation:
+            later = round((self._clock() - untold.decided_at).total_seconds() * 1000)
+            note += f", Secret {secret_name(untold.task.name)} {what} {later} ms later"
+        self.event(untold.task, replace(untold.draft, note=note))
 
     def status(
         self, observation: Observation, plan: Plan, status: AgentTaskStatus, svid: X509Svid | None

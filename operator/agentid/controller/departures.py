@@ -1,0 +1,95 @@
+"""Takes away the Secrets of tasks that are gone, and tells how those ended."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from agentid.controller.observing import Observer
+from agentid.controller.records import Key, Record, Untold
+from agentid.controller.secret_actions import SecretActions
+from agentid.controller.telling import Teller
+from agentid.lifecycle.decide import decide
+from agentid.lifecycle.departure import at_its_deletion, decide_departure
+from agentid.lifecycle.model import Departure, Limits, SecretAction
+
+_log = structlog.get_logger("agentid.reconcile")
+
+_MAX_ROUNDS: Final = 4
+"""A Secret is gone or waits for its grace after two actions; this bounds a mistake."""
+
+
+class Departures:
+    """Finishes what is left of tasks that are gone; they are in the records of their names until then."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        secrets: SecretActions,
+        teller: Teller,
+        limits: Limits,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._observer = observer
+        self._secrets = secrets
+        self._teller = teller
+        self._limits = limits
+        self._clock = clock
+
+    async def finish(self, key: Key, record: Record) -> datetime | None:
+        """Take the Secrets of tasks that are gone away; return when to look again."""
+        wake_at: datetime | None = None
+        for uid in list(record.departed):
+            for _ in range(_MAX_ROUNDS):
+                pods = tuple(pod.facts for pod in record.pods.values())
+                departure = Departure(self._clock(), record.secret.facts_for(uid), pods, self._limits)
+                plan = decide_departure(departure)
+                if plan.secret is SecretAction.NONE or not await self._is_gone(key, record, uid):
+                    break
+                await self._secrets.for_departed(key, record, uid, plan.secret, pods)
+            if uid not in record.departed:
+                continue
+            if plan.secret is SecretAction.NONE:
+                self._tell(record, uid, departure)
+            if plan.secret is SecretAction.NONE and plan.wake_at is None:
+                del record.departed[uid]
+                _log.info("task gone and its Secret with it", namespace=key[0], task=key[1], uid=uid)
+            wake_at = earlier(wake_at, plan.wake_at)
+        return wake_at
+
+    async def _is_gone(self, key: Key, record: Record, uid: str) -> bool:
+        """Whether the Secret is a departed task's; where nobody knows which one's, by a fresh look.
+
+        The task of that name may have got its own credential by now, which the watch does not show yet.
+        """
+        if uid or record.secret.version is not None:
+            return True
+        await self._observer.look_again(key, record.task.uid if record.task is not None else "")
+        task = record.task.facts() if record.task is not None else None
+        if task is not None and (task.status.credential_generation or task.status_invalid is not None):
+            del record.departed[uid]
+        return uid in record.departed
+
+    def _tell(self, record: Record, uid: str, departure: Departure) -> None:
+        """Tell, once its Secret is wiped, how a task ended that is gone: as it was decided, or by that."""
+        departed, untold = record.departed[uid], record.untold
+        record.departed[uid] = replace(departed, task=None)
+        if untold is not None and untold.task.uid == uid:
+            record.untold = None
+        elif departed.task is not None:
+            observation = at_its_deletion(departure, departed.task.facts())
+            plan = decide(observation)
+            if plan.report is None or plan.report.event is None:
+                return
+            self._teller.status(observation, plan, plan.report.status, None)
+            untold = Untold(observation.task, plan.report.event, departed.since)
+        else:
+            return
+        self._teller.wiped(untold, departure.secret.state)
+
+
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two times, either of which may be none."""
+    return min((each for each in (one, other) if each is not None), default=None)
