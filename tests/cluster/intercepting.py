@@ -1,4 +1,4 @@
-"""A way to the API server that ends the operator, or loses an answer, at exactly one request.
+"""A way to the API server that ends the operator, loses an answer or holds one request, exactly one.
 
 The operator is given a kubeconfig that names this proxy. It hands everything on as the operator sent it; when
 the request comes that a trap is set for, the trap springs before it is handed on or before it is answered.
@@ -24,6 +24,7 @@ from devcluster.ports import free_ports
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host"}
 
+_LONGEST_HOLD_SECONDS = 60
 _ADDED = {"Accept", "Accept-Encoding", "Content-Type", "User-Agent"}
 
 
@@ -36,6 +37,8 @@ class Trap:
         path: A pattern for its whole path.
         answered: Whether it is handed on before the trap is sprung; its answer is lost in any case.
         spring: What is done then.
+        let_go: Where there is one, the request is held until this is set, and then handed on and answered
+            like any other.
         sprung: Set once it was done.
     """
 
@@ -43,6 +46,7 @@ class Trap:
     path: str
     answered: bool
     spring: Callable[[], None]
+    let_go: threading.Event | None = None
     sprung: threading.Event = field(default_factory=threading.Event)
 
     def fits(self, request: web.BaseRequest) -> bool:
@@ -51,7 +55,7 @@ class Trap:
             return False
         return re.fullmatch(self.path, request.path) is not None
 
-    def wait(self, within: timedelta = timedelta(seconds=30)) -> None:
+    def wait(self, within: timedelta = timedelta(seconds=60)) -> None:
         """Wait until it was sprung."""
         assert self.sprung.wait(within.total_seconds()), f"no {self.method} {self.path} came"
 
@@ -91,16 +95,18 @@ class Interceptor:
         done = asyncio.Event()
 
         def serve() -> None:
-            loop.run_until_complete(self._serve(ready, done))
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(self._serve(ready, done))
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        assert ready.wait(10), "the interceptor did not start"
+        assert ready.wait(30), "the interceptor did not start"
         try:
             yield
         finally:
             loop.call_soon_threadsafe(done.set)
-            thread.join(10)
+            thread.join(30)
+            assert not thread.is_alive(), "the interceptor did not end"
 
     async def _serve(self, ready: threading.Event, done: asyncio.Event) -> None:
         connector = aiohttp.TCPConnector(ssl=self._trust, limit=0)
@@ -110,20 +116,23 @@ class Interceptor:
             async def handle(request: web.BaseRequest) -> web.StreamResponse:
                 return await self._handle(out, request)
 
-            server = web.Server(handle)
-            runner = web.ServerRunner(server)
+            runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
             await runner.setup()
-            await web.TCPSite(
-                runner, LOOPBACK, self._port, ssl_context=self._tls, shutdown_timeout=0.1
-            ).start()
+            await web.TCPSite(runner, LOOPBACK, self._port, ssl_context=self._tls).start()
             ready.set()
             await done.wait()
             await runner.cleanup()
+            await _end_what_still_streams()
 
     async def _handle(self, out: aiohttp.ClientSession, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         trap = self._trap
         caught = trap if trap is not None and trap.fits(request) else None
+        if caught is not None and caught.let_go is not None:
+            caught.spring()
+            caught.sprung.set()
+            await asyncio.to_thread(caught.let_go.wait, _LONGEST_HOLD_SECONDS)
+            caught = None
         if caught is not None and not caught.answered:
             return self._spring(caught, request)
         sent = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
@@ -151,3 +160,11 @@ class Interceptor:
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=502)
+
+
+async def _end_what_still_streams() -> None:
+    """End the watches of operators that are gone: the server no longer knows their connections."""
+    streaming = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in streaming:
+        each.cancel()
+    await asyncio.gather(*streaming, return_exceptions=True)

@@ -194,7 +194,7 @@ def rights_on(lease: str) -> list[Object]:
                     "apiGroups": ["coordination.k8s.io"],
                     "resources": ["leases"],
                     "resourceNames": [lease],
-                    "verbs": ["get", "update", "patch"],
+                    "verbs": ["get", "update"],
                 }
             ],
         },

@@ -86,18 +86,19 @@ def test_a_parent_chart_may_set_its_own_values() -> None:
     assert render("global.anything=1", "enabled=true")
 
 
-def test_with_watched_namespaces_credentials_are_written_there_only() -> None:
+def test_with_watched_namespaces_the_operators_rights_end_there() -> None:
     objects = render("watchNamespaces={support,sales}")
-    bindings = [
-        each
+    bound = {
+        (each["metadata"]["namespace"], each["roleRef"]["name"])
         for each in of_kind(objects, "RoleBinding")
-        if each["roleRef"]["name"] == "agentid-operator-credentials"
-    ]
-
-    assert [each["metadata"]["namespace"] for each in bindings] == ["support", "sales"]
-    assert "agentid-operator-credentials" not in {
-        each["roleRef"]["name"] for each in of_kind(objects, "ClusterRoleBinding")
+        if each["roleRef"]["kind"] == "ClusterRole"
     }
+    everywhere = {each["roleRef"]["name"] for each in of_kind(objects, "ClusterRoleBinding")}
+
+    roles = {"agentid-operator", "agentid-operator-credentials"}
+    assert bound == {(namespace, role) for namespace in ("support", "sales") for role in roles}
+    assert everywhere == {"agentid-operator-admission"}
+    assert {each["roleRef"]["name"] for each in of_kind(render(), "ClusterRoleBinding")} == everywhere | roles
 
 
 def test_only_listed_workload_kinds_are_read() -> None:
