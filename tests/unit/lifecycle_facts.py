@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential
-from agentid.api.reasons import ConditionType
+from agentid.api.reasons import ConditionType, IssueReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
     AgentFacts,
@@ -203,6 +203,39 @@ def condition(status: AgentTaskStatus, kind: ConditionType) -> Condition | None:
 
 def finished(observation: Observation) -> tuple[str, str, str]:
     """Return status, reason and message of Finished after a pass over `observation`."""
-    said = condition(report_of(observation, decide(observation)).status, ConditionType.FINISHED)
-    assert said is not None
-    return said.status, said.reason, said.message
+    found = condition(report_of(observation, decide(observation)).status, ConditionType.FINISHED)
+    assert found is not None
+    return found.status, found.reason, found.message
+
+
+def deleted(o: Observation) -> Observation:
+    return replace(o, task=replace(o.task, deleting=True))
+
+
+def ended_by_carol(o: Observation, **changes: object) -> Observation:
+    return asks(
+        o,
+        state="Ended",
+        stateReason="customer cancelled",
+        stateChangedBy={"username": "carol"},
+        **changes,
+    )
+
+
+def job(o: Observation, state: WorkloadState, uid: str | None = JOB_UID, message: str = "") -> Observation:
+    return replace(o, workload=WorkloadFacts(state, uid, message))
+
+
+def generations(facts: Observation) -> list[int]:
+    return [each.generation for each in facts.task.status.credentials]
+
+
+def why(facts: Observation) -> IssueReason | None:
+    order = decide(facts).issue
+    return order.why if order else None
+
+
+def said(facts: Observation, kind: ConditionType) -> tuple[str, str, str]:
+    found = condition(facts.task.status, kind)
+    assert found is not None
+    return found.status, found.reason, found.message

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, WaitReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
@@ -13,7 +12,6 @@ from agentid.lifecycle.model import (
     Blocked,
     FailedWrite,
     Observation,
-    PodFacts,
     PodPhase,
     SecretAction,
     SecretFacts,
@@ -47,7 +45,6 @@ TAKEN = SecretFacts(SecretState.TAKEN)
 FAILED_WRITE = FailedWrite(
     "Secret agentid-refund-4711 could not be written: 500.", NOW + timedelta(seconds=9)
 )
-
 HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] = [
     (
         "unreadable",
@@ -258,7 +255,11 @@ HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] 
         False,
     ),
 ]
+
+
 CASES = pytest.mark.parametrize("case", HOLDS, ids=[case[0] for case in HOLDS])
+
+
 Case = tuple[str, Observation, WaitReason, str, EventReason | None, bool]
 
 
@@ -331,57 +332,6 @@ def test_nothing_is_issued_and_no_deadline_runs_while_it_waits(case: Case):
     )
 
 
-@pytest.mark.parametrize(
-    ("asked", "allowed", "breach"),
-    [
-        (
-            {"intent": {"purpose": "p", "actions": ["a:b"], "grantable": ["c:d"]}},
-            ["a:b"],
-            "intent.grantable asks",
-        ),
-        ({"intent": {"purpose": "p", "actions": ["ordersx:read"]}}, ["orders:*"], "intent.actions asks"),
-        ({"intent": {"purpose": "p", "actions": ["orders"]}}, ["orders:*"], "intent.actions asks"),
-        (
-            {"intent": {"purpose": "p", "actions": ["a:b"], "sensitivity": "Confidential"}},
-            ["a:b"],
-            "intent.sensitivity is Confidential, but Agent refund-agent allows at most Internal",
-        ),
-        (
-            {"intent": {"purpose": "p", "actions": ["a:b"]}, "activeDeadlineSeconds": 3601},
-            ["a:b"],
-            "activeDeadlineSeconds is 3601, but Agent refund-agent allows at most 3600",
-        ),
-        (
-            {"intent": {"purpose": "p", "actions": ["a:b"]}, "workload": {"serviceAccountName": "x"}},
-            ["a:b"],
-            "workload.serviceAccountName is x, but Agent refund-agent lists refund-agent",
-        ),
-    ],
-)
-def test_ceiling_holds_for_each_field(asked: dict[str, object], allowed: list[str], breach: str):
-    status, reason, message = finished(
-        observe(spec=task_spec(**asked), agent=agent(actions=allowed), pods=[pod()])
-    )
-    assert (status, reason) == ("False", "CeilingExceeded")
-    assert breach in message
-    assert "payments-team@example.com" in message
-
-
-def test_pattern_of_the_agent_allows_what_starts_with_it():
-    spec = task_spec(intent={"purpose": "p", "actions": ["orders:read", "orders:read:own"]})
-    assert finished(observe(spec=spec, agent=agent(actions=["orders:*"]), pods=[pod()]))[1] == "Running"
-
-
-def test_agent_without_service_accounts_allows_no_pod():
-    spec = task_spec(workload={})
-    message = finished(observe(spec=spec, agent=agent(serviceAccounts=[]), pods=[pod()]))[2]
-    assert "spec.workload asks for a pod, but Agent refund-agent lists no service account" in message
-
-
-def test_agent_without_service_accounts_allows_a_task_without_a_pod():
-    assert finished(observe(spec=task_spec(workload=None), agent=agent(serviceAccounts=[])))[1] == "Running"
-
-
 def test_successor_waits_for_the_grace_of_a_leaving_pod_and_no_longer():
     leaving = pod(1, leaving=True, gone_by=NOW + timedelta(seconds=30))
     facts = observe(spec=task_spec(workload=ALLOW), pods=[leaving, pod(2)])
@@ -422,54 +372,3 @@ def test_uid_of_the_job_is_pinned_when_it_is_first_seen():
     assert (
         finished(replace(facts, workload=WorkloadFacts(WorkloadState.LIVE, uid(77))))[1] == "WorkloadDeleted"
     )
-
-
-@pytest.mark.parametrize("secret", [SecretFacts(SecretState.DOUBTFUL), SecretFacts(SecretState.FILLED, 1)])
-def test_task_whose_status_cannot_be_read_is_left_as_it_is(secret: SecretFacts):
-    facts = _with_unreadable_status(replace(running(NEW), secret=secret))
-    for later in (0, 700, 10**6):
-        plan = decide(at(facts, later))
-        assert (plan.report, plan.issue, plan.delete_task) == (None, None, False)
-        assert plan.secret is SecretAction.NONE
-        assert plan.wake_at is None
-
-
-@pytest.mark.parametrize("pods", [(pod(),), ()])
-def test_secret_of_a_task_whose_status_cannot_be_read_is_wiped_when_nobody_may_hold_it(
-    pods: tuple[PodFacts, ...],
-):
-    facts = replace(_with_unreadable_status(NEW), secret=SecretFacts(SecretState.DOUBTFUL), pods=pods)
-    wiped = SecretAction.EMPTY if pods else SecretAction.DELETE
-    for unwanted in (
-        asks(facts, state="Ended"),
-        asks(facts, **SUSPENSION),
-        replace(facts, agent=agent(disabled=True)),
-        replace(facts, task=replace(facts.task, deleting=True)),
-        replace(facts, task=replace(facts.task, deleting=True, spec=None, invalid="x")),
-    ):
-        plan = decide(unwanted)
-        assert (plan.report, plan.issue, plan.secret) == (None, None, wiped)
-        gone = replace(unwanted, secret=SecretFacts(SecretState.ABSENT))
-        assert decide(gone).secret is SecretAction.NONE
-        waits = FailedWrite("no answer", NOW + timedelta(seconds=8))
-        assert decide(replace(unwanted, failed_write=waits)).secret is SecretAction.NONE
-        assert decide(replace(unwanted, failed_write=waits)).wake_at == waits.retry_at
-
-
-def test_task_that_cannot_be_read_ends_when_the_default_start_deadline_is_past():
-    facts = replace(NEW, task=replace(NEW.task, spec=None, invalid="spec.frobnicate is not known"))
-    assert decide(facts).wake_at == NOW + timedelta(seconds=600)
-    assert finished(at(facts, 599))[0] == "False"
-    assert finished(at(facts, 600)) == (
-        "True",
-        EndReason.START_DEADLINE_EXCEEDED,
-        (
-            "no credential could be issued by 2026-05-31T14:10:00Z: this version of agentid cannot read the "
-            "AgentTask: spec.frobnicate is not known"
-        ),
-    )
-
-
-def _with_unreadable_status(observation: Observation) -> Observation:
-    task = replace(observation.task, status=AgentTaskStatus(), status_invalid="status.later is not known")
-    return replace(observation, task=task)

@@ -1,3 +1,5 @@
+"""What an authority is made of, and that it loads, ends and is renewed as it should."""
+
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,33 +16,8 @@ from agentid.pki.errors import (
     InvalidTimeError,
 )
 from agentid.pki.spiffe_id import TrustDomain
+from tests.unit.pki_authorities import CA_USAGE, MATERIAL, NOW, OTHER, TRUST_DOMAIN, certificate, load
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-TRUST_DOMAIN = TrustDomain("cluster.example.org")
-MATERIAL = AuthorityMaterial.create(TRUST_DOMAIN, NOW)
-OTHER = AuthorityMaterial.create(TRUST_DOMAIN, NOW)
-
-
-def load(material: AuthorityMaterial = MATERIAL, now: datetime = NOW) -> CertificateAuthority:
-    return CertificateAuthority.load(material, TRUST_DOMAIN, now)
-
-
-def certificate(pem: bytes) -> x509.Certificate:
-    (only,) = x509.load_pem_x509_certificates(pem)
-    return only
-
-
-CA_USAGE = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
 # ---- what is made -----------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
+"""Material that is not quite an authority is refused, whatever is wrong with it."""
+
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,20 +16,16 @@ from agentid.pki.errors import (
     IntermediateExpiredError,
 )
 from agentid.pki.spiffe_id import TrustDomain
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-TRUST_DOMAIN = TrustDomain("cluster.example.org")
-MATERIAL = AuthorityMaterial.create(TRUST_DOMAIN, NOW)
-OTHER = AuthorityMaterial.create(TRUST_DOMAIN, NOW)
-
-
-def load(material: AuthorityMaterial = MATERIAL, now: datetime = NOW) -> CertificateAuthority:
-    return CertificateAuthority.load(material, TRUST_DOMAIN, now)
-
-
-def certificate(pem: bytes) -> x509.Certificate:
-    (only,) = x509.load_pem_x509_certificates(pem)
-    return only
+from tests.unit.pki_authorities import (
+    CA_USAGE,
+    MATERIAL,
+    NOW,
+    OTHER,
+    TRUST_DOMAIN,
+    certificate,
+    key_usage,
+    load,
+)
 
 
 def private_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
@@ -46,28 +44,7 @@ def key_pem(key: Any, password: bytes | None = None) -> bytes:  # noqa: ANN401  
     return encoded
 
 
-CA_USAGE = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
-WEAKER_USAGE = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+WEAKER_USAGE = key_usage(digital_signature=True)
 
 
 def intermediate(
