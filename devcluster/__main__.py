@@ -7,6 +7,7 @@ from rich.console import Console
 
 from agentid.errors import AgentidError
 from devcluster import build, standing
+from devcluster.progress import say
 from devcluster.tools import GROUPS
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -15,7 +16,11 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 @app.command()
 def up(*, node: Annotated[bool, typer.Option(help="With a node, so that pods run (root).")] = False) -> None:
     """Start a cluster, install the chart, start the operator, and leave all that running."""
-    standing.up(node=node)
+    try:
+        standing.up(node=node)
+    except KeyboardInterrupt:
+        say("Interrupted; what was started has been ended.")
+        raise
 
 
 @app.command()

@@ -6,12 +6,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from devcluster import reaping
 from devcluster.cluster import Cluster
 from devcluster.components import LOOPBACK
 from devcluster.errors import StartError
@@ -22,6 +24,7 @@ from devcluster.process import Process
 TRUST_DOMAIN = "demo.local"
 FOREIGN = ("AGENTID_", "KUBE")
 STARTUP = timedelta(seconds=60)
+COMMAND = (sys.executable, "-m", "agentid", "operator")
 
 
 class OperatorProcess:
@@ -131,8 +134,18 @@ class OperatorProcess:
         # Nothing of who runs this may reach the operator: neither settings nor credentials.
         mine = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         settings = mine | self._environment | dict(environment)
-        command = [sys.executable, "-m", "agentid", "operator"]
-        return self._cluster.run.process(self._name, command, settings)
+        return self._cluster.run.process(self._name, [*COMMAND], settings)
+
+
+def operators(run_id: str) -> list[int]:
+    """The process ids of the operators that belong to a run, whoever started them."""
+    line = "\0".join((*COMMAND[1:], "")).encode()
+    found = []
+    for pid in reaping.processes(run_id):
+        with suppress(OSError):  # gone since
+            if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(line):
+                found.append(pid)
+    return found
 
 
 def _get(port: int, path: str) -> tuple[bool, str]:

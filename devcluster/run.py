@@ -35,11 +35,11 @@ class Run:
         folder: Where its data, logs, certificates and sockets are, for this user only.
     """
 
-    def __init__(self, folder: Path, lock: IO[str], keeper: subprocess.Popen[bytes]) -> None:
+    def __init__(self, folder: Path, lock: IO[str], keeper: subprocess.Popen[bytes] | None) -> None:
         self.folder = folder
         self._lock = lock
         self._keeper = keeper
-        self._detached = False
+        self._detached = keeper is None
 
     @classmethod
     def begin(cls) -> Self:
@@ -58,6 +58,13 @@ class Run:
             start_new_session=True,
         )
         return cls(folder, lock, keeper)
+
+    @classmethod
+    def detached(cls, folder: Path) -> Self:
+        """A detached run, to start a program in it once more: it goes on afterwards as before."""
+        lock = _lock_file(folder.name).open("a")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return cls(folder, lock, None)
 
     @property
     def id(self) -> str:
@@ -96,8 +103,9 @@ class Run:
 
     def _dismiss_keeper(self, last_word: bytes) -> None:
         """Tell the keeper what to do and wait until it has gone."""
-        with suppress(BrokenPipeError):
-            self._keeper.communicate(last_word)
+        if self._keeper:
+            with suppress(BrokenPipeError):
+                self._keeper.communicate(last_word)
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +113,9 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._detached:
+        if self._detached:
+            self._lock.close()
+        else:
             self.end()
 
 

@@ -8,8 +8,10 @@ import json
 import os
 import shlex
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -17,11 +19,12 @@ import yaml
 from devcluster import build, reaping
 from devcluster.cluster import Cluster, ExistingCluster
 from devcluster.controlplane import ControlPlane
+from devcluster.errors import KubectlError, StartError
 from devcluster.install import install_chart, uninstall_chart
-from devcluster.operator_process import OperatorProcess
+from devcluster.operator_process import OperatorProcess, operators
 from devcluster.places import RUN_FOLDER
 from devcluster.progress import say, step
-from devcluster.run import end_if_dead, reap_leftovers
+from devcluster.run import Run, end_if_dead, reap_leftovers
 from devcluster.waiting import wait_until
 
 CLAIM = RUN_FOLDER / "cluster.json"
@@ -31,18 +34,19 @@ GIVEN = "AGENTID_KUBECONFIG"
 
 
 def up(*, node: bool) -> None:
-    """Start a cluster with agentid in it and leave it running; say so if one runs already.
+    """Start a cluster with agentid in it and leave it running; one that runs already goes on.
 
     Args:
         node: With a node for real pods.
 
     Raises:
-        DevclusterError: It can't be had; nothing of it is left.
+        DevclusterError: It can't be had, and nothing of it is left; or the one that runs is not as asked for.
     """
     reap_leftovers()
     if CLAIM.exists():
-        if Path(json.loads(CLAIM.read_text())["folder"]).is_dir():
-            say("A cluster is up already; `make cluster-down` ends it.")
+        claim = json.loads(CLAIM.read_text())
+        if Path(claim["folder"]).is_dir():
+            _go_on(claim, node=node)
             _say_what_next()
             return
         _forget()
@@ -52,7 +56,7 @@ def up(*, node: bool) -> None:
         operator = OperatorProcess(cluster)
         with step("starting the operator"):
             operator.start()
-        _claim(cluster, operator)
+        _claim(cluster, operator, node=node)
     _say_what_next()
 
 
@@ -88,7 +92,36 @@ def begin(*, node: bool) -> ControlPlane | ExistingCluster:
         return ControlPlane.start(node=node)
 
 
-def _claim(cluster: Cluster, operator: OperatorProcess) -> None:
+def _go_on(claim: Mapping[str, Any], *, node: bool) -> None:
+    """Leave the cluster that runs, if it is what was asked for, and start its operator if that has ended.
+
+    Raises:
+        StartError: It is another one, has no node, or does not answer.
+    """
+    wanted, given = given_kubeconfig(), claim["given"]
+    if wanted and str(wanted) != given:
+        raise StartError(
+            f"a cluster is up already, and it is not that of {wanted}: `make cluster-down` ends it"
+        )
+    if node and not claim["node"] and not given:
+        raise StartError(
+            "a cluster is up already, and it has no node: `make cluster-down`, then `make cluster-up NODE=1`"
+        )
+    say("A cluster is up already; `make cluster-down` ends it.")
+    folder = Path(claim["folder"])
+    with ExistingCluster(Run.detached(folder), KUBECONFIG) as cluster:
+        try:
+            cluster.kubectl("version", "--request-timeout=20s")
+        except KubectlError as silent:
+            raise StartError(
+                f"but it does not answer: `make cluster-down`, then `make cluster-up`; {silent}"
+            ) from silent
+        if not operators(folder.name):
+            with step("starting its operator, which had ended"):
+                OperatorProcess(cluster).start()
+
+
+def _claim(cluster: Cluster, operator: OperatorProcess, *, node: bool) -> None:
     """Write down in `.run/` what is running, and let it run on."""
     RUN_FOLDER.mkdir(exist_ok=True)
     KUBECONFIG.unlink(missing_ok=True)
@@ -97,7 +130,7 @@ def _claim(cluster: Cluster, operator: OperatorProcess) -> None:
     OPERATOR_LOG.unlink(missing_ok=True)
     OPERATOR_LOG.symlink_to(operator.process.log)
     given = given_kubeconfig()
-    claim = {"folder": str(cluster.run.folder), "given": str(given) if given else None}
+    claim = {"folder": str(cluster.run.folder), "given": str(given) if given else None, "node": node}
     CLAIM.write_text(json.dumps(claim))
     cluster.run.detach(CLAIM)
 
@@ -125,7 +158,8 @@ def _pinned(name: str) -> Path:
 
 def _say_what_next() -> None:
     """Print where things are and what to try: the lines to copy go to standard output."""
-    given = json.loads(CLAIM.read_text())["given"]
+    claim = json.loads(CLAIM.read_text())
+    given = claim["given"]
     find = build.installed_or_built if given else _pinned
     folders = ":".join(sorted({shlex.quote(str(find(name).parent)) for name in ("kubectl", "helm")}))
     say(f"kubeconfig    {KUBECONFIG}")
@@ -138,8 +172,11 @@ def _say_what_next() -> None:
     say("Then for example:")
     for line in (
         "kubectl apply -f deploy/examples/",
-        "kubectl get atask -A",
+        "kubectl get atask -o wide",
+        "kubectl describe atask refund-4711",
         "kubectl explain agenttask.spec.intent",
         "make cluster-down",
     ):
         say(f"  {line}")
+    if not given and not claim["node"]:
+        say("It has no node, so pods stay Pending, and tasks wait for them: NODE=1 (as root) gives it one.")

@@ -1,7 +1,9 @@
 """`make cluster-up` and `make cluster-down`, also on a cluster that somebody else runs."""
 
 import json
+import os
 import shlex
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from devcluster.controlplane import ControlPlane
 from devcluster.errors import StartError
 from devcluster.install import NAMESPACE, helm
 from devcluster.kubectl import Kubectl
+from devcluster.operator_process import operators
+from devcluster.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +62,29 @@ def test_up_leaves_one_running_once_and_down_removes_it(
     assert reaping.processes(folder.name) == []
     assert not folder.exists()
     assert list(run_folder.iterdir()) == []
+
+
+def test_up_again_starts_an_operator_that_has_ended(run_folder: Path) -> None:
+    standing.up(node=False)
+    folder = claimed(run_folder)
+    (killed,) = operators(folder.name)
+    os.kill(killed, signal.SIGKILL)
+    wait_until("the operator is gone", lambda: not operators(folder.name))
+
+    standing.up(node=False)
+
+    (started,) = operators(folder.name)
+    assert started != killed
+    assert claimed(run_folder) == folder
+
+
+def test_up_again_with_a_node_is_refused_where_there_is_none(run_folder: Path) -> None:
+    standing.up(node=False)
+
+    with pytest.raises(StartError, match="it has no node: `make cluster-down`"):
+        standing.up(node=True)
+
+    assert len(operators(claimed(run_folder).name)) == 1
 
 
 def test_a_cluster_that_was_given_is_used_and_left_as_it_was(
