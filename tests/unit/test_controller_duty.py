@@ -1,10 +1,13 @@
-"""Work that comes while the lease is late is tried again, never dropped; a standby does none."""
+"""Work that comes while the lease is late is tried again, a standby does none; half done is not settled."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
+from agentid.cluster.errors import ServerError
 from agentid.cluster.lease import Takeover
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.duty import Duty
@@ -13,25 +16,53 @@ from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
-from agentid.controller.records import Key
+from agentid.controller.records import Key, Record
+from agentid.controller.secret_memory import SecretMemory
 from agentid.controller.world import World
+from agentid.lifecycle.model import FailedWrite
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _KEY: Key = ("ns", "t")
 
 
+class LeaderAtWork:
+    """A leader that holds its lease."""
+
+    def require(self) -> float:
+        return 15.0
+
+    def settle(self) -> None:
+        pass
+
+
+class Passes:
+    """Passes that end well, or as they are told."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    async def reconcile(self, key: Key) -> None:
+        assert key == _KEY
+        if self.error is not None:
+            raise self.error
+
+
 class LateLeader:
     """A leader whose lease is not held for the moment."""
 
-    def require(self) -> None:
+    def require(self) -> float:
         raise NotLeadingError("the lease is not held")
 
 
 @pytest.fixture
-def duty() -> Duty:
+def world() -> World:
+    return World(lambda _: None, lambda: _NOW)
+
+
+@pytest.fixture
+def duty(world: World) -> Duty:
     metrics = Metrics()
     queue = WorkQueue(lambda: 0.0, metrics.count_failed_pass)
-    world = World(queue.add, lambda: _NOW)
     return Duty(world, queue, Deadlines(lambda: _NOW, queue.add), metrics)
 
 
@@ -50,3 +81,81 @@ async def test_a_late_lease_fails_the_pass_so_that_it_is_tried_again(duty: Duty)
         await _look(duty)
     duty.step_down()
     await _look(duty)
+
+
+async def _pass(duty: Duty, passes: Passes) -> None:
+    await duty.look_at(cast("Leader", LeaderAtWork()), cast("Reconciler", passes), _KEY)
+
+
+def _record(world: World) -> Record:
+    world.take_task({"metadata": {"namespace": "ns", "name": "t", "uid": "u-1", "resourceVersion": "5"}})
+    record = world.record(_KEY)
+    assert record is not None
+    return record
+
+
+@pytest.mark.parametrize(
+    "error", [ServerError("500"), NotLeadingError("late"), TimeoutError(), asyncio.CancelledError()]
+)
+async def test_a_pass_that_did_not_end_well_is_half_done_until_one_does(
+    duty: Duty, error: BaseException
+) -> None:
+    passes = Passes()
+    duty.take_over(Takeover(_NOW))
+    assert duty.settled
+    passes.error = error
+    with pytest.raises(type(error)):
+        await _pass(duty, passes)
+    assert not duty.settled
+    passes.error = None
+    await _pass(duty, passes)
+    assert duty.settled
+
+
+def test_a_standby_is_never_settled(duty: Duty) -> None:
+    assert not duty.settled
+    duty.take_over(Takeover(_NOW))
+    duty.step_down()
+    assert not duty.settled
+
+
+async def test_a_takeover_is_settled_once_each_task_was_looked_at_and_its_secret_is_known(
+    duty: Duty, world: World
+) -> None:
+    record = _record(world)
+    assert not duty.take_over(Takeover(_NOW))
+    record.secret.absent()
+    assert not duty.settled
+    await _pass(duty, Passes())
+    assert duty.settled
+
+
+_SECRETS: dict[str, tuple[Callable[[SecretMemory], None], bool]] = {
+    "unknown": (lambda memory: memory.forget(), False),
+    "doubtful": (lambda memory: memory.doubtful("u-1"), False),
+    "taken": (lambda memory: memory.taken(), False),
+    "absent": (lambda memory: memory.absent(), True),
+    "filled": (lambda memory: memory.filled("u-1", 2, None), True),
+    "emptied": (lambda memory: memory.emptied("u-1", _NOW, None), True),
+}
+
+
+@pytest.mark.parametrize("secret", _SECRETS)
+def test_one_secret_in_doubt_is_enough(duty: Duty, world: World, secret: str) -> None:
+    duty.take_over(Takeover(_NOW))
+    remember, sure = _SECRETS[secret]
+    record = _record(world)
+    remember(record.secret)
+    assert duty.settled is sure
+    record.failed_write = FailedWrite("it failed", _NOW)
+    assert not duty.settled
+    record.failed_write = None
+    world.drop_task(_KEY, "u-1")
+    assert duty.settled is sure
+
+
+def test_a_pod_without_a_task_leaves_nothing_in_doubt(duty: Duty, world: World) -> None:
+    duty.take_over(Takeover(_NOW))
+    labels = {"agentid.dev/task": "t"}
+    world.take_pod({"metadata": {"namespace": "ns", "name": "p", "uid": "u-p", "labels": labels}})
+    assert duty.settled

@@ -48,16 +48,20 @@ async def test_a_name_added_many_times_is_looked_at_once() -> None:
 
 async def test_a_change_during_a_pass_is_looked_at_afterwards_and_never_meanwhile() -> None:
     queue, running, seen = _queue(), Counter[Key](), Counter[Key]()
-    key = ("ns", "a")
+    key, other, other_seen = ("ns", "a"), ("ns", "b"), asyncio.Event()
 
     async def look_at(which: Key) -> None:
         running[which] += 1
         assert running[which] == 1
         seen[which] += 1
-        if seen[which] == 1:
+        if which == other:
+            other_seen.set()
+        elif seen[which] == 1:
             for _ in range(5):
                 queue.add(key)
-            await asyncio.sleep(0)
+            # Another worker takes what was added after it: it would have taken the name too.
+            queue.add(other)
+            await other_seen.wait()
         running[which] -= 1
 
     queue.add(key)
@@ -80,19 +84,22 @@ async def test_ten_thousand_tasks_of_one_namespace_do_not_starve_another() -> No
 
 
 async def test_at_most_so_many_are_worked_on_at_once() -> None:
-    queue, now, most = _queue(), 0, 0
+    queue, full, let_go = _queue(), asyncio.Event(), asyncio.Event()
 
     async def look_at(_: Key) -> None:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0)
-        now -= 1
+        if queue.active == 3:
+            full.set()
+        await let_go.wait()
 
     for number in range(50):
         queue.add(("ns", str(number)))
-    await _run_until_idle(queue, look_at, concurrency=3)
-    assert most == 3
+    runner = asyncio.create_task(_run_until_idle(queue, look_at, concurrency=3))
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        await full.wait()
+    assert (queue.active, queue.depth) == (3, 47)
+    let_go.set()
+    await runner
+    assert (queue.active, queue.depth) == (0, 0)
 
 
 @pytest.mark.parametrize("error", [ServerError("500"), ValueError("a mistake"), TimeoutError()])
@@ -158,8 +165,10 @@ def test_pauses_grow_and_stay_bounded(failures: int, randomness: float) -> None:
 class _Clock:
     def __init__(self) -> None:
         self.now = datetime(2026, 5, 31, 14, tzinfo=UTC)
+        self.asked = asyncio.Event()
 
     def __call__(self) -> datetime:
+        self.asked.set()
         return self.now
 
 
@@ -201,7 +210,8 @@ async def test_a_nearer_time_wakes_the_sleeper() -> None:
     deadlines = Deadlines(clock, told.put_nowait)
     deadlines.set(("ns", "far"), clock.now + timedelta(hours=1))
     runner = asyncio.create_task(deadlines.run())
-    await asyncio.sleep(0)
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        await clock.asked.wait()
     deadlines.set(("ns", "near"), clock.now + timedelta(milliseconds=1))
     clock.now += timedelta(seconds=1)
     try:
