@@ -21,8 +21,10 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     """A fresh namespace, named after the test and labelled as a test's; it goes afterwards."""
     words = request.function.__name__.removeprefix("test_").replace("_", "-")[:40].strip("-").lower()
     name = f"{words}-{secrets.token_hex(3)}"
+    # Not checked by kubectl against its schema: before every test, that would take twice the time.
     cluster.kubectl.create(
-        {"kind": "Namespace", "metadata": {"name": name, "labels": {"agentid.dev/test": "true"}}}
+        {"kind": "Namespace", "metadata": {"name": name, "labels": {"agentid.dev/test": "true"}}},
+        "--validate=false",
     )
     yield name
     cluster.kubectl.delete("namespace", name, "--wait=false", "--ignore-not-found")

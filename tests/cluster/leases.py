@@ -21,7 +21,7 @@ def leads(operator: OperatorProcess) -> bool:
 def begin(operator: OperatorProcess, environment: Mapping[str, str] | None = None) -> None:
     """Start an operator with a short lease and wait until it is at work; a killed one's has run out then."""
     operator.start({**BRIEFLY, **(environment or {})})
-    wait_until("the operator leads", lambda: leads(operator), within=timedelta(seconds=30))
+    wait_until("the operator leads", lambda: leads(operator), within=timedelta(seconds=60))
 
 
 def begin_anew(operator: OperatorProcess, environment: Mapping[str, str] | None = None) -> None:

@@ -72,8 +72,9 @@ def remove(here: Kubectl, pod: str) -> None:
 
 def clear(here: Kubectl) -> None:
     """Take everything that a kubelet would have to end out of a namespace, so that it can go."""
-    here("delete", "jobs", "--all", "--wait=false", "--cascade=background")
-    here("delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
+    here(
+        "delete", "jobs,pods", "--all", "--grace-period=0", "--force", "--cascade=background", "--wait=false"
+    )
 
 
 def clear_until_gone(here: Kubectl, admin: Kubectl, within: timedelta) -> None:

@@ -1,5 +1,6 @@
 """Reads how a task stands: its STATUS, conditions, Events, credentials, and what its Secret holds."""
 
+import json
 import secrets
 from base64 import b64decode
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
 from tests.cluster.objects import ANY_POD, TASK, pod, task
 
-PROMPTLY = timedelta(seconds=15)
+PROMPTLY = timedelta(seconds=60)
+"""How long a test waits before it gives up; nothing is said of how fast the operator is."""
 
 
 def conditions(of: Object) -> dict[str, Object]:
@@ -42,11 +44,19 @@ def runs(here: Kubectl, name: str = TASK, within: timedelta = PROMPTLY) -> Objec
     running = stands(here, "Running", name, within)
     wait_until(
         f"the Secret of {name} holds what its status says",
-        lambda: (here.get("agenttask", name), here.find("secret", f"agentid-{name}")),
+        lambda: _task_and_secret(here, name),
         lambda seen: seen[1] is not None and leaf_serial(seen[1]) == (serials(seen[0]) or [""])[-1],
         within=within,
     )
     return running
+
+
+def _task_and_secret(here: Kubectl, name: str) -> tuple[Object, Object | None]:
+    """A task and its Secret, where it has one, in one call of kubectl."""
+    both = ("agenttask/" + name, f"secret/agentid-{name}")
+    found = json.loads(here("get", *both, "--ignore-not-found", "--output=json"))
+    task_found, *secret_found = found["items"] if found["kind"] == "List" else [found]
+    return task_found, secret_found[0] if secret_found else None
 
 
 def stands(here: Kubectl, reason: str, name: str = TASK, within: timedelta = PROMPTLY) -> Object:
@@ -83,8 +93,7 @@ def settled(here: Kubectl, name: str = TASK, within: timedelta = PROMPTLY) -> Ob
         within,
         "the operator has decided about what is made now",
     )
-    here.delete("pod", marker, "--grace-period=0", "--force", "--wait=false")
-    here.delete("agenttask", marker)
+    here("delete", f"pod/{marker}", f"agenttask/{marker}", "--grace-period=0", "--force", "--wait=false")
     return here.get("agenttask", name)
 
 
@@ -122,8 +131,12 @@ def files(secret: Object) -> dict[str, bytes]:
 
 def leaf_serial(secret: Object) -> str:
     """The serial of the certificate in a Secret, as a status writes it; "" where there is none."""
-    chain = files(secret).get("tls.crt")
-    return f"{x509.load_pem_x509_certificate(chain).serial_number:x}" if chain else ""
+    return f"{leaf(secret).serial_number:x}" if files(secret).get("tls.crt") else ""
+
+
+def leaf(secret: Object) -> x509.Certificate:
+    """The certificate in a Secret."""
+    return x509.load_pem_x509_certificate(files(secret)["tls.crt"])
 
 
 def public_key(secret: Object) -> bytes:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from devcluster.kubectl import Kubectl
+from devcluster.errors import KubectlError
+from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
-from tests.cluster.in_force import answer
 from tests.cluster.people import OPERATOR, STRANGER, TENANT, People, refusal, task
 
 CAROL = "carol@example.com"
@@ -39,9 +39,26 @@ def delegate_for(name: str) -> dict[str, Any]:
     }
 
 
-def accepted(of: Any) -> None:  # noqa: ANN401 - a call of kubectl
-    """Wait for RBAC to have taken up a right that was given just now."""
-    wait_until("the right counts", lambda: answer(of), lambda said: "denied request" not in said)
+def accepted(of: Callable[[], Object]) -> Object:
+    """Wait for RBAC to have taken up a right that was given just now, and return what is answered then."""
+
+    def attempt() -> Object:
+        try:
+            return of()
+        except KubectlError as refused:
+            if "denied request" not in refused.stderr:
+                raise
+            return {}
+
+    return wait_until("the right counts", attempt)
+
+
+def may_not_act(user: str) -> str:
+    """What somebody is told who acts for Carol without the right."""
+    return (
+        f"{user} may not act on behalf of {CAROL}; that takes the verb "
+        f'"delegate" on delegators.agentid.dev/{CAROL}'
+    )
 
 
 @pytest.mark.parametrize("person", PERSONS)
@@ -50,10 +67,7 @@ def test_nobody_acts_for_somebody_else_without_the_right(people: People, person:
         lambda: people.named(person).create(task(onBehalfOf=CAROL), "--dry-run=server"),
     )
 
-    assert (
-        f"{PERSONS[person]} may not act on behalf of {CAROL}; that takes the verb "
-        f'"delegate" on delegators.agentid.dev/{CAROL}' in said
-    )
+    assert may_not_act(PERSONS[person]) in said
     assert "(Forbidden)" in said
 
 
@@ -76,15 +90,17 @@ def test_the_right_counts_for_that_delegator_and_that_namespace_only(
     assert "dave@example.com" in refusal(
         lambda: people.tenant.create(task("other", onBehalfOf="dave@example.com"))
     )
-    refusal(lambda: tenant_elsewhere.create(task(onBehalfOf=CAROL)))
+    assert may_not_act(TENANT) in refusal(lambda: tenant_elsewhere.create(task(onBehalfOf=CAROL)))
     admin.delete("namespace", elsewhere, "--wait=false")
 
 
 def test_the_shipped_role_gives_it(people: People, kubectl: Kubectl) -> None:
     kubectl("create", "rolebinding", "delegates", "--clusterrole=agentid-delegate", f"--user={TENANT}")
 
-    accepted(lambda: people.tenant.create(task(onBehalfOf=CAROL), "--dry-run=server"))
-    refusal(lambda: people.stranger.create(task(onBehalfOf=CAROL)))
+    created = accepted(lambda: people.tenant.create(task(onBehalfOf=CAROL), "--dry-run=server"))
+
+    assert created["spec"]["onBehalfOf"] == CAROL
+    assert may_not_act(STRANGER) in refusal(lambda: people.stranger.create(task(onBehalfOf=CAROL)))
 
 
 def test_whoever_changes_the_intent_needs_the_right_too(people: People, kubectl: Kubectl) -> None:
@@ -95,16 +111,22 @@ def test_whoever_changes_the_intent_needs_the_right_too(people: People, kubectl:
 
     said = refusal(lambda: people.stranger.patch("agenttask", "refund-4711", change))
 
-    assert f"{STRANGER} may not act on behalf of {CAROL}" in said
+    assert may_not_act(STRANGER) in said
     assert people.admin.get("agenttask", "refund-4711")["spec"]["intent"]["purpose"] == "Refund order 4711"
     people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Suspended"}})
-    people.tenant.patch("agenttask", "refund-4711", change)
+    changed = people.tenant.patch("agenttask", "refund-4711", change)
+    assert changed["spec"]["intent"]["purpose"] == OTHER_INTENT["purpose"]
 
 
 def test_a_task_for_oneself_is_not_taken_over_by_another(people: People) -> None:
     people.tenant.create(task(onBehalfOf=TENANT))
 
-    refusal(lambda: people.stranger.patch("agenttask", "refund-4711", {"spec": {"intent": OTHER_INTENT}}))
+    said = refusal(
+        lambda: people.stranger.patch("agenttask", "refund-4711", {"spec": {"intent": OTHER_INTENT}})
+    )
+
+    assert f"{STRANGER} may not act on behalf of {TENANT}" in said
+    assert people.admin.get("agenttask", "refund-4711")["spec"]["intent"]["actions"] == ["orders:read"]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +150,10 @@ def test_anothers_suspension_is_not_undone(people: People, change: dict[str, str
 def test_the_operator_may_not_undo_a_suspension(people: People) -> None:
     people.tenant.create(task(state="Suspended"))
 
-    refusal(lambda: people.operator.patch("agenttask", "refund-4711", {"spec": {"state": "Active"}}))
+    said = refusal(lambda: people.operator.patch("agenttask", "refund-4711", {"spec": {"state": "Active"}}))
+
+    assert "the operator changes nothing of an AgentTask but its status" in said
+    assert people.admin.get("agenttask", "refund-4711")["spec"]["state"] == "Suspended"
 
 
 def test_ones_own_suspension_is_undone(people: People) -> None:
@@ -155,6 +180,11 @@ def test_the_verb_resume_takes_back_anothers_suspension(people: People, kubectl:
     )
     people.tenant.create(task(state="Suspended"))
 
-    accepted(lambda: people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Active"}}))
+    resumed = accepted(
+        lambda: people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Active"}})
+    )
 
-    assert people.admin.get("agenttask", "refund-4711")["spec"]["stateChangedBy"] == {"username": STRANGER}
+    assert (resumed["spec"]["state"], resumed["spec"]["stateChangedBy"]) == (
+        "Active",
+        {"username": STRANGER},
+    )

@@ -68,10 +68,11 @@ def test_nobody_plants_a_credential(people: People, person: str, kind: str) -> N
 
     said = refusal(lambda: planter.create(credential(type=kind)))
     assert f"reserved for the operator; choose another name than {NAME}" in said
-    refusal(lambda: planter.apply(credential(type=kind), "--server-side"))
+    said = refusal(lambda: planter.apply(credential(type=kind), "--server-side"))
+    assert f"reserved for the operator; choose another name than {NAME}" in said
     generated = credential(type=kind)
     generated["metadata"] = {"generateName": "agentid-"}
-    refusal(lambda: planter.create(generated))
+    assert "reserved for the operator" in refusal(lambda: planter.create(generated))
     assert people.admin.list("secret") == []
 
 
@@ -109,11 +110,14 @@ def test_a_write_that_changes_nothing_is_let_through(people: People, issued: Obj
 def test_nobody_deletes_a_credential(people: People, issued: Object, person: str) -> None:
     somebody = people.named(person)
 
-    said = refusal(lambda: somebody.delete("secret", NAME))
-    assert "is deleted by the operator only" in said
-    assert "set spec.state of its AgentTask to Ended" in said
-    refusal(lambda: somebody("delete", "secrets", "--all"))
-    refusal(lambda: somebody("delete", f"--raw=/api/v1/namespaces/{somebody.namespace}/secrets"))
+    for what in (
+        ("secret", NAME),
+        ("secrets", "--all"),
+        (f"--raw=/api/v1/namespaces/{somebody.namespace}/secrets",),
+    ):
+        said = refusal(lambda what=what: somebody("delete", *what))
+        assert "is deleted by the operator only" in said
+        assert "set spec.state of its AgentTask to Ended" in said
     assert people.admin.get("secret", NAME)["metadata"]["uid"] == issued["metadata"]["uid"]
 
 
@@ -122,9 +126,10 @@ def test_other_secrets_are_as_free_as_ever(people: People, person: str) -> None:
     somebody = people.named(person)
     mine = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "agent-id"}, "stringData": {"a": "b"}}
 
-    somebody.create(mine)
-    somebody.patch("secret", "agent-id", {"immutable": True})
+    assert somebody.create(mine)["data"] == {"a": b64encode(b"b").decode()}
+    assert somebody.patch("secret", "agent-id", {"immutable": True})["immutable"] is True
     somebody.delete("secret", "agent-id")
+    assert people.admin.find("secret", "agent-id") is None
 
 
 def test_the_garbage_collector_takes_a_credential_when_its_owners_are_gone(
@@ -267,8 +272,9 @@ def test_the_operator_overwrites_no_secret_of_others(people: People) -> None:
     )
     mine = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "legacy"}, "data": {"key": ""}}
 
-    refusal(lambda: people.operator.replace(mine))
+    said = refusal(lambda: people.operator.replace(mine))
 
+    assert "operator-secrets.agentid.dev" in said
     assert people.admin.get("secret", "legacy")["data"] == {"key": KEY}
 
 

@@ -13,6 +13,8 @@ from devcluster.kubectl import Kubectl
 from tests.cluster.in_force import wait_until_in_force
 from tests.cluster.people import OPERATOR, People, pod, refusal, task
 
+pytestmark = pytest.mark.usefixtures("no_operator")  # nobody but the tests writes here as the operator
+
 PEOPLE = ["tenant", "stranger", "admin"]
 FINISHED = {
     "type": "Finished",
@@ -96,19 +98,20 @@ def test_nobody_deletes_a_task_and_orphans_its_secret(people: People, person: st
     write_status(people.operator, {"conditions": [FINISHED]})
     deleter = people.named(person)
 
-    said = refusal(lambda: deleter.delete("agenttask", "refund-4711", "--cascade=orphan"))
-    assert "an AgentTask can't be deleted with propagation Orphan" in said
-
-    old_way = json.dumps({"apiVersion": "v1", "kind": "DeleteOptions", "orphanDependents": True})
-    path = f"/apis/agentid.dev/v1alpha1/namespaces/{deleter.namespace}/agenttasks/refund-4711"
-    refusal(lambda: deleter("delete", f"--raw={path}", "--filename=-", stdin=old_way))
-
     collection = f"/apis/agentid.dev/v1alpha1/namespaces/{deleter.namespace}/agenttasks"
-    options = "propagationPolicy=Orphan"
-    refusal(lambda: deleter("delete", f"--raw={collection}?{options}"))
+    old_way = json.dumps({"apiVersion": "v1", "kind": "DeleteOptions", "orphanDependents": True})
 
-    assert people.admin.get("agenttask", "refund-4711")
+    for arguments, body in (
+        (("agenttask", "refund-4711", "--cascade=orphan"), None),
+        ((f"--raw={collection}/refund-4711", "--filename=-"), old_way),
+        ((f"--raw={collection}?propagationPolicy=Orphan",), None),
+    ):
+        said = refusal(lambda arguments=arguments, body=body: deleter("delete", *arguments, stdin=body))
+        assert "an AgentTask can't be deleted with propagation Orphan" in said
+
+    assert "deletionTimestamp" not in people.admin.get("agenttask", "refund-4711")["metadata"]
     people.tenant.delete("agenttask", "refund-4711", "--cascade=foreground")
+    assert people.admin.find("agenttask", "refund-4711") is None
 
 
 @pytest.mark.parametrize("person", PEOPLE)
@@ -117,10 +120,11 @@ def test_nobody_writes_the_wish_to_orphan_into_a_task(people: People, person: st
     manifest = task()
     manifest["metadata"] |= orphan["metadata"]
 
-    assert 'can\'t have the finalizer "orphan"' in refusal(lambda: people.named(person).create(manifest))
+    said = 'can\'t have the finalizer "orphan"'
 
+    assert said in refusal(lambda: people.named(person).create(manifest))
     people.tenant.create(task())
-    refusal(lambda: people.named(person).patch("agenttask", "refund-4711", orphan))
+    assert said in refusal(lambda: people.named(person).patch("agenttask", "refund-4711", orphan))
 
 
 # The operator's own account.
@@ -142,14 +146,14 @@ def test_the_operator_changes_no_task(people: People, change: dict[str, Any]) ->
 
 def test_the_operator_deletes_finished_tasks_only(people: People) -> None:
     people.tenant.create(task())
+    delete = partial(people.operator.delete, "agenttask", "refund-4711")
 
-    assert "only AgentTasks that are finished" in refusal(
-        lambda: people.operator.delete("agenttask", "refund-4711")
-    )
+    assert "only AgentTasks that are finished" in refusal(delete)
     write_status(people.operator, {"conditions": [FINISHED | {"status": "False", "reason": "Running"}]})
-    refusal(lambda: people.operator.delete("agenttask", "refund-4711"))
+    assert "only AgentTasks that are finished" in refusal(delete)
     write_status(people.operator, {"conditions": [FINISHED]})
-    people.operator.delete("agenttask", "refund-4711")
+    delete()
+    assert people.admin.find("agenttask", "refund-4711") is None
 
 
 @pytest.mark.parametrize("person", PEOPLE)
@@ -157,8 +161,11 @@ def test_what_holds_the_operator_holds_nobody_else(people: People, person: str) 
     somebody = people.named(person)
 
     somebody.create(task())
-    somebody.patch("agenttask", "refund-4711", {"spec": {"state": "Ended"}})
+    ended = somebody.patch("agenttask", "refund-4711", {"spec": {"state": "Ended"}})
     somebody.delete("agenttask", "refund-4711")
+
+    assert ended["spec"]["state"] == "Ended"
+    assert people.admin.find("agenttask", "refund-4711") is None
 
 
 # The annotations that kopf takes for its own.
@@ -182,19 +189,28 @@ def test_nobody_adds_or_changes_a_kopf_annotation_later(people: People, person: 
     people.tenant.create(pod("labelled", "refund-4711"))
     forged = {"metadata": {"annotations": {"kopf.zalando.org/last-handled-configuration": "{bad"}}}
 
-    refusal(lambda: people.named(person).patch("agenttask", "refund-4711", forged))
-    refusal(lambda: people.named(person).patch("pod", "labelled", forged))
-    refusal(lambda: people.named(person).patch("pod", "labelled", forged, "--subresource=status"))
+    for what in (
+        ("agenttask", "refund-4711", forged),
+        ("pod", "labelled", forged),
+        ("pod", "labelled", forged, "--subresource=status"),
+    ):
+        said = refusal(partial(people.named(person).patch, *what))
+        assert "kopf.zalando.org/last-handled-configuration can not be set here" in said
 
 
 def test_annotations_of_others_stay_possible(people: People) -> None:
     people.tenant.create(task())
     people.admin.wait_for("serviceaccount", "default", bool)
 
-    people.tenant.patch("agenttask", "refund-4711", {"metadata": {"annotations": {"example.com/a": "b"}}})
+    own = {"example.com/a": "b"}
+    patched = people.tenant.patch("agenttask", "refund-4711", {"metadata": {"annotations": own}})
+    kopfs = {"kopf.zalando.org/last-handled-configuration": "{}"}
     unlabelled = pod("unlabelled")
-    unlabelled["metadata"]["annotations"] = {"kopf.zalando.org/last-handled-configuration": "{}"}
-    people.tenant.create(unlabelled)
+    unlabelled["metadata"]["annotations"] = kopfs
+    created = people.tenant.create(unlabelled)
+
+    assert patched["metadata"]["annotations"] == own
+    assert created["metadata"]["annotations"] == kopfs
 
 
 @pytest.mark.parametrize("person", PEOPLE)

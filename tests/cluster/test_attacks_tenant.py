@@ -334,6 +334,9 @@ def test_task_with_an_owner_that_is_nothing_takes_its_credential_along(
 
     team.wait_gone("agenttask", TASK)
     story.secret_gone(team)
+    team.create(task("after"))
+    story.runs(team, "after")
+    assert [each["metadata"]["name"] for each in team.list("secrets")] == ["agentid-after"]
 
 
 def test_task_of_another_namespaces_agent_is_only_ever_its_own_namespaces(
@@ -363,7 +366,9 @@ def test_pods_of_a_deployment_named_like_a_job_do_not_count_as_the_jobs(
     team("delete", "replicaset", TASK, "--cascade=background")
 
 
-def test_many_tasks_of_one_namespace_do_not_starve_another(team: Kubectl, admin: Kubectl) -> None:
+def test_many_tasks_of_one_namespace_do_not_starve_another(
+    team: Kubectl, admin: Kubectl, operator: OperatorProcess
+) -> None:
     neighbour = f"{team.namespace[:50]}-b"
     admin.create({"kind": "Namespace", "metadata": {"name": neighbour}})
     beside = admin.in_namespace(neighbour)
@@ -371,9 +376,22 @@ def test_many_tasks_of_one_namespace_do_not_starve_another(team: Kubectl, admin:
     crowd = json.dumps(
         {"apiVersion": "v1", "kind": "List", "items": [task(f"crowd-{number}") for number in range(100)]}
     )
+    operator.terminate()
     team("create", "--filename=-", stdin=crowd, timeout=timedelta(minutes=2))
-
     beside.create(task())
-    story.runs(beside, within=timedelta(seconds=10))
+    operator.start()
+    story.runs(beside)
+    wait_until(
+        "the crowd runs too",
+        lambda: [story.standing(each) for each in team.list("agenttasks")],
+        lambda seen: set(seen) == {"Running"},
+        within=timedelta(minutes=2),
+    )
 
+    began = {
+        (where.namespace, each["metadata"]["name"]): each["status"]["startTime"]
+        for where in (team, beside)
+        for each in where.list("agenttasks")
+    }
+    assert began[neighbour, TASK] < max(began.values()), "who came last was not served last"
     admin.delete("namespace", neighbour, "--wait=false")

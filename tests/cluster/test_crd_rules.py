@@ -55,13 +55,16 @@ def test_what_was_not_asked_for_is_not_added(kubectl: Kubectl, field: str) -> No
 def test_intent_and_state_may_change(kubectl: Kubectl) -> None:
     kubectl.create(task(workload=WORKLOAD))
 
-    for spec in (
+    changes: list[dict[str, Any]] = [
         {"intent": {"purpose": "Look", "actions": ["orders:list"], "session": "a", "resources": ["o/1"]}},
         {"state": "Suspended", "stateReason": "Odd"},
         {"state": "Active", "stateReason": None},
         {"state": "Ended"},
-    ):
-        kubectl.patch("agenttask", "refund-4711", {"spec": spec})
+    ]
+    for change in changes:
+        spec = kubectl.patch("agenttask", "refund-4711", {"spec": change})["spec"]
+        for field, value in change.items():
+            assert spec.get(field) == (value | {"sensitivity": "Internal"} if field == "intent" else value)
 
 
 @pytest.mark.parametrize("state", ["Active", "Suspended", None])
@@ -95,7 +98,10 @@ def test_a_recurring_agent_says_when_it_is_reviewed(kubectl: Kubectl) -> None:
     assert "class Recurring needs reviewBy" in refusal(lambda: kubectl.create(recurring))
     recurring["spec"]["reviewBy"] = "2027-05-31T00:00:00Z"
     kubectl.create(recurring)
-    refusal(lambda: kubectl.patch("agent", "refund-agent", {"spec": {"reviewBy": None}}))
+    unreviewed = {"spec": {"reviewBy": None}}
+    assert "class Recurring needs reviewBy" in refusal(
+        lambda: kubectl.patch("agent", "refund-agent", unreviewed)
+    )
 
 
 def test_defaults_are_written_out(kubectl: Kubectl) -> None:

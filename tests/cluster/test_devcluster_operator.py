@@ -56,6 +56,7 @@ def test_settings_of_who_runs_the_tests_do_not_reach_it(
     second.start(wait=False)
 
     second.process.wait_ready(second.healthy)
+    assert second.alive()
 
 
 def test_a_start_that_fails_says_why(second: OperatorProcess) -> None:

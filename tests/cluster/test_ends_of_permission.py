@@ -1,6 +1,6 @@
 """Every end that somebody decides: the Agent's ceiling, review and switch, the task's state, its deletion."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,8 @@ ASKS: Mapping[str, Any] = {
         "sensitivity": "Internal",
     }
 }
+
+PATIENTLY = timedelta(minutes=2)
 
 NARROWER: Mapping[str, tuple[dict[str, Any], str]] = {
     "actions": ({"actions": ["refunds:create"]}, "intent.actions asks for orders:read"),
@@ -99,7 +101,7 @@ def test_overdue_review_ends_the_running_task(team: Kubectl, running: Object) ->
 def test_review_that_falls_due_while_the_task_runs_ends_it_at_that_moment(
     team: Kubectl, running: Object
 ) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=3)).replace(microsecond=0)
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).replace(microsecond=0)
 
     team.patch("agent", AGENT, {"spec": {"reviewBy": f"{soon:%Y-%m-%dT%H:%M:%SZ}"}})
     ended = revoked(team, running)
@@ -140,7 +142,9 @@ def test_state_ended_ends_a_waiting_task(team: Kubectl) -> None:
 
     team.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
 
-    story.ends(team, "Ended")
+    ended = story.ends(team, "Ended")
+    assert "credentialGeneration" not in ended["status"]
+    assert team.find("secret", f"agentid-{TASK}") is None
 
 
 def test_task_created_as_ended_never_gets_a_credential(team: Kubectl) -> None:
@@ -156,7 +160,9 @@ def test_deleting_the_task_wipes_the_files_in_its_running_pod_first(team: Kubect
 
     emptied = story.secret_emptied(team)
     assert emptied["metadata"]["labels"]["agentid.dev/task-uid"] == running["metadata"]["uid"]
-    told_of_deletion(team, running, f"Pod/{POD}", "emptied")
+    event = told_of_end(team, running)
+    assert event.related == f"Pod/{POD}"
+    assert f"serial {story.serials(running)[0]} revoked, Secret agentid-{TASK} emptied" in event.note
     playing.finish(team, POD)
     story.secret_gone(team)
 
@@ -168,16 +174,17 @@ def test_deleting_a_task_without_a_pod_takes_its_secret_at_once(team: Kubectl) -
     team.delete("agenttask", TASK)
 
     story.secret_gone(team)
-    told_of_deletion(team, alone, f"Secret/agentid-{TASK}", "deleted")
+    event = told_of_end(team, alone)
+    assert event.related == f"Secret/agentid-{TASK}"
+    assert f"serial {story.serials(alone)[0]} revoked, Secret agentid-{TASK} deleted" in event.note
 
 
-def told_of_deletion(team: Kubectl, gone: Object, related: str, became: str) -> None:
-    """Wait until an Event tells how a task ended that is gone: its serial, and that its Secret is wiped."""
+def told_of_end(team: Kubectl, gone: Object) -> story.Told:
+    """Wait until an Event tells how a task ended that was deleted, and return it."""
     event = story.told(team, gone, at_least=2)[-1]
     assert (event.reason, event.action, event.kind) == ("TaskEnded", "End", "Normal")
-    assert event.related == related
     assert "the AgentTask was deleted" in event.note
-    assert f"serial {story.serials(gone)[0]} revoked, Secret agentid-{TASK} {became}" in event.note
+    return event
 
 
 def test_deleting_a_task_that_has_ended_tells_of_no_second_end(team: Kubectl) -> None:
@@ -202,12 +209,14 @@ def test_task_in_foreground_deletion_ends_before_it_is_gone(team: Kubectl) -> No
 
     team("delete", "agenttask", TASK, "--cascade=foreground", "--wait=false")
 
-    story.ends(team, "Deleted")
+    ended = story.ends(team, "Deleted")
     story.secret_gone_or_empty(team)
+    assert "deletionTimestamp" in ended["metadata"]
     team.patch("agenttask", TASK, {"metadata": {"finalizers": None}})
+    team.wait_gone("agenttask", TASK)
 
 
-def test_namespace_with_live_tasks_is_gone_within_a_minute(team: Kubectl, admin: Kubectl) -> None:
+def test_namespace_with_live_tasks_goes_with_them(team: Kubectl, admin: Kubectl) -> None:
     names = [f"task-{number}" for number in range(10)]
     team.create([each for name in names for each in (task(name, **ANY_POD), pod(name, of=name))])
     team.create([task_of_job(), job(), task("unbound")])
@@ -215,7 +224,7 @@ def test_namespace_with_live_tasks_is_gone_within_a_minute(team: Kubectl, admin:
         story.runs(team, name)
 
     admin.delete("namespace", team.namespace, "--wait=false")
-    playing.clear_until_gone(team, admin, timedelta(seconds=60))
+    playing.clear_until_gone(team, admin, timedelta(minutes=3))
 
     assert admin.find("namespace", team.namespace) is None
 
@@ -235,16 +244,23 @@ def test_tasks_of_one_agent_end_together_and_others_run_on(team: Kubectl) -> Non
     assert story.standing(story.settled(team, "other")) == "Running"
 
 
-def standings(team: Kubectl) -> Callable[[], dict[str, str]]:
-    return lambda: {each["metadata"]["name"]: story.standing(each) for each in team.list("agenttasks")}
+def all_stand(team: Kubectl, reason: str) -> set[str]:
+    """Wait until the STATUS of every task of the namespace is `reason`, and return their names."""
+    seen = wait_until(
+        f"all tasks are {reason}",
+        lambda: {each["metadata"]["name"]: story.standing(each) for each in team.list("agenttasks")},
+        lambda standings: set(standings.values()) == {reason},
+        within=PATIENTLY,
+    )
+    return set(seen)
 
 
 def test_switch_ends_fifty_running_tasks(team: Kubectl) -> None:
     names = {f"task-{number}" for number in range(50)}
     team.create([task(name) for name in names])
-    wait_until("all run", standings(team), lambda seen: set(seen.values()) == {"Running"})
+    all_stand(team, "Running")
 
     team.patch("agent", AGENT, {"spec": {"disabled": True}})
 
-    wait_until("all ended", standings(team), lambda seen: set(seen.values()) == {"Revoked"})
-    wait_until("no Secret is left", lambda: team.list("secrets"), lambda seen: not seen)
+    assert all_stand(team, "Revoked") == names
+    wait_until("no Secret is left", lambda: team.list("secrets"), lambda seen: not seen, within=PATIENTLY)

@@ -113,8 +113,9 @@ def test_second_pod_ends_the_task_of_a_replaceable_first(team: Kubectl) -> None:
 
     team.create(pod("intruder"))
 
-    story.ends(team, "SecondPod")
+    ended = story.ends(team, "SecondPod")
     story.secret_emptied(team)
+    assert "pod intruder claims the task" in message(ended)
 
 
 def test_second_pod_that_does_not_even_suit_ends_the_task_since_it_could_mount_the_secret(

@@ -94,7 +94,7 @@ def test_task_of_a_deleted_job_is_not_the_task_of_one_of_the_same_name(team: Kub
 def test_job_that_was_over_before_the_task_was_made_gives_no_identity(team: Kubectl) -> None:
     team.create(job())
     playing.finish(team, playing.pod_of_job(team))
-    team("wait", "--for=condition=Complete", f"job/{TASK}", "--timeout=20s")
+    team("wait", "--for=condition=Complete", f"job/{TASK}", "--timeout=60s")
 
     team.create(task_of_job())
 
@@ -109,4 +109,5 @@ def test_suspended_job_leaves_its_task_waiting_for_a_pod(team: Kubectl, suspende
     if suspended:
         story.stands(team, "AwaitingPod")
         team.patch("job", TASK, {"spec": {"suspend": False}})
-    story.runs(team)
+    running = story.runs(team)
+    assert running["status"]["boundPod"]["name"] == playing.pod_of_job(team)

@@ -85,7 +85,9 @@ def test_pod_with_a_label_is_the_whole_life_of_its_task(shop: Kubectl) -> None:
     (credential,) = running["status"]["credentials"]
     begun, ends = (datetime.fromisoformat(running["status"][key]) for key in ("startTime", "deadline"))
     assert ends - begun == timedelta(minutes=15)
-    assert timedelta(0) < datetime.fromisoformat(credential["notAfter"]) - begun <= timedelta(seconds=61)
+    not_before, not_after = (datetime.fromisoformat(credential[key]) for key in ("notBefore", "notAfter"))
+    assert not_after - not_before == timedelta(seconds=60) + timedelta(seconds=60), "and a minute backdated"
+    assert begun < not_after <= ends
     playing.finish(shop, "refund-4712")
     story.ends(shop, "Completed", "refund-4712")
 

@@ -81,8 +81,9 @@ def test_task_without_a_workload_gets_a_credential_that_verifies(team: Kubectl, 
         f"spiffe://{TRUST_DOMAIN}/ns/{team.namespace}/agent/{AGENT}/task/{uid}"
     )
     leaf = verified(secret, running, admin)
-    life = leaf.not_valid_after_utc - datetime.now(UTC)
-    assert timedelta(seconds=270) < life <= timedelta(seconds=300)
+    issued = leaf.not_valid_before_utc + timedelta(seconds=60)
+    assert datetime.fromisoformat(created["metadata"]["creationTimestamp"]) <= issued <= datetime.now(UTC)
+    assert leaf.not_valid_after_utc - issued == timedelta(seconds=300)
     assert secret["type"] == "kubernetes.io/tls"
     assert secret["metadata"]["labels"]["agentid.dev/task-uid"] == uid
     assert owners(secret) == {("AgentTask", TASK, uid)}

@@ -114,7 +114,7 @@ def test_task_that_asks_for_less_after_all_is_issued(team: Kubectl) -> None:
 
     team.patch("agenttask", TASK, {"spec": {"intent": {"actions": ["orders:read"]}}})
 
-    story.runs(team)
+    assert "Stalled" not in story.conditions(story.runs(team))
 
 
 def test_task_waits_for_its_workload(team: Kubectl) -> None:
@@ -141,7 +141,9 @@ def test_task_that_names_itself_as_its_workload_waits_and_says_so(team: Kubectl)
     itself = {"apiVersion": "agentid.dev/v1alpha1", "kind": "AgentTask", "name": TASK}
     team.create(task(workload={"ref": itself}))
 
-    nothing_issued(team, story.stands(team, "WorkloadKindNotAllowed"), stalled=True)
+    waiting = story.stands(team, "WorkloadKindNotAllowed")
+    nothing_issued(team, waiting, stalled=True)
+    assert "names kind AgentTask of agentid.dev/v1alpha1" in message(waiting)
 
 
 def test_task_waits_for_its_pod_without_an_event(team: Kubectl) -> None:
@@ -213,8 +215,9 @@ def test_pod_that_claims_a_task_without_a_workload_before_its_first_credential_b
 
     waiting = story.stands(team, "PodMismatch")
     nothing_issued(team, waiting, stalled=True)
+    assert POD in message(waiting)
     playing.remove(team, POD)
-    story.runs(team)
+    assert "boundPod" not in story.runs(team)["status"]
 
 
 def test_task_created_suspended_waits_until_it_is_active(team: Kubectl) -> None:

@@ -32,7 +32,7 @@ def once_let(do: Callable[[], object]) -> None:
             return refusal.stderr
         return ""
 
-    wait_until("it is let", attempt, lambda refused: not refused, within=timedelta(seconds=20))
+    wait_until("it is let", attempt, lambda refused: not refused, within=timedelta(seconds=60))
 
 
 def as_written(found: Object) -> Object:
