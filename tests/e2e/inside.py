@@ -9,9 +9,9 @@ from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
 from tests.e2e.objects import FOLDER
 
-STARTED = timedelta(seconds=90)
+STARTED = timedelta(seconds=180)
 """How long a pod may take to start on a busy machine."""
-SYNCED = timedelta(seconds=150)
+SYNCED = timedelta(seconds=240)
 """How long a kubelet may take to bring a changed Secret into a running pod (about a minute by default)."""
 PAUSE = timedelta(seconds=1)
 
