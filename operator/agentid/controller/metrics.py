@@ -30,54 +30,34 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.passes = Counter(
-            "agentid_reconcile_total", "Passes over a task.", ["result"], registry=self.registry
+        self.passes = self._counter("agentid_reconcile_total", "Passes over a task.", "result")
+        self.pass_seconds = self._histogram(
+            "agentid_reconcile_duration_seconds", "How long a pass over a task took.", _SHORT
         )
-        self.pass_seconds = Histogram(
-            "agentid_reconcile_duration_seconds",
-            "How long a pass over a task took.",
-            buckets=_SHORT,
-            registry=self.registry,
+        self.issued = self._counter(
+            "agentid_credentials_issued_total", "Credentials issued, by reason.", "reason"
         )
-        self.issued = Counter(
-            "agentid_credentials_issued_total",
-            "Credentials issued, by reason.",
-            ["reason"],
-            registry=self.registry,
-        )
-        self.ended = Counter(
-            "agentid_tasks_ended_total", "Tasks ended, by reason.", ["reason"], registry=self.registry
-        )
-        self.issue_delay = Histogram(
+        self.ended = self._counter("agentid_tasks_ended_total", "Tasks ended, by reason.", "reason")
+        self.issue_delay = self._histogram(
             "agentid_first_issue_delay_seconds",
             "From the later of the task's and its pod's creation to the first credential.",
-            buckets=_LONG,
-            registry=self.registry,
+            _LONG,
         )
-        self.signing = Histogram(
-            "agentid_signing_duration_seconds",
-            "Making a key and signing its certificate.",
-            buckets=_SHORT[:8],
-            registry=self.registry,
+        self.signing = self._histogram(
+            "agentid_signing_duration_seconds", "Making a key and signing its certificate.", _SHORT[:8]
         )
-        self.conflicts = Counter(
-            "agentid_status_conflicts_total",
-            "Status writes that lost against a newer version of the task.",
-            registry=self.registry,
+        self.conflicts = self._counter(
+            "agentid_status_conflicts_total", "Status writes that lost against a newer version of the task."
         )
-        self.secret_failures = Counter(
+        self.secret_failures = self._counter(
             "agentid_secret_write_failures_total",
             "Writes of a credential Secret that failed and are tried again.",
-            registry=self.registry,
         )
-        self.events = Counter(
-            "agentid_events_total", "Events, by what became of them.", ["outcome"], registry=self.registry
-        )
-        self.sweep_findings = Counter(
+        self.events = self._counter("agentid_events_total", "Events, by what became of them.", "outcome")
+        self.sweep_findings = self._counter(
             "agentid_sweep_findings_total",
             "Objects that a sweep found otherwise than the watches had shown them.",
-            ["resource"],
-            registry=self.registry,
+            "resource",
         )
         self.authority_end = Gauge(
             "agentid_ca_expiration_timestamp_seconds",
@@ -113,3 +93,9 @@ class Metrics:
     def text(self) -> bytes:
         """Return all in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _counter(self, name: str, description: str, *labels: str) -> Counter:
+        return Counter(name, description, labels, registry=self.registry)
+
+    def _histogram(self, name: str, description: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, description, buckets=buckets, registry=self.registry)

@@ -3,6 +3,7 @@
 import random
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentid.api.admission import AdmissionSettings
@@ -57,86 +58,139 @@ class Parts:
     probes: Probes
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What most of the other parts are made of."""
+
+    settings: Settings
+    connection: Connection
+    metrics: Metrics
+    reads: Reads
+    queue: WorkQueue
+    deadlines: Deadlines
+    world: World
+    duty: Duty
+    leader: Leader
+
+
 def build(settings: Settings, connection: Connection) -> Parts:
     """Return the parts of an operator with these settings, none of them running yet."""
-    trust_domain, namespaces = TrustDomain(settings.trust_domain), tuple(settings.watch_namespaces)
-    metrics, reads = Metrics(), Reads(connection)
-    queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
-    world = World(queue.add, utc_now)
-    deadlines = Deadlines(utc_now, queue.add)
-    intake = Intake(world, reads)
-    duty = Duty(world, queue, deadlines, metrics)
-    leader = Leader(_lock(settings, connection), settings.lease_times(), duty.take_over, duty.step_down)
-    events = Events(connection, settings.instance, metrics.count_event)
-    authority = Authority(
-        AuthorityStore(connection, settings.namespace, trust_domain, utc_now), metrics, duty.look_at_all
-    )
-    proof = AdmissionProof(
-        connection,
-        _admission(settings),
-        interval_seconds=settings.admission_proof_seconds,
-        on_change=duty.look_at_all,
-        clock=boottime,
-    )
-    workloads = Workloads(
-        connection,
-        tuple(kind.as_resource() for kind in settings.workload_kinds),
-        changed=world.workload_changed,
-        needed=world.workloads,
-        clock=time.monotonic,
-    )
+    core = _core(settings, connection)
+    authority, proof, workloads = _authority(core), _proof(core), _workloads(core)
+    events = Events(connection, settings.instance, core.metrics.count_event)
+    intake = Intake(core.world, core.reads)
+    paths = watched_paths(settings.watch_namespaces)
 
     def blocked() -> Blocked | None:
         return proof.blocked or authority.blocked
 
-    reconciler = Reconciler(
-        world=world,
-        observer=Observer(
-            world=world,
-            reads=reads,
-            workloads=workloads,
-            limits=settings.limits(),
-            clock=utc_now,
-            blocked=blocked,
-            takeover=lambda: duty.takeover,
-        ),
-        tasks=Tasks(connection, leader.require),
-        secrets=SecretActions(
-            Secrets(connection, leader.require), trust_domain, metrics, utc_now, random.random
-        ),
-        teller=Teller(events, metrics, utc_now),
-        deadlines=deadlines,
-        metrics=metrics,
-        limits=settings.limits(),
-        authority=authority.current,
-        clock=utc_now,
+    probes = Probes(
+        activity=connection.activity, paths=paths, queue=core.queue, leader=core.leader, blocked=blocked
     )
-    paths = watched_paths(namespaces)
-    probes = Probes(activity=connection.activity, paths=paths, queue=queue, leader=leader, blocked=blocked)
-    probes.add_gauges(metrics, deadlines, lambda: proof.blocked is None)
+    probes.add_gauges(core.metrics, core.deadlines, lambda: proof.blocked is None)
     return Parts(
         paths=paths,
-        metrics=metrics,
-        queue=queue,
-        deadlines=deadlines,
-        world=world,
+        metrics=core.metrics,
+        queue=core.queue,
+        deadlines=core.deadlines,
+        world=core.world,
         intake=intake,
-        leader=leader,
-        duty=duty,
-        reconciler=reconciler,
+        leader=core.leader,
+        duty=core.duty,
+        reconciler=_reconciler(core, _observer(core, workloads, blocked), events, authority),
         events=events,
         authority=authority,
         proof=proof,
         workloads=workloads,
-        sweep=Sweep(
-            connection=connection,
-            reads=reads,
-            world=world,
-            intake=intake,
-            namespaces=namespaces,
-            on_finding=metrics.count_sweep_finding,
-        ),
+        sweep=_sweep(core, intake),
         probes=probes,
+    )
+
+
+def _core(settings: Settings, connection: Connection) -> _Core:
+    metrics = Metrics()
+    queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
+    world, deadlines = World(queue.add, utc_now), Deadlines(utc_now, queue.add)
+    duty = Duty(world, queue, deadlines, metrics)
+    lock = _lock(settings, connection)
+    return _Core(
+        settings=settings,
+        connection=connection,
+        metrics=metrics,
+        reads=Reads(connection),
+        queue=queue,
+        deadlines=deadlines,
+        world=world,
+        duty=duty,
+        leader=Leader(lock, settings.lease_times(), duty.take_over, duty.step_down),
+    )
+
+
+def _authority(core: _Core) -> Authority:
+    settings = core.settings
+    trust_domain = TrustDomain(settings.trust_domain)
+    store = AuthorityStore(core.connection, settings.namespace, trust_domain, utc_now)
+    return Authority(store, core.metrics, core.duty.look_at_all)
+
+
+def _proof(core: _Core) -> AdmissionProof:
+    return AdmissionProof(
+        core.connection,
+        _admission(core.settings),
+        interval_seconds=core.settings.admission_proof_seconds,
+        on_change=core.duty.look_at_all,
+        clock=boottime,
+    )
+
+
+def _workloads(core: _Core) -> Workloads:
+    return Workloads(
+        core.connection,
+        tuple(kind.as_resource() for kind in core.settings.workload_kinds),
+        changed=core.world.workload_changed,
+        needed=core.world.workloads,
+        clock=time.monotonic,
+    )
+
+
+def _observer(core: _Core, workloads: Workloads, blocked: Callable[[], Blocked | None]) -> Observer:
+    return Observer(
+        world=core.world,
+        reads=core.reads,
+        workloads=workloads,
+        limits=core.settings.limits(),
+        clock=utc_now,
+        blocked=blocked,
+        takeover=lambda: core.duty.takeover,
+    )
+
+
+def _reconciler(core: _Core, observer: Observer, events: Events, authority: Authority) -> Reconciler:
+    # Every write asks the leader first; see `Leader.require`.
+    secrets = Secrets(core.connection, core.leader.require)
+    trust_domain = TrustDomain(core.settings.trust_domain)
+    return Reconciler(
+        world=core.world,
+        observer=observer,
+        tasks=Tasks(core.connection, core.leader.require),
+        secrets=SecretActions(secrets, trust_domain, core.metrics, utc_now, random.random),
+        teller=Teller(events, core.metrics, utc_now),
+        deadlines=core.deadlines,
+        metrics=core.metrics,
+        limits=core.settings.limits(),
+        authority=authority.current,
+        clock=utc_now,
+    )
+
+
+def _sweep(core: _Core, intake: Intake) -> Sweep:
+    return Sweep(
+        connection=core.connection,
+        reads=core.reads,
+        world=core.world,
+        intake=intake,
+        namespaces=tuple(core.settings.watch_namespaces),
+        on_finding=core.metrics.count_sweep_finding,
     )
 
 
