@@ -23,6 +23,8 @@ help: ## List what can be made
 	echo "  AGENTID_KUBECONFIG=file    cluster-up: use this cluster instead of starting one; takes kubectl and helm from PATH"
 	echo "  KUBEBUILDER_ASSETS=folder  take etcd, kube-apiserver and kubectl from there; the rest is still built, with Go"
 	echo "  AGENTID_CACHE=folder       where what is built is kept (~/.cache/agentid)"
+	echo "  AGENTID_DEMO_NODE=0        demo: without a node, as on a machine that can have none"
+	echo "  PYTEST_ARGS='-k suspend'   test, e2e: some of them only"
 	echo "  PYTHON=program             the Python to begin with (python3)"
 
 .PHONY: install

@@ -240,7 +240,8 @@ class AgentTaskSpec(Model):
         "Ended: the task is over, for good.",
     )
     state_reason: Annotated[ShownText, Field(max_length=256)] | None = Field(
-        default=None, description="Why the state was changed."
+        default=None,
+        description="Why the state was changed. It stays until it is changed: give one with each state.",
     )
     requester: Requester | None = Field(
         default=None,
