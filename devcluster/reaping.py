@@ -65,16 +65,35 @@ def _remove(folder: Path) -> bool:
 
 
 def _remove_cgroups(folder: Path) -> None:
-    """Remove the control groups of the run's containers, the innermost first: they outlive their processes.
+    """Remove the control groups of the run's containers: they outlive their processes.
+
+    Those processes bear no mark; the kernel ends them with their node, but a moment after it. Until then
+    their groups are busy.
+    """
+    containers = [path.name for path in folder.glob("*/containerd/io.containerd.runtime.v2.task/k8s.io/*")]
+    if containers:
+        wait_until(
+            f"the control groups of {len(containers)} containers of run {folder.name} can be removed",
+            lambda: _remove_groups_of(containers),
+            lambda left: not left,
+            within=timedelta(seconds=30),
+            every=timedelta(milliseconds=20),
+        )
+
+
+def _remove_groups_of(containers: list[str]) -> list[Path]:
+    """Try to remove the groups of these containers, the innermost first, and return those that are left.
 
     containerd names them after the container, below `k8s.io` (in cgroup v1 in each hierarchy).
     """
-    for container in folder.glob("*/containerd/io.containerd.runtime.v2.task/k8s.io/*"):
-        for pattern in ("k8s.io", "*/k8s.io"):
-            for parent in CGROUPS.glob(pattern):
-                for path, _, _ in os.walk(parent / container.name, topdown=False):
-                    _remove_empty(Path(path))
-                _remove_empty(parent)
+    parents = [parent for pattern in ("k8s.io", "*/k8s.io") for parent in CGROUPS.glob(pattern)]
+    groups = [parent / container for parent in parents for container in containers]
+    for group in groups:
+        for path, _, _ in os.walk(group, topdown=False):
+            _remove_empty(Path(path))
+    for parent in parents:
+        _remove_empty(parent)
+    return [group for group in groups if group.exists()]
 
 
 def _remove_empty(folder: Path) -> None:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -193,3 +194,23 @@ def test_a_program_that_ignores_sigterm_is_killed_and_reported() -> None:
         with pytest.raises(ConditionNotMetError, match=r"stubborn did not end within 0\.2 s of SIGTERM"):
             process.terminate(timedelta(milliseconds=200))
         assert not process.alive()
+
+
+def test_a_control_group_is_waited_for_while_its_last_process_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaping, "CGROUPS", tmp_path / "cgroup")
+    group = tmp_path / "cgroup" / "cpu" / "k8s.io" / "container"
+    folder = tmp_path / "ended"
+    for made in (group, folder / "node-1/containerd/io.containerd.runtime.v2.task/k8s.io/container"):
+        made.mkdir(parents=True)
+    busy = group / "process"
+    busy.touch()
+    dies = threading.Timer(0.2, busy.unlink)
+    dies.start()
+
+    reaping.end(folder)
+
+    dies.join()
+    assert not group.parent.exists()
+    assert not folder.exists()
