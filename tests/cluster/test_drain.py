@@ -68,17 +68,27 @@ class Replacing:
 
 
 @pytest.fixture(scope="module")
-def replacing(cluster: ControlPlane, operator_of_session: OperatorProcess) -> Iterator[Replacing]:
-    """The session's operator, started anew behind the interceptor."""
-    interceptor = Interceptor(cluster, operator_of_session.kubeconfig)
-    with interceptor.running():
+def interceptor(cluster: ControlPlane, operator_of_session: OperatorProcess) -> Iterator[Interceptor]:
+    """The operator's way to the API server; the session's own operator is ended."""
+    proxy = Interceptor(cluster, operator_of_session.kubeconfig)
+    with proxy.running():
         if operator_of_session.alive():
             operator_of_session.terminate()
-        system = cluster.kubectl.in_namespace(NAMESPACE)
-        replacing = Replacing(cluster, system, operator_of_session, interceptor)
+        yield proxy
+        if operator_of_session.alive():
+            operator_of_session.terminate()
+
+
+@pytest.fixture
+def replacing(
+    cluster: ControlPlane, operator_of_session: OperatorProcess, interceptor: Interceptor
+) -> Replacing:
+    """An operator at work behind the interceptor."""
+    system = cluster.kubectl.in_namespace(NAMESPACE)
+    replacing = Replacing(cluster, system, operator_of_session, interceptor)
+    if not operator_of_session.alive():
         replacing.succeed()
-        yield replacing
-        operator_of_session.terminate()
+    return replacing
 
 
 def annotations(of: Object) -> dict[str, str]:
