@@ -67,15 +67,15 @@ def released(cluster: ControlPlane, here: Kubectl, name: str = TASK) -> set[str]
     return found
 
 
-def runs_with_one_credential(cluster: ControlPlane, here: Kubectl) -> Object:
+def runs_with_one_credential(cluster: ControlPlane, here: Kubectl, kills: int = 1) -> Object:
     """See that a task runs with the one credential that its Secret holds, and that no other is live."""
     running = story.runs(here, within=SLOWLY)
     settled = story.settled(here, within=SLOWLY)
     assert settled["status"] == running["status"]
     secret = here.get("secret", f"agentid-{TASK}")
     assert story.leaf_serial(secret) == story.serials(running)[-1]
-    # What counts beside it is of the moment of the kill: a key lost with the process, or replaced.
-    assert len(story.serials(running)) <= 2
+    # What counts beside it is of the moment of a kill: a key lost with the process, or replaced.
+    assert len(story.serials(running)) <= 1 + kills
     assert story.serials(running)[-1] in released(cluster, here)
     assert secret["metadata"]["labels"]["agentid.dev/task-uid"] == running["metadata"]["uid"]
     return running
@@ -181,6 +181,33 @@ def test_killed_while_it_changes_the_credential(
     place.wait_for("agenttask", TASK, lambda seen: seen["status"]["observedGeneration"] == 2, SLOWLY)
     running = runs_with_one_credential(cluster, place)
     assert set(story.serials(first)).isdisjoint(story.serials(running))
+    playing.finish(place, POD)
+    ends_with_nothing_left(place)
+
+
+@when
+def test_killed_while_it_writes_over_what_its_predecessor_left(
+    *,
+    place: Kubectl,
+    cluster: ControlPlane,
+    mortal: OperatorProcess,
+    interceptor: Interceptor,
+    answered: bool,
+) -> None:
+    place.create([task(**ANY_POD), pod()])
+    story.told(place, story.runs(place))
+    playing.start(place, POD)
+    trap = killed_at(mortal, interceptor, STATUS, answered=True)
+    place.patch("agenttask", TASK, {"spec": {"intent": {"actions": ["refunds:create"]}}})
+    trap.wait()
+    trap = killed_at(mortal, interceptor, REPLACE, answered=answered)
+    mortal.start({**leases.BRIEFLY, **interceptor.environment}, wait=False)
+    trap.wait()
+    assert not story.is_empty(place.get("secret", f"agentid-{TASK}")), "one write does it"
+
+    leases.begin(mortal, interceptor.environment)
+
+    runs_with_one_credential(cluster, place, kills=2)
     playing.finish(place, POD)
     ends_with_nothing_left(place)
 

@@ -16,6 +16,10 @@ from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, job, pod, task, tas
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 
 
+TAKEN_AWAY = ("suspended", "ended")
+"""Tasks whose Secret is empty, and there for their pod, which lives."""
+
+
 def finish_the_pod(here: Kubectl) -> None:
     playing.finish(here, POD)
 
@@ -137,10 +141,16 @@ def test_restart_among_quiet_tasks_writes_nothing_and_changes_nothing(
     names = {f"task-{number}" for number in range(30)}
     team.create([task(name) for name in names])
     team.create([task("bound", **ANY_POD), pod("bound", of="bound"), task("waits", **ANY_POD)])
+    for name in TAKEN_AWAY:
+        team.create([task(name, **ANY_POD), pod(name, of=name)])
+        story.runs(team, name)
+        playing.start(team, name)
+        team.patch("agenttask", name, {"spec": {"state": name.capitalize()}})
+        story.secret_emptied(team, name)
     wait_until(
         "all have their credentials",
         lambda: team.list("secrets"),
-        lambda seen: len(seen) == len(names) + 1,
+        lambda seen: len(seen) == len(names) + 1 + len(TAKEN_AWAY),
     )
     story.stands(team, "AwaitingPod", "waits")
     operator.terminate()
@@ -162,3 +172,6 @@ def test_restart_among_quiet_tasks_writes_nothing_and_changes_nothing(
     assert {each["metadata"]["name"]: each for each in team.list("agenttasks")} == before
     after = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in team.list("secrets")}
     assert {name: after.get(name) for name in secrets} == secrets
+    for name in TAKEN_AWAY:
+        playing.finish(team, name)
+        story.secret_gone(team, name)

@@ -1,18 +1,26 @@
 """A Secret that has the reserved name already, planted or a predecessor's; a reused name inherits nothing."""
 
+import time
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
+from agentid.cluster.connection import Connection
+from agentid.cluster.errors import NotFoundError
+from agentid.cluster.secrets import SecretManifest, Secrets
+from agentid.controller.secret_keeper import owners_of
+from agentid.pki.files import BUNDLE_FILE, empty_files
+from agentid.pki.spiffe_id import TrustDomain
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
-from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, service_account, task
+from tests.cluster.objects import ANY_POD, POD, TASK, TRUST_DOMAIN, agent, pod, service_account, task
 from tests.cluster.unguarded import once_let, without
 
 PLANTED = b64encode(b"planted").decode()
@@ -67,6 +75,36 @@ def test_planted_secret_is_neither_used_nor_filled_and_the_task_goes_on_without_
 
 def _message(waiting: Object) -> str:
     return str(story.conditions(waiting)["Finished"]["message"])
+
+
+async def test_what_is_only_tried_tells_the_version_of_ones_own_secret_and_changes_nothing(
+    team: Kubectl, operator: OperatorProcess
+) -> None:
+    team.create(task())
+    uid = story.runs(team)["metadata"]["uid"]
+    there = team.get("secret", f"agentid-{TASK}")
+    files = {**empty_files(TrustDomain(TRUST_DOMAIN)), BUNDLE_FILE: b"tried"}
+    own = SecretManifest(team.namespace, f"agentid-{TASK}", uid, owners_of(TASK, uid, ()), files)
+    async with Connection.open(operator.kubeconfig, time.monotonic) as connection:
+        secrets = Secrets(connection, _never_writes)
+
+        found = await secrets.own_version(own)
+
+        assert found is not None
+        assert (found.uid, found.resource_version) == (
+            there["metadata"]["uid"],
+            there["metadata"]["resourceVersion"],
+        )
+        assert team.get("secret", f"agentid-{TASK}") == there
+        assert (
+            await secrets.own_version(replace(own, task_uid="22222222-2222-4222-8222-222222222222")) is None
+        )
+        with pytest.raises(NotFoundError):
+            await secrets.own_version(replace(own, name="agentid-nobodys"))
+
+
+def _never_writes() -> float:
+    raise AssertionError("it is only tried")
 
 
 def test_reused_name_inherits_nothing(team: Kubectl) -> None:

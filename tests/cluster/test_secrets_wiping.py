@@ -94,6 +94,22 @@ def test_secret_of_a_deleted_task_is_wiped_across_a_restart(
     assert place.get("pod", POD)["status"]["phase"] == "Running"
 
 
+def test_predecessors_emptied_secret_goes_after_the_grace_though_its_pod_lives_and_a_successor_waits(
+    place: Kubectl, running: Object
+) -> None:
+    place.delete("agenttask", TASK)
+    emptied = story.secret_emptied(place)
+
+    place.create(task(**ANY_POD))
+
+    successor = story.runs(place, within=timedelta(seconds=25))
+    secret = place.get("secret", f"agentid-{TASK}")
+    assert secret["metadata"]["uid"] != emptied["metadata"]["uid"]
+    assert set(story.serials(running)).isdisjoint(story.serials(successor))
+    assert place.get("pod", POD)["status"]["phase"] == "Running"
+    assert "SecretNameTaken" in [each.reason for each in story.told(place, successor, at_least=2)]
+
+
 def test_secret_of_a_suspended_task_stays_empty_beyond_the_wipe_grace_for_its_pod(
     place: Kubectl, running: Object
 ) -> None:
