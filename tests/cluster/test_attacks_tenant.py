@@ -369,7 +369,7 @@ def test_pods_of_a_deployment_named_like_a_job_do_not_count_as_the_jobs(
 def test_many_tasks_of_one_namespace_do_not_starve_another(
     team: Kubectl, admin: Kubectl, operator: OperatorProcess
 ) -> None:
-    neighbour = f"{team.namespace[:50]}-b"
+    neighbour = f"z-{team.namespace[:50]}"  # the API server lists it last
     admin.create({"kind": "Namespace", "metadata": {"name": neighbour}})
     beside = admin.in_namespace(neighbour)
     beside.create(agent())
@@ -393,5 +393,6 @@ def test_many_tasks_of_one_namespace_do_not_starve_another(
         for where in (team, beside)
         for each in where.list("agenttasks")
     }
-    assert began[neighbour, TASK] < max(began.values()), "who came last was not served last"
+    earlier = [each for each in began.values() if each < began[neighbour, TASK]]
+    assert len(earlier) < 50, "who came last is not served last"
     admin.delete("namespace", neighbour, "--wait=false")

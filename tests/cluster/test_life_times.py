@@ -114,7 +114,7 @@ def test_credential_is_renewed_in_place_at_two_thirds_of_its_life_and_both_count
     )
 
     assert new["generation"] == old["generation"] + 1 == renewed["status"]["credentialGeneration"]
-    soonest = LIFE * 2 / 3 * 0.95 - timedelta(seconds=1)  # renewals are spread by 5 %, times are in seconds
+    soonest = LIFE * 2 / 3 * 0.95 - timedelta(seconds=2)  # renewals are spread by 5 %, times are in seconds
     assert issued_at(old) + soonest <= issued_at(new) <= time(old["notAfter"])
     assert time(new["notAfter"]) > time(old["notAfter"])
     assert len({each["metadata"]["uid"] for each in secrets}) == 1, "a mount follows only the same Secret"
