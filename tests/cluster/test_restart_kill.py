@@ -1,9 +1,11 @@
 """kill -9 at each write of a task's life, before and after it: whoever comes next ends at the same."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
 from cryptography import x509
 
 from devcluster.controlplane import ControlPlane
@@ -85,6 +87,43 @@ def ends_with_nothing_left(here: Kubectl, reason: str = "Completed") -> None:
     """See that a task is over for that reason and that no Secret is left of it."""
     story.ends(here, reason, within=SLOWLY)
     story.secret_gone(here, within=SLOWLY)
+
+
+class AlwaysBefore(Trap):
+    """Does something before each such request is handed on, which then comes too late."""
+
+    def fits(self, request: web.BaseRequest) -> bool:
+        """Do it; the request itself goes its way."""
+        if Trap.fits(self, request):
+            self.spring()
+        return False
+
+
+def test_tenant_who_changes_a_task_all_the_time_does_not_keep_its_key(
+    place: Kubectl, mortal: OperatorProcess, interceptor: Interceptor
+) -> None:
+    place.create([task(**ANY_POD), pod()])
+    running = story.runs(place)
+    playing.start(place, POD)
+    numbers = itertools.count()
+
+    def change() -> None:
+        place.patch("agenttask", TASK, {"metadata": {"labels": {"tenant": f"n{next(numbers)}"}}})
+
+    interceptor.set(AlwaysBefore(*STATUS, answered=False, spring=change))
+    place.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
+
+    emptied = story.secret_emptied(place, within=SLOWLY)
+    assert not story.is_finished(place.get("agenttask", TASK)), "nobody came too late"
+    interceptor.set(Trap("NONE", "", answered=False, spring=change))
+
+    over = story.ends(place, "Ended", within=SLOWLY)
+    assert over["status"]["credentialGeneration"] == running["status"]["credentialGeneration"]
+    still = place.get("secret", f"agentid-{TASK}")
+    assert still["metadata"]["resourceVersion"] == emptied["metadata"]["resourceVersion"], "nothing came back"
+    assert mortal.alive()
+    playing.finish(place, POD)
+    story.secret_gone(place, within=SLOWLY)
 
 
 @when

@@ -1,24 +1,18 @@
 """A key goes even where its end cannot be written down at once, or not at all."""
 
-import http.client
-import itertools
 import json
-import ssl
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from urllib.parse import urlsplit
 
-from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
-from tests.cluster import playing, story
-from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, agent, pod, service_account, task
+from tests.cluster import story
+from tests.cluster.objects import AGENT, TASK, agent, service_account, task
 from tests.cluster.test_restart_faults import until_tasks_are_served
 from tests.cluster.unguarded import once_let, without
 
@@ -27,65 +21,6 @@ TYPES = (
     "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/conditions/items/properties/type"
 )
 SLOWLY = timedelta(seconds=40)
-WRITERS = 3
-
-
-@contextmanager
-def changed_all_the_time(cluster: ControlPlane, here: Kubectl, name: str = TASK) -> Iterator[None]:
-    """Have a tenant change a label of a task as fast as it goes, so that whoever read it comes too late."""
-    files = cluster.components
-    trust = ssl.create_default_context(cafile=str(files.authority.files.certificate))
-    trust.load_cert_chain(files.admin.certificate, files.admin.key)
-    where = urlsplit(cluster.components.server).netloc
-    path = f"/apis/agentid.dev/v1alpha1/namespaces/{here.namespace}/agenttasks/{name}"
-    enough, failures = threading.Event(), list[str]()
-
-    def keep_changing(writer: int) -> None:
-        connection = http.client.HTTPSConnection(where, context=trust, timeout=10)
-        for number in itertools.count():
-            if enough.is_set():
-                break
-            patch = json.dumps({"metadata": {"labels": {"tenant": f"{writer}-{number}"}}})
-            connection.request("PATCH", path, patch, {"Content-Type": "application/merge-patch+json"})
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status not in {200, 409}:
-                failures.append(text.decode())
-                break
-        connection.close()
-
-    writers = [threading.Thread(target=keep_changing, args=(each,), daemon=True) for each in range(WRITERS)]
-    for each in writers:
-        each.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        for each in writers:
-            each.join(20)
-    assert not failures, failures
-
-
-def test_tenant_who_changes_a_task_all_the_time_does_not_keep_its_key(
-    team: Kubectl, cluster: ControlPlane, operator: OperatorProcess
-) -> None:
-    team.create([task(**ANY_POD), pod(), task("unbound")])
-    running, _ = story.runs(team), story.runs(team, "unbound")
-    playing.start(team, POD)
-    with changed_all_the_time(cluster, team), changed_all_the_time(cluster, team, "unbound"):
-        lost = operator.metric("agentid_status_conflicts_total")
-        for name in (TASK, "unbound"):
-            team.patch("agenttask", name, {"spec": {"state": "Ended"}})
-        emptied = story.secret_emptied(team)
-        story.secret_gone(team, "unbound")
-        assert operator.metric("agentid_status_conflicts_total") > lost, "nobody came too late"
-
-    over = story.ends(team, "Ended")
-    story.ends(team, "Ended", "unbound")
-    assert over["status"]["credentialGeneration"] == running["status"]["credentialGeneration"]
-    still = team.get("secret", f"agentid-{TASK}")
-    assert still["metadata"]["resourceVersion"] == emptied["metadata"]["resourceVersion"], "nothing came back"
-    assert team.find("secret", "agentid-unbound") is None
 
 
 def test_task_that_outlives_its_namespace_is_tried_less_and_less_often_and_ends_once_it_can(
