@@ -56,7 +56,7 @@ def test_every_value_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGENTID_WIPE_GRACE_SECONDS", "-1", "digits only"),
         ("AGENTID_MUTATING_ADMISSION", "yes", "true or false"),
         ("AGENTID_METRICS_PORT", "65536", "65535"),
-        ("AGENTID_WATCH_NAMESPACES", "a,b", "watch_namespaces"),
+        ("AGENTID_WATCH_NAMESPACES", "a,b", '["team-a", "team-b"]'),
         ("AGENTID_WORKLOAD_KINDS", '[{"kind": "Job"}]', "apiVersion"),
         ("AGENTID_LOG_LEVEL", "loud", "'DEBUG'"),
         ("AGENTID_LEASE_DURATION_SECONDS", "10", "AGENTID_LEASE_DURATION_SECONDS"),

@@ -153,7 +153,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     try:
         settings = Settings()
     except UnreadableSettingError as error:
-        raise SettingsError(f"A setting is not the JSON it should be: {error}.") from error
+        raise SettingsError(
+            f"Not JSON: {PREFIX}WATCH_NAMESPACES is written like "
+            f'["team-a", "team-b"], {PREFIX}WORKLOAD_KINDS like '
+            '[{"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"}].'
+        ) from error
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error
     if (
