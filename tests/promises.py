@@ -80,6 +80,7 @@ ATTACKS: Final = frozenset(
         "the label taken off a running pod",
         "a second pod claims a task",
         "an ownerless pod claims a Job's task",
+        "a pod with a forged owner claims a Job's task",
         "a same-named pod after a delete",
         "a same-named task after a delete",
         "an owner reference to nothing",

@@ -11,6 +11,7 @@ from agentid.api import names
 from agentid.api.admission import (
     AdmissionObject,
     AdmissionSettings,
+    OwnerKind,
     differences,
     forged_task,
     is_corrected,
@@ -70,6 +71,50 @@ def test_a_name_that_could_change_a_rule_is_refused(name: str) -> None:
         AdmissionSettings(name, "agentid")
     with pytest.raises(AdmissionSettingsError, match="no namespace or service account"):
         AdmissionSettings("agentid-system", name)
+
+
+@pytest.mark.parametrize("name", ["", "a'b", "a b", "A", "a, b", "a\n", "-a"])
+def test_a_namespace_that_could_change_a_rule_is_refused(name: str) -> None:
+    with pytest.raises(AdmissionSettingsError, match="no namespace or service account"):
+        AdmissionSettings("agentid-system", "agentid", watch_namespaces=("support", name))
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "resource"),
+    [
+        ("ba'tch", "Job", "jobs"),
+        ("Batch", "Job", "jobs"),
+        ("batch/v1", "Job", "jobs"),
+        ("batch", "job", "jobs"),
+        ("batch", "Job'", "jobs"),
+        ("batch", "Job\n", "jobs"),
+        ("batch", "", "jobs"),
+        ("batch", "Job", "jobs/status"),
+        ("batch", "Job", "Jobs"),
+        ("batch", "Job", ""),
+    ],
+)
+def test_a_kind_that_could_change_a_rule_is_refused(group: str, kind: str, resource: str) -> None:
+    with pytest.raises(AdmissionSettingsError, match="is no kind of object, such as group 'batch'"):
+        OwnerKind(group, kind, resource)
+
+
+def test_kinds_and_namespaces_reach_the_rules_in_one_order() -> None:
+    sandbox, pod_of_core = OwnerKind("agents.x-k8s.io", "Sandbox", "sandboxes"), OwnerKind("", "Pod", "pods")
+
+    def text(kinds: tuple[OwnerKind, ...], namespaces: tuple[str, ...]) -> str:
+        settings = AdmissionSettings("here", "me", watch_namespaces=namespaces, workload_kinds=kinds)
+        return json.dumps([rule.spec for rule in rules(settings)])
+
+    one = text((sandbox, pod_of_core), ("support", "sales"))
+    assert "['sales', 'support']" in one
+    assert (
+        "[{'group': '', 'kind': 'Pod', 'resource': 'pods'}, "
+        "{'group': 'agents.x-k8s.io', 'kind': 'Sandbox', 'resource': 'sandboxes'}]"
+    ) in one
+    assert one == text((pod_of_core, sandbox, sandbox), ("sales", "support", "sales"))
+    assert one != text((sandbox,), ("support", "sales"))
+    assert one != text((sandbox, pod_of_core), ("support",))
 
 
 def test_a_limit_below_one_is_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agentid.api.admission import AdmissionSettings, differences, rules
+from agentid.api.admission import AdmissionSettings, OwnerKind, differences, rules
 from devcluster import build
 from devcluster.places import CHART
 
@@ -49,6 +49,41 @@ def test_the_chart_renders_exactly_what_the_operator_expects(mutating: bool) -> 
     expected = rules(settings)
     assert rendered.keys() == {(rule.kind, rule.name) for rule in expected}
     for rule in expected:
+        assert differences(rule, rendered[rule.kind, rule.name]) is None
+
+
+KINDS = (
+    "workloadKinds[0].apiVersion=v1,workloadKinds[0].kind=Pod,workloadKinds[0].resource=pods",
+    "workloadKinds[1].apiVersion=agents.x-k8s.io/v1beta1,workloadKinds[1].kind=Sandbox",
+    "workloadKinds[1].resource=sandboxes",
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        (("watchNamespaces={support,sales}",), {"watch_namespaces": ("support", "sales")}),
+        ((), {}),
+        (
+            KINDS,
+            {
+                "workload_kinds": (
+                    OwnerKind("agents.x-k8s.io", "Sandbox", "sandboxes"),
+                    OwnerKind("", "Pod", "pods"),
+                )
+            },
+        ),
+        (("workloadKinds=null",), {"workload_kinds": ()}),
+    ],
+    ids=["some namespaces", "all namespaces", "other kinds", "no kind"],
+)
+def test_namespaces_and_kinds_are_rendered_as_the_operator_expects(
+    values: tuple[str, ...], settings: dict[str, Any]
+) -> None:
+    objects = render("admission.mutating=true", *values)
+    rendered = {(each["kind"], each["metadata"]["name"]): each for each in objects}
+
+    for rule in rules(AdmissionSettings("agentid-system", "agentid", **settings)):
         assert differences(rule, rendered[rule.kind, rule.name]) is None
 
 

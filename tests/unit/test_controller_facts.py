@@ -40,7 +40,7 @@ def test_a_running_pod() -> None:
     )
     assert (facts.name, facts.uid, facts.service_account, facts.node) == ("p", _UID, "sa", "n1")
     assert facts.phase is PodPhase.RUNNING
-    assert facts.controllers == ("u-j",)
+    assert facts.controllers == (), "what a pod says of its owners is looked at before it counts"
     assert facts.created == datetime(2026, 5, 31, 14, tzinfo=UTC)
     assert not facts.leaving
     assert not facts.containers_ended
@@ -102,6 +102,18 @@ def _disrupted(reason: str) -> dict[str, Any]:
 )
 def test_why_a_pod_ends(status: dict[str, Any], end: PodEnd) -> None:
     assert pod_facts(_pod(status), labelled=True).end is end
+
+
+def test_the_fingerprint_changes_with_the_controlling_owner_and_with_no_other() -> None:
+    def fingerprint(*owners: dict[str, Any]) -> str:
+        return pod_facts(_pod(ownerReferences=list(owners)), labelled=True).fingerprint
+
+    job = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u-j", "controller": True}
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "u-c"}
+
+    assert len({fingerprint(), fingerprint(job), fingerprint(job | {"uid": "u-k"})}) == 3
+    assert fingerprint(other) == fingerprint() == pod_facts(_pod(), labelled=True).fingerprint
+    assert fingerprint(other, job) == fingerprint(job | {"blockOwnerDeletion": True}) == fingerprint(job)
 
 
 def test_the_fingerprint_changes_with_every_image_and_container() -> None:

@@ -56,6 +56,15 @@ async def test_an_owner_with_a_name_that_no_object_has_is_not_asked_for(name: st
     assert reads.asked == []
 
 
+async def test_an_owner_of_a_kind_that_no_task_may_name_does_not_count() -> None:
+    """Anybody may write such a reference, with the UID of any object."""
+    reads = _Reads({"j": {"metadata": {"uid": "u-1"}}})
+    chains = OwnerChains(reads, lambda *_: None)  # type: ignore[arg-type] - all that is used of Reads
+
+    assert await chains.chain("ns", _owner("j")) == ()
+    assert reads.asked == []
+
+
 @pytest.mark.parametrize("error", [ForbiddenError("403"), ServerError("500")])
 async def test_an_owner_that_cannot_be_read_is_not_followed_and_raises_nothing(error: Exception) -> None:
     assert await _chains(_Reads({"j": error})).chain("ns", _owner("j")) == ("u-1",)

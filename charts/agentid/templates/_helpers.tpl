@@ -28,3 +28,20 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
 {{- define "agentid.group" -}}
 {{- if contains "/" . }}{{ splitList "/" . | first }}{{ end -}}
 {{- end }}
+
+{{/* The namespaces that the operator serves, as a list of CEL; empty: all. */}}
+{{- define "agentid.watchedNamespaces" -}}
+{{- $namespaces := list -}}
+{{- range .Values.watchNamespaces }}{{ $namespaces = append $namespaces (printf "'%s'" .) }}{{ end -}}
+[{{ $namespaces | uniq | sortAlpha | join ", " }}]
+{{- end }}
+
+{{/* The kinds that a task may name as its workload, as a list of CEL. */}}
+{{- define "agentid.workloadKinds" -}}
+{{- $kinds := list -}}
+{{- range .Values.workloadKinds }}
+{{- $group := include "agentid.group" .apiVersion -}}
+{{- $kinds = append $kinds (printf "{'group': '%s', 'kind': '%s', 'resource': '%s'}" $group .kind .resource) }}
+{{- end -}}
+[{{ $kinds | uniq | sortAlpha | join ", " }}]
+{{- end }}

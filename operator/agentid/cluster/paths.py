@@ -14,6 +14,11 @@ class Resource:
     kind: str
     plural: str
 
+    @property
+    def group(self) -> str:
+        """API group: batch of batch/v1, nothing of v1."""
+        return group_of(self.api_version)
+
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """Return the path of an object, or of the list where `name` is None; None: all namespaces.
 
@@ -27,6 +32,11 @@ class Resource:
         parts.append(self.plural)
         parts += [_segment(part) for part in (name, subresource) if part is not None]
         return "/".join(parts)
+
+
+def group_of(api_version: str) -> str:
+    """Return the API group of an apiVersion: batch of batch/v1, nothing of v1."""
+    return api_version.rpartition("/")[0]
 
 
 def _segment(name: str) -> str:

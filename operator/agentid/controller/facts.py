@@ -80,7 +80,7 @@ def controller_of(body: Mapping[str, Any]) -> OwnerReference | None:
 
 
 def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
-    """Return what a decision needs of a pod; the owners' UIDs only as far as the pod itself names them."""
+    """Return what a decision needs of a pod; whose it is only follows from looking at its owners."""
     metadata, spec, status = (mapping(body.get(part)) for part in ("metadata", "spec", "status"))
     deleted = moment(metadata.get("deletionTimestamp"))
     leaving = "deletionTimestamp" in metadata
@@ -97,8 +97,8 @@ def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
         gone_by=deleted,
         containers_ended=_containers_ended(spec, status, phase, leaving=leaving),
         end=_pod_end(status),
-        controllers=(owner.uid,) if owner is not None else (),
-        fingerprint=_fingerprint(spec),
+        controllers=(),
+        fingerprint=_fingerprint(spec, owner),
         created=moment(metadata.get("creationTimestamp")) or _BEGINNING,
     )
 
@@ -142,13 +142,18 @@ def _pod_end(status: Mapping[str, Any]) -> PodEnd:
     return PodEnd.UNSAID
 
 
-def _fingerprint(spec: Mapping[str, Any]) -> str:
+def _fingerprint(spec: Mapping[str, Any], owner: OwnerReference | None) -> str:
+    """Return a digest of what makes a pod the one that was decided on: what runs in it, and who controls it.
+
+    A controller that lets a pod go, or takes up one that was nobody's, makes another pod of it.
+    """
     containers = [
         [kind, text(mapping(each).get("name")), text(mapping(each).get("image"))]
         for kind in ("initContainers", "containers", "ephemeralContainers")
         for each in sequence(spec.get(kind))
     ]
-    return intern(hashlib.sha256(orjson.dumps(sorted(containers))).hexdigest())
+    identity = [sorted(containers), owner.uid if owner is not None else None]
+    return intern(hashlib.sha256(orjson.dumps(identity)).hexdigest())
 
 
 def agent_facts(body: Mapping[str, Any]) -> AgentFacts:

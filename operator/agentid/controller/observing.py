@@ -55,7 +55,7 @@ class Observer:
         self._world = world
         self._reads = reads
         self._workloads = workloads
-        self._owners = OwnerChains(reads, workloads.resource)
+        self._owners = OwnerChains(reads, workloads.owner_resource)
         self._limits = limits
         self._clock = clock
         self._blocked = blocked
@@ -163,12 +163,14 @@ class Observer:
         return WorkloadFacts(WorkloadState.LIVE, status.workload_uid), why
 
     async def _pods(self, record: Record, task: PackedTask) -> tuple[PodFacts, ...]:
+        pods = list(record.pods.values())
         if task.workload is not None:
-            for each in list(record.pods.values()):
-                if each.owner is not None and len(each.facts.controllers) == 1:
+            for each in pods:
+                if each.owner is not None and not each.facts.controllers:
                     chain = await self._owners.chain(task.namespace, each.owner)
                     each.facts = replace(each.facts, controllers=chain)
-        return tuple(each.facts for each in record.pods.values())
+        # One that came meanwhile, its owner not looked at, is for the next pass.
+        return tuple(each.facts for each in pods)
 
 
 def _log_unreadable_status(record: Record, task: TaskFacts) -> None:

@@ -31,21 +31,26 @@ class OwnerChains:
     async def chain(self, namespace: str, owner: OwnerReference | None) -> tuple[str, ...]:
         """Return the UIDs from `owner` upwards, as far as they can be followed.
 
-        An owner that cannot be read is not followed: whoever wrote the reference must not be able to keep a
-        task from its end.
+        An owner of a kind that may not be read does not count: admission lets anybody name it, with any
+        object's UID. One that cannot be read is not followed: whoever wrote the reference must not be able to
+        keep a task from its end.
         """
         uids: list[str] = []
         while owner is not None and len(uids) < _MAX_DEPTH:
+            resource = self._resource(owner.api_version, owner.kind)
+            if resource is None:
+                break
             uids.append(owner.uid)
-            owner = await self._owner_of(namespace, owner)
+            owner = await self._owner_of(namespace, owner, resource)
         return tuple(uids)
 
-    async def _owner_of(self, namespace: str, owned: OwnerReference) -> OwnerReference | None:
+    async def _owner_of(
+        self, namespace: str, owned: OwnerReference, resource: Resource
+    ) -> OwnerReference | None:
         if owned.uid in self._owners:
             self._owners.move_to_end(owned.uid)
             return self._owners[owned.uid]
-        resource = self._resource(owned.api_version, owned.kind)
-        if resource is None or _OBJECT_NAME.fullmatch(owned.name) is None:
+        if _OBJECT_NAME.fullmatch(owned.name) is None:
             return None
         try:
             body = await self._reads.get(resource, namespace, owned.name)

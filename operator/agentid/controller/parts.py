@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentid.api.admission import AdmissionSettings
+from agentid.api.admission import AdmissionSettings, OwnerKind
 from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
@@ -215,4 +215,9 @@ def _admission(settings: Settings) -> AdmissionSettings:
         max_ttl_seconds=settings.max_ttl_seconds,
         max_active_deadline_seconds=settings.max_active_deadline_seconds,
         max_start_deadline_seconds=settings.max_start_deadline_seconds,
+        watch_namespaces=tuple(settings.watch_namespaces),
+        workload_kinds=tuple(
+            OwnerKind(kind.group, kind.kind, kind.plural)
+            for kind in (each.as_resource() for each in settings.workload_kinds)
+        ),
     )

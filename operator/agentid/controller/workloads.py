@@ -9,7 +9,7 @@ import structlog
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import GoneError
-from agentid.cluster.paths import Resource
+from agentid.cluster.paths import Resource, group_of
 from agentid.cluster.watching import list_chunks, watch
 from agentid.controller.facts import mapping, text, workload_facts
 from agentid.controller.packed_task import WorkloadKey
@@ -60,6 +60,14 @@ class Workloads:
     def resource(self, api_version: str, kind: str) -> Resource | None:
         """Return where objects of an allowed kind live; None where the kind is not allowed."""
         return self._kinds.get((api_version, kind))
+
+    def owner_resource(self, api_version: str, kind: str) -> Resource | None:
+        """Return where an owner lives if it is of an allowed kind, whichever version of it is named."""
+        exactly = self.resource(api_version, kind)
+        group = group_of(api_version)
+        return exactly or next(
+            (each for each in self._kinds.values() if (each.group, each.kind) == (group, kind)), None
+        )
 
     async def look_up(self, key: WorkloadKey, within_seconds: float) -> WorkloadFacts | None:
         """Return how the object stands; None while it can't be seen.

@@ -170,7 +170,7 @@ class World:
         old = record.pods.get(uid)
         if old is not None and new.version < old.version:
             return
-        if old is not None and old.owner == new.owner and len(old.facts.controllers) > 1:
+        if old is not None and old.owner == new.owner and old.facts.controllers:
             new.facts = replace(new.facts, controllers=old.facts.controllers)
         record.pods[uid] = new
         self._pod_keys[uid] = key

@@ -68,7 +68,8 @@ class PodFacts:
     `scheduled`: it has a node. `leaving`: it has a deletionTimestamp; `gone_by` is then the end of its
     grace. `containers_ended`: no container of it runs or can start again. `controllers` are the UIDs of its
     controlling owners, nearest first, as far as they could be followed. `fingerprint` is a digest over the
-    names and images of all containers as written in its spec, ephemeral ones included.
+    names and images of all containers as written in its spec, ephemeral ones included, and the UID of its
+    controlling owner.
     """
 
     name: str

@@ -56,8 +56,8 @@ def end_when_bound_pod_changed(observation: Observation) -> End | None:
     if pod.fingerprint != bound.fingerprint:
         return End(
             EndReason.POD_CHANGED,
-            f"the containers or images of pod {pod.name} are no longer those that the credential was "
-            "issued for",
+            f"the containers, images or controlling owner of pod {pod.name} are no longer those that the "
+            "credential was issued for",
         )
     if not pod.labelled:
         return End(EndReason.POD_CHANGED, f"pod {pod.name} lost its label agentid.dev/task")

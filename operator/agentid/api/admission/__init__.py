@@ -2,11 +2,12 @@
 
 from agentid.api.admission.proof import forged_task, is_corrected, is_refused, refused_task
 from agentid.api.admission.rules import AdmissionObject, differences, rule_names, rules
-from agentid.api.admission.settings import AdmissionSettings
+from agentid.api.admission.settings import AdmissionSettings, OwnerKind
 
 __all__ = [
     "AdmissionObject",
     "AdmissionSettings",
+    "OwnerKind",
     "differences",
     "forged_task",
     "is_corrected",

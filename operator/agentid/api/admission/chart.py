@@ -12,6 +12,8 @@ _VALUES: Final = {
     "@MAX_TTL_SECONDS@": "{{ int64 .Values.limits.maxTtlSeconds }}",
     "@MAX_ACTIVE_DEADLINE_SECONDS@": "{{ int64 .Values.limits.maxActiveDeadlineSeconds }}",
     "@MAX_START_DEADLINE_SECONDS@": "{{ int64 .Values.limits.maxStartDeadlineSeconds }}",
+    "@WATCHED_NAMESPACES@": '{{ include "agentid.watchedNamespaces" . }}',
+    "@WORKLOAD_KINDS@": '{{ include "agentid.workloadKinds" . }}',
 }
 _LABELS: Final = '  labels:\n    {{- include "agentid.labels" . | nindent 4 }}\n'
 _WHERE_STAMPED: Final = '{{- if eq (include "agentid.mutating" .) "true" }}\n'

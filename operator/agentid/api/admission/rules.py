@@ -4,7 +4,7 @@ The files in `policies/` are the one source. The chart's templates are made from
 operator renders them (`rules`) to compare what the API server has with what it should have, exactly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
@@ -28,6 +28,8 @@ ALWAYS: Final = (
     "reserved-secrets",
     "secret-references",
     "pod-label",
+    "pod-owner",
+    "watched-namespaces",
     "kopf-annotations",
 )
 STAMPED: Final = ("mutate-task-stamp", "task-stamp", "mutate-pod-credential")
@@ -89,6 +91,11 @@ def rules(settings: AdmissionSettings) -> tuple[AdmissionObject, ...]:
         "@MAX_TTL_SECONDS@": str(settings.max_ttl_seconds),
         "@MAX_ACTIVE_DEADLINE_SECONDS@": str(settings.max_active_deadline_seconds),
         "@MAX_START_DEADLINE_SECONDS@": str(settings.max_start_deadline_seconds),
+        "@WATCHED_NAMESPACES@": _cel_list(f"'{namespace}'" for namespace in settings.watch_namespaces),
+        "@WORKLOAD_KINDS@": _cel_list(
+            f"{{'group': '{kind.group}', 'kind': '{kind.kind}', 'resource': '{kind.resource}'}}"
+            for kind in settings.workload_kinds
+        ),
     }
     sources = (*(STAMPED if settings.mutating else TYPED), *ALWAYS)
     return tuple(each for source in sources for each in policy_and_binding(source, values))
@@ -146,6 +153,11 @@ def policy_and_binding(source: str, values: Mapping[str, str]) -> tuple[Admissio
         AdmissionObject(kind, name, _with_defaults(written["spec"])),
         AdmissionObject(f"{kind}Binding", name, {"policyName": name, **actions}),
     )
+
+
+def _cel_list(items: Iterable[str]) -> str:
+    """Return a list of CEL; the order in which an installation names its items says nothing."""
+    return f"[{', '.join(sorted(set(items)))}]"
 
 
 def _with_defaults(spec: Mapping[str, Any]) -> dict[str, Any]:
