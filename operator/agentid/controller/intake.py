@@ -1,29 +1,41 @@
 """Takes in what watches and sweeps show; what would end a task is looked at before it is believed."""
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
-from agentid.cluster.errors import ApiAnswerError
+from agentid.cluster.errors import ApiAnswerError, TooManyRequestsError
 from agentid.cluster.paths import PODS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
+from agentid.controller.queue import LONGEST_RETRY_SECONDS, retry_pause
 from agentid.controller.world import World
 
 _log = structlog.get_logger("agentid.intake")
 
 DELETED: Final = "DELETED"
-_RETRY_SECONDS: Final = 1.0
+LOOKS_AT_ONCE: Final = 16
+"""A namespace of thousands of pods can go in a moment; the API server has more to do than to answer us."""
 
 
 class Intake:
     """The one way into the world."""
 
-    def __init__(self, world: World, reads: Reads) -> None:
+    def __init__(
+        self,
+        world: World,
+        reads: Reads,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        randomness: Callable[[], float] = random.random,
+    ) -> None:
         self._world = world
         self._reads = reads
+        self._sleep = sleep
+        self._randomness = randomness
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     def task(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about an AgentTask."""
@@ -61,9 +73,22 @@ class Intake:
         )
 
     async def _look(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return the pod as it is now, however often that has to be asked; nothing is believed before."""
+        failures = 0
         while True:
             try:
-                return await self._reads.get(PODS, namespace, name)
+                async with self._looks:
+                    return await self._reads.get(PODS, namespace, name)
             except ApiAnswerError as error:
-                _log.warning("pod could not be looked at", namespace=namespace, pod=name, error=str(error))
-                await asyncio.sleep(_RETRY_SECONDS)
+                failures += 1
+                pause = retry_pause(failures, self._randomness())
+                if isinstance(error, TooManyRequestsError):
+                    pause = max(pause, min(error.retry_after_seconds, LONGEST_RETRY_SECONDS))
+                _log.warning(
+                    "pod could not be looked at",
+                    namespace=namespace,
+                    pod=name,
+                    error=str(error),
+                    retry_seconds=round(pause, 2),
+                )
+            await self._sleep(pause)
