@@ -1,19 +1,41 @@
 """An operator for some namespaces only: it serves these, and has no right anywhere else."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
+from agentid.api.admission import (
+    AdmissionSettings,
+    forged_task,
+    is_corrected,
+    is_refused,
+    refused_task,
+)
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT, install_chart
+from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
+from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, secret, service_account, task
+from tests.cluster.people import (
+    GROUP,
+    OPERATOR,
+    OPERATOR_GROUPS,
+    STRANGER,
+    TENANT,
+    give_every_right,
+    refusal,
+)
+from tests.cluster.unguarded import once_let, without
 
 WATCHED = ("support", "sales")
 OTHER = "elsewhere"
+SETTINGS = AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT, watch_namespaces=WATCHED)
 ADMISSION = {
     ("admissionregistration.k8s.io", f"{kind}admissionpolic{end}", "get")
     for kind in ("validating", "mutating")
@@ -47,7 +69,7 @@ def cluster() -> Iterator[ControlPlane]:
             control_plane.kubectl.create({"kind": "Namespace", "metadata": {"name": name}})
         install_chart(control_plane, {"watchNamespaces": list(WATCHED)})
         wait_until_in_force(control_plane.kubectl)
-        wait_until_stamped(control_plane.kubectl, "default")
+        wait_until_stamped(control_plane.kubectl, WATCHED[0])
         playing.make_node(control_plane.kubectl)
         for name in (*WATCHED, OTHER):
             control_plane.kubectl.in_namespace(name).create([service_account(), agent()])
@@ -85,7 +107,9 @@ def test_tasks_are_served_where_it_watches_and_left_alone_elsewhere(
     cluster: ControlPlane, served: OperatorProcess
 ) -> None:
     first, second, third = (cluster.kubectl.in_namespace(name) for name in (*WATCHED, OTHER))
-    third.create(task())
+    with without(cluster.kubectl, "watched-namespaces.agentid.dev"):
+        once_let(partial(third.create, task()))
+    served.wait_ready()
     for here in (first, second):
         here.create([task(**ANY_POD), pod()])
     for here in (first, second):
@@ -101,6 +125,83 @@ def test_tasks_are_served_where_it_watches_and_left_alone_elsewhere(
     assert served.terminate() == 0
     refused = [line for line in served.log_lines() if "orbidden" in str(line)]
     assert refused == []
+    third.delete("agenttask", TASK)
+
+
+PEOPLE = {
+    "tenant": (TENANT, [GROUP]),
+    "stranger": (STRANGER, [GROUP]),
+    "operator": (OPERATOR, [*OPERATOR_GROUPS, GROUP]),
+}
+
+
+@pytest.fixture(scope="module")
+def everybody(cluster: ControlPlane) -> Callable[[str], Kubectl]:
+    """kubectl where nobody serves, as somebody with every right that RBAC can give."""
+    give_every_right(cluster.kubectl)
+    there = cluster.kubectl.in_namespace(OTHER)
+    return lambda person: there.as_user(*PEOPLE[person])
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_where_nobody_serves_them_tasks_and_labelled_pods_are_refused(
+    everybody: Callable[[str], Kubectl], person: str
+) -> None:
+    somebody = everybody(person)
+    # The operator can create a task as a dry run only, wherever it is.
+    for manifest in (task(), pod()) if person != "operator" else (pod(),):
+        said = refusal(lambda manifest=manifest: somebody.create(manifest))
+        assert "agentid serves only some namespaces of this cluster (sales, support)" in said
+        assert "have the platform team add elsewhere to watchNamespaces of the agentid chart" in said
+    assert somebody.list("agenttasks,pods") == []
+
+
+def test_where_nobody_serves_them_other_pods_are_as_free_as_ever(
+    everybody: Callable[[str], Kubectl],
+) -> None:
+    everybody("tenant").create(pod("plain", of=None))
+    everybody("tenant").delete("pod", "plain", "--force", "--grace-period=0")
+
+
+def test_where_nobody_serves_it_a_labelled_pod_is_given_no_volume(
+    cluster: ControlPlane, everybody: Callable[[str], Kubectl]
+) -> None:
+    with without(cluster.kubectl, "watched-namespaces.agentid.dev"):
+        created: list[Object] = []
+        once_let(lambda: created.append(everybody("tenant").create(pod(), "--dry-run=server")))
+
+    assert "agentid-credential" not in str(created)
+
+
+def test_the_operator_proves_admission_in_a_namespace_that_it_does_not_serve(
+    cluster: ControlPlane, served: OperatorProcess
+) -> None:
+    account = cluster.kubectl.in_namespace(NAMESPACE).as_service_account(NAMESPACE, SERVICE_ACCOUNT)
+
+    assert NAMESPACE not in WATCHED
+    assert is_corrected(account.create(forged_task(NAMESPACE), "--dry-run=server"), SETTINGS)
+    said = refusal(lambda: account.create(refused_task(NAMESPACE), "--dry-run=server"))
+    assert is_refused({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": said})
+    assert served.ready()
+    assert served.metric("agentid_admission_in_force") == 1
+
+
+@pytest.mark.parametrize("watched", [[], ["support"], ["sales", "support", "elsewhere"]], ids=str)
+def test_an_operator_for_other_namespaces_than_the_charts_issues_nothing(
+    served: OperatorProcess, watched: list[str]
+) -> None:
+    served.terminate()
+    served.start({"AGENTID_WATCH_NAMESPACES": json.dumps(watched)}, wait=False)
+
+    wait_until(
+        "the rule is told to differ",
+        served.why_not_ready,
+        lambda seen: (
+            "watched-namespaces.agentid.dev is not as installed" in seen
+            or "pod-credential.agentid.dev is not as installed" in seen
+        ),
+    )
+    assert not served.ready()
 
 
 @pytest.mark.parametrize("namespace", WATCHED)

@@ -296,8 +296,10 @@ ENDS: list[tuple[str, Observation, EndReason, str, EventReason, bool]] = [
         "image or containers changed",
         with_pod(LABELLED, fingerprint="f2"),
         EndReason.POD_CHANGED,
-        "the containers, images or controlling owner of pod refund-1 are no longer those that the credential "
-        "was issued for",
+        (
+            "the containers, images or controlling owner of pod refund-1 are no longer those that the credential "
+            "was issued for"
+        ),
         EventReason.POD_CHANGED,
         True,
     ),
