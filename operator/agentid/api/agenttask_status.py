@@ -28,7 +28,7 @@ class BoundPod(Model):
     uid: Uid = Field(description="UID of the pod.")
     node: Annotated[str, Field(max_length=253)] | None = Field(default=None, description="Node it runs on.")
     fingerprint: Annotated[str, Field(max_length=64)] = Field(
-        description="Digest over the images and containers that the decision was made on."
+        description="Digest over the images, containers and controlling owner that the decision was made on."
     )
 
 
