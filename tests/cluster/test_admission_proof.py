@@ -48,7 +48,7 @@ def test_no_rule_has_a_warning_of_the_type_checker(admin: Kubectl) -> None:
 def test_the_operator_sees_its_forgery_corrected_and_refused(operator_account: Kubectl) -> None:
     assert is_corrected(operator_account.create(forged_task(NAMESPACE), "--dry-run=server"), SETTINGS)
 
-    said = refusal(lambda: operator_account.create(refused_task(NAMESPACE), "--dry-run=server"))
+    said = refusal(lambda: operator_account.create(refused_task(SETTINGS), "--dry-run=server"))
     assert is_refused({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": said})
 
 

@@ -180,7 +180,7 @@ def test_the_operator_proves_admission_in_a_namespace_that_it_does_not_serve(
 
     assert NAMESPACE not in WATCHED
     assert is_corrected(account.create(forged_task(NAMESPACE), "--dry-run=server"), SETTINGS)
-    said = refusal(lambda: account.create(refused_task(NAMESPACE), "--dry-run=server"))
+    said = refusal(lambda: account.create(refused_task(SETTINGS), "--dry-run=server"))
     assert is_refused({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": said})
     assert served.ready()
     assert served.metric("agentid_admission_in_force") == 1

@@ -24,7 +24,9 @@ from agentid.api.errors import AdmissionSettingsError
 
 SETTINGS = AdmissionSettings("agentid-system", "agentid")
 RULES = rules(SETTINGS)
-POLICIES = Path(__file__).parents[2] / "operator/agentid/api/admission/policies"
+ROOT = Path(__file__).parents[2]
+POLICIES = ROOT / "operator/agentid/api/admission/policies"
+CHART = ROOT / "charts/agentid"
 
 
 def installed(rule: AdmissionObject) -> dict[str, Any]:
@@ -260,9 +262,19 @@ def test_where_nothing_is_stamped_the_refusal_by_our_rule_is_the_proof() -> None
     assert not is_corrected(forged_task("agentid-system"), typed)
 
 
+@pytest.mark.parametrize("forgery", [forged_task("agentid-system"), refused_task(SETTINGS)])
+def test_no_limit_that_a_cluster_may_have_refuses_the_proof(forgery: dict[str, Any]) -> None:
+    limits = json.loads((CHART / "values.schema.json").read_text())["properties"]["limits"]["properties"]
+    asked = {**forgery["spec"], **forgery["spec"]["credential"]}
+
+    for limit in ("ttlSeconds", "activeDeadlineSeconds", "startDeadlineSeconds"):
+        least = limits[f"max{limit[0].upper()}{limit[1:]}"]["minimum"]
+        assert asked[limit] <= least, limit
+
+
 def test_only_the_refusal_by_our_rule_is_a_refusal() -> None:
     assert is_refused(refused_by("kopf-annotations.agentid.dev"))
     assert not is_refused(refused_by("another.example.com"))
     assert not is_refused(refused_by("kopf-annotations.agentid.dev", reason="InternalError"))
-    assert not is_refused(refused_task("agentid-system"))
+    assert not is_refused(refused_task(SETTINGS))
     assert not is_refused({})

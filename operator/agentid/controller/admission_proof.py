@@ -91,12 +91,14 @@ class AdmissionProof:
             problems = await asyncio.gather(*(check(rule) for rule in self._rules))
             if (problem := next((each for each in problems if each is not None), None)) is not None:
                 return problem
-            if not is_corrected(await self._try(forged_task), self._settings):
+            if not is_corrected(
+                await self._try(forged_task(self._settings.operator_namespace)), self._settings
+            ):
                 return (
                     "a forged AgentTask was not corrected, so who asks can't be known; rules take some "
                     "seconds to act after an installation, otherwise install the chart again"
                 )
-            if not is_refused(await self._try(refused_task)):
+            if not is_refused(await self._try(refused_task(self._settings))):
                 return "an AgentTask that has to be refused was not; install the chart again"
         except ApiAnswerError as error:
             return f"whether admission is in force can't be seen: {error}"
@@ -109,7 +111,7 @@ class AdmissionProof:
         except NotFoundError:
             return None
 
-    async def _try(self, forge: Callable[[str], dict[str, Any]]) -> Mapping[str, Any]:
+    async def _try(self, forgery: dict[str, Any]) -> Mapping[str, Any]:
         """Return what the API server answers to a forgery, sent as a dry run: an object or a Status."""
-        namespace = self._settings.operator_namespace
-        return await self._connection.ask(TASKS.path(namespace), forge(namespace), {"dryRun": "All"})
+        path = TASKS.path(self._settings.operator_namespace)
+        return await self._connection.ask(path, forgery, {"dryRun": "All"})

@@ -47,14 +47,17 @@ def is_corrected(response: Mapping[str, Any], settings: AdmissionSettings) -> bo
     return requester.get("username") == settings.operator_username and _FORGED not in str(requester)
 
 
-def refused_task(namespace: str) -> dict[str, Any]:
+def refused_task(settings: AdmissionSettings) -> dict[str, Any]:
     """Return an AgentTask that a validating rule refuses whoever asks, to be created as a dry run.
 
     Where the API server stamps, `forged_task` shows that mutating rules are applied; this one shows that
-    validating rules are.
+    validating rules are. Nothing else is wrong with it, because the API server answers with one refusal only:
+    the operator asks under its own name, as it has to where nothing is stamped.
     """
-    task = _task(namespace)
+    task = _task(settings.operator_namespace)
     task["metadata"]["annotations"] = {_ANNOTATION: "{}"}
+    me = {"username": settings.operator_username}
+    task["spec"] |= {"requester": me, "stateChangedBy": me}
     return task
 
 
@@ -81,5 +84,9 @@ def _task(namespace: str) -> dict[str, Any]:
             "agentRef": {"name": "none"},
             "intent": {"purpose": "Find out whether admission is in force", "actions": ["none"]},
             "state": "Ended",
+            # The least that there is, so that no limit of the cluster's refuses it.
+            "credential": {"ttlSeconds": 30},
+            "activeDeadlineSeconds": 30,
+            "startDeadlineSeconds": 1,
         },
     }
