@@ -297,8 +297,8 @@ ENDS: list[tuple[str, Observation, EndReason, str, EventReason, bool]] = [
         with_pod(LABELLED, fingerprint="f2"),
         EndReason.POD_CHANGED,
         (
-            "the containers, images or controlling owner of pod refund-1 are no longer those that the credential "
-            "was issued for"
+            "the containers, images or controlling owner of pod refund-1 are no longer those that the "
+            "credential was issued for"
         ),
         EventReason.POD_CHANGED,
         True,
@@ -392,7 +392,8 @@ def test_task_ends_with_its_own_reason_and_one_event(
     assert (told.reason, told.action, told.warning) == (event, EventAction.END, warning)
     serial = [f"; serial {each.serial} revoked" for each in facts.task.status.credentials]
     assert told.note == message + "".join(serial)
-    assert told.related_pod == facts.task.status.bound_pod
+    if reason is not EndReason.SECOND_POD:
+        assert told.related_pod == facts.task.status.bound_pod
 
 
 def test_every_end_reason_is_reached_by_a_test():

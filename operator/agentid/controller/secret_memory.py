@@ -43,7 +43,7 @@ class SecretMemory:
         if self.state is None:
             return SecretFacts(SecretState.DOUBTFUL)
         if self.task_uid != task_uid and self.state is not SecretState.ABSENT:
-            return SecretFacts(SecretState.TAKEN)
+            return SecretFacts(SecretState.TAKEN, predecessors=self.state is not SecretState.TAKEN)
         return SecretFacts(self.state, self.generation, self.emptied_at)
 
     def absent(self) -> None:

@@ -5,10 +5,10 @@ from typing import Final
 
 from agentid.api.agenttask_status import BoundPod, Credential
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
-from agentid.lifecycle.model import EventDraft, IssueOrder, Observation
+from agentid.lifecycle.model import EventDraft, IssueOrder, Observation, PodFacts
 from agentid.lifecycle.permission import allowed_by
 from agentid.lifecycle.record import asked, condition, current, wait_reason
-from agentid.lifecycle.verdict import Hold
+from agentid.lifecycle.verdict import End, Hold
 from agentid.lifecycle.wording import at, clip, name
 
 # True: a Warning.
@@ -60,11 +60,21 @@ _IN_PLACE_OF: Final[Mapping[IssueReason, str]] = {
 
 
 def draft(
-    kind: tuple[EventReason, bool], action: EventAction, note: str, pod: BoundPod | None = None
+    kind: tuple[EventReason, bool],
+    action: EventAction,
+    note: str,
+    pod: BoundPod | PodFacts | None = None,
 ) -> EventDraft:
-    """Return the Event of `kind` (reason, and whether it is a warning) that says `note`."""
+    """Return the Event of `kind` (reason, and whether it is a warning) that says `note`, about `pod`."""
     reason, warning = kind
-    return EventDraft(reason=reason, action=action, warning=warning, note=clip(note), related_pod=pod)
+    return EventDraft(
+        reason=reason,
+        action=action,
+        warning=warning,
+        note=clip(note),
+        related_pod=pod,
+        related_secret=reason is EventReason.SECRET_NAME_TAKEN,
+    )
 
 
 def is_stalled_by(observation: Observation, reason: str) -> bool:
@@ -96,23 +106,34 @@ def of_issue(
 
 
 def of_hold(observation: Observation, hold: Hold) -> EventDraft | None:
-    """Return the Event that tells why a task waits: when the reason changes or a credential is taken."""
-    newest, pod = current(observation), observation.task.status.bound_pod
+    """Return the Event that tells why a task waits: when that changes or a credential is taken."""
+    newest, pod = current(observation), hold.pod or observation.task.status.bound_pod
     if newest is not None:
         if hold.quiet:
             return None
-        kind = WAIT_EVENTS[hold.reason] or (EventReason.CREDENTIAL_REVOKED, False)
+        kind = _kind_of_hold(hold) or (EventReason.CREDENTIAL_REVOKED, False)
         cause = f"{hold.cause}; {hold.message}" if hold.cause else hold.message
         return draft(kind, EventAction.REVOKE, f"serial {newest.serial} revoked: {cause}", pod)
-    if wait_reason(observation) == hold.reason:
+    is_worse = hold.stalled and not is_stalled_by(observation, hold.reason)
+    if wait_reason(observation) == hold.reason and not is_worse:
         return None
-    if (routine := WAIT_EVENTS[hold.reason]) is not None:
-        return draft(routine, EventAction.WAIT, hold.message, pod)
+    if (told := _kind_of_hold(hold)) is not None:
+        return draft(told, EventAction.WAIT, hold.message, pod)
     approved = condition(observation.task.status, ConditionType.APPROVED)
     if approved is not None and approved.status == "False":
         note = f"{allowed_by(observation)}; {hold.message}"
-        return draft((EventReason.POLICY_ALLOWED, False), EventAction.WAIT, note)
+        return draft((EventReason.POLICY_ALLOWED, False), EventAction.WAIT, note, hold.pod)
     return None
+
+
+def of_end(observation: Observation, end: End, note: str) -> EventDraft:
+    """Return the Event that tells how a task ended."""
+    return draft(END_EVENTS[end.reason], EventAction.END, note, end.pod or observation.task.status.bound_pod)
+
+
+def _kind_of_hold(hold: Hold) -> tuple[EventReason, bool] | None:
+    kind = WAIT_EVENTS[hold.reason]
+    return None if kind is None else (kind[0], kind[1] and not hold.mends_itself)
 
 
 def of_cleanup(observation: Observation, cleanup_delayed: str | None) -> EventDraft | None:

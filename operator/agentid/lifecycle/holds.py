@@ -113,11 +113,11 @@ def hold_while_another_pod_could_mount_it(observation: Observation) -> Hold | No
     """A pod that does not suit the task carries its label, so it could mount the Secret."""
     if not _is_free(observation):
         return None
-    reasons = (mismatch(observation, pod) for pod in claimants(observation))
-    reason = next((each for each in reasons if each is not None), None)
-    if reason is None:
-        return None
-    return Hold(WaitReason.POD_MISMATCH, reason, cause=_what_became_of_bound(observation), stalled=True)
+    for pod in claimants(observation):
+        if (reason := mismatch(observation, pod)) is not None:
+            cause = _what_became_of_bound(observation)
+            return Hold(WaitReason.POD_MISMATCH, reason, cause, pod, stalled=True)
+    return None
 
 
 def hold_while_a_pod_is_leaving(observation: Observation) -> Hold | None:
@@ -130,7 +130,8 @@ def hold_while_a_pod_is_leaving(observation: Observation) -> Hold | None:
     return Hold(
         WaitReason.AWAITING_POD,
         f"waits until the containers of pod {pod.name}, which is leaving, have ended{until}",
-        cause=_what_became_of_bound(observation),
+        _what_became_of_bound(observation),
+        pod,
     )
 
 
@@ -164,6 +165,15 @@ def hold_while_secret_name_is_taken(observation: Observation) -> Hold | None:
     """A Secret that is not this task's has the reserved name: planted, or a predecessor's on its way out."""
     if observation.secret.state is not SecretState.TAKEN:
         return None
+    if observation.secret.predecessors:
+        grace = round(observation.limits.wipe_grace.total_seconds())
+        return Hold(
+            WaitReason.SECRET_NAME_TAKEN,
+            f"Secret {secret_name(observation.task.name)} is an earlier task's of this name; waits until it "
+            f"is deleted, at the latest {grace} s after it was emptied",
+            mends_itself=True,
+            probe=may_write(observation),
+        )
     return Hold(
         WaitReason.SECRET_NAME_TAKEN,
         f"Secret {secret_name(observation.task.name)} exists and is not this task's. One of an earlier task "

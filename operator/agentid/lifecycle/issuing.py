@@ -4,7 +4,7 @@ from agentid.api.reasons import IssueReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.model import Observation, SecretState
 from agentid.lifecycle.pods import next_holder
-from agentid.lifecycle.record import asked, current, has_started, held, may_write, wait_reason
+from agentid.lifecycle.record import asked, current, has_started, held, may_write, was_suspended
 from agentid.lifecycle.renewal import renew_at
 from agentid.lifecycle.verdict import Hold, Issue, Keep, Verdict
 from agentid.lifecycle.wording import at
@@ -16,8 +16,8 @@ def issue_first_credential(observation: Observation) -> Verdict | None:
 
 
 def issue_after_suspension(observation: Observation) -> Verdict | None:
-    """The task was suspended and is Active again."""
-    if wait_reason(observation) != WaitReason.SUSPENDED:
+    """The task was suspended and is Active again, whatever it waited for since."""
+    if not was_suspended(observation):
         return None
     return _anew(observation, IssueReason.RESUMED)
 

@@ -135,11 +135,15 @@ class SecretState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SecretFacts:
-    """See `SecretState`; `generation` only where FILLED, `emptied_at` only where EMPTIED."""
+    """See `SecretState`; `generation` only where FILLED, `emptied_at` only where EMPTIED.
+
+    `predecessors`, only where TAKEN: it is known to be of an earlier task of this name, and goes by itself.
+    """
 
     state: SecretState
     generation: int | None = None
     emptied_at: datetime | None = None
+    predecessors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +207,17 @@ class SecretAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EventDraft:
-    """An Event (events.k8s.io/v1) to send once the rest of the pass is done. `note` is at most 1 kB."""
+    """An Event (events.k8s.io/v1) to send once the rest of the pass is done. `note` is at most 1 kB.
+
+    It is related to `related_pod`, or with `related_secret` to the Secret that has the task's reserved name.
+    """
 
     reason: EventReason
     action: EventAction
     warning: bool
     note: str
-    related_pod: BoundPod | None = None
+    related_pod: BoundPod | PodFacts | None = None
+    related_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ def end_when_second_pod_claims_the_task(observation: Observation) -> End | None:
         EndReason.SECOND_POD,
         f"pod {second.name} claims the task (label agentid.dev/task) while pod {holder.name} holds it; "
         f"{_ONE_POD}",
+        second,
     )
 
 
@@ -33,7 +34,9 @@ def end_when_two_pods_claim_a_free_task(observation: Observation) -> End | None:
     if len(suitable) < 2:  # noqa: PLR2004 - two
         return None
     first, second = suitable[:2]
-    return End(EndReason.SECOND_POD, f"pods {first.name} and {second.name} both claim the task; {_ONE_POD}")
+    return End(
+        EndReason.SECOND_POD, f"pods {first.name} and {second.name} both claim the task; {_ONE_POD}", second
+    )
 
 
 def end_when_pod_claims_an_unbound_task(observation: Observation) -> End | None:
@@ -45,6 +48,7 @@ def end_when_pod_claims_an_unbound_task(observation: Observation) -> End | None:
         EndReason.SECOND_POD,
         f"pod {claiming[0].name} claims the task (label agentid.dev/task), but the task names no workload "
         "and its credential is held elsewhere",
+        claiming[0],
     )
 
 

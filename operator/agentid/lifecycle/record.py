@@ -5,7 +5,7 @@ from typing import Final
 
 from agentid.api.agenttask import AgentTaskSpec, Workload
 from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential
-from agentid.api.reasons import ConditionType
+from agentid.api.reasons import ConditionType, WaitReason
 from agentid.lifecycle.errors import UnreadableTaskError
 from agentid.lifecycle.model import Observation, SecretState
 
@@ -40,6 +40,13 @@ def wait_reason(observation: Observation) -> str | None:
     """Return the reason that the last pass gave for Finished=False."""
     finished = condition(observation.task.status, ConditionType.FINISHED)
     return finished.reason if finished is not None and finished.status == "False" else None
+
+
+def was_suspended(observation: Observation) -> bool:
+    """Whether the task was suspended after a credential and has had none since, whatever else it waited for."""
+    issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
+    is_the_last = issued is not None and issued.status == "False" and issued.reason == WaitReason.SUSPENDED
+    return is_the_last and has_started(observation)
 
 
 def has_started(observation: Observation) -> bool:

@@ -16,7 +16,7 @@ from agentid.api.reasons import (
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.conditions import Said, merge
 from agentid.lifecycle.errors import UnorderedCredentialError
-from agentid.lifecycle.events import END_EVENTS, draft, is_stalled_by, of_cleanup, of_hold, of_issue
+from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_hold, of_issue
 from agentid.lifecycle.model import Observation, Plan, PodFacts, Report
 from agentid.lifecycle.permission import agent_gap, allowed_by, ceiling_breach, overdue_review
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
@@ -27,6 +27,7 @@ from agentid.lifecycle.record import (
     held,
     this_second,
     wait_reason,
+    was_suspended,
     workload_uid,
 )
 from agentid.lifecycle.renewal import deadline
@@ -129,7 +130,8 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
         revoked = f"serial {newest.serial} revoked: {hold.cause or hold.message}"
         said.append(Said(ConditionType.CREDENTIAL_ISSUED, False, hold.reason, revoked))
     else:
-        said.append(_no_credential(observation, hold.reason, "no credential was issued yet"))
+        why = WaitReason.SUSPENDED if was_suspended(observation) else hold.reason
+        said.append(_no_credential(observation, why, "no credential was issued yet"))
     after = _status(
         observation,
         said,
@@ -176,7 +178,7 @@ def ended(observation: Observation, end: End) -> Report:
         "end_time": this_second(observation),
     }
     after = _status(observation, said, [ConditionType.STALLED], **changes)
-    return Report(after, draft(END_EVENTS[end.reason], EventAction.END, note, status.bound_pod))
+    return Report(after, of_end(observation, end, note))
 
 
 def stayed(observation: Observation, cleanup_delayed: str | None) -> Report:

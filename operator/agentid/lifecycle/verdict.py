@@ -11,10 +11,11 @@ from agentid.lifecycle.model import PodFacts
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The task is over for good; `message` names the cause."""
+    """The task is over for good; `message` names the cause, and `pod` the pod, where it is not its own."""
 
     reason: EndReason
     message: str
+    pod: PodFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,18 @@ class Hold:
     """The task has no credential for now, and one it had is taken away.
 
     `message` says what it waits for and reads the same in every pass; `cause` says what took a credential
-    away, where that is something else. `stalled`: a person has to mend something. `quiet`: the cause will be
-    told by what comes next, so no Event tells of it. `probe`: find out whether the Secret's name is free.
+    away, where that is something else. `pod` is the pod that it waits for or that is in the way. `stalled`: a
+    person has to mend something. `mends_itself`: what most often is a warning is none here. `quiet`: the
+    cause will be told by what comes next, so no Event tells of it. `probe`: find out whether the Secret's
+    name is free.
     """
 
     reason: WaitReason
     message: str
     cause: str | None = None
+    pod: PodFacts | None = None
     stalled: bool = False
+    mends_itself: bool = False
     quiet: bool = False
     probe: bool = False
 
