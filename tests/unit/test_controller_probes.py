@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from agentid.cluster.watch_activity import WatchActivity
+from agentid.cluster.watch_activity import DEAD_SECONDS, WatchActivity
 from agentid.controller.leader import Leader
-from agentid.controller.probes import SILENT_SECONDS, Probes
+from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
 from agentid.lifecycle.model import Blocked
 
@@ -51,7 +51,7 @@ async def test_an_operator_with_nothing_wrong_is_healthy_and_ready(place: Place)
 
 
 async def test_a_watch_that_is_silent_for_too_long_is_dead_and_until_then_it_is_not(place: Place) -> None:
-    place.now = SILENT_SECONDS
+    place.now = DEAD_SECONDS
     assert place.probes.unhealthy() == []
     place.now += 1
     assert place.probes.unhealthy() == [f"the watch of {_PATH} has been silent for 241 s"]

@@ -5,8 +5,9 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+import structlog
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import (
     KUBE_CONFIG_DEFAULT_LOCATION,
@@ -18,6 +19,8 @@ from yaml import YAMLError
 
 from agentid.cluster.errors import ConfigurationError
 
+_log = structlog.get_logger("agentid.access")
+
 _TOKEN_LIFE_SECONDS: Final = 60.0
 """A mounted token is replaced well before its end; the kubelet's own clients read it this often too."""
 
@@ -28,22 +31,34 @@ class BearerToken:
 
     kubeconfig: Path | None
     clock: Callable[[], float]
-    value: str | None = None
-    read_at: float = float("-inf")
+    value: str | None
+    read_at: float
+    unread: bool = False
+
+    @classmethod
+    def of(cls, configuration: Configuration, kubeconfig: Path | None, clock: Callable[[], float]) -> Self:
+        """Return the token in `configuration`, which was read from `kubeconfig` just now."""
+        return cls(kubeconfig, clock, _header(configuration), clock())
 
     async def header(self) -> str | None:
-        """Return the value of the Authorization header, or None where a client certificate is used."""
+        """Return the value of the Authorization header, or None where a client certificate is used.
+
+        While it cannot be read again, the last one stays in use; the API server refuses it when it has ended.
+        """
         if self.clock() - self.read_at > _TOKEN_LIFE_SECONDS:
-            self._take(await load_configuration(self.kubeconfig))
+            try:
+                self._take(_header(await load_configuration(self.kubeconfig)))
+            except ConfigurationError as error:
+                if not self.unread:
+                    _log.warning("token not read", error=str(error))
+                self.unread = True
         return self.value
 
-    def _take(self, configuration: Configuration) -> None:
-        token = configuration.api_key.get("BearerToken")
-        prefix, _, rest = (token or "").partition(" ")
-        # The loaders write "bearer …" and "Bearer …"; kubeconfigs may hold a bare token.
-        text = rest.strip() if prefix.lower() == "bearer" else (token or "").strip()
-        self.value = f"Bearer {text}" if text else None
-        self.read_at = self.clock()
+    def _take(self, value: str | None) -> None:
+        # A file that is being written may be well-formed and hold nothing.
+        if value is None and self.value is not None:
+            raise ConfigurationError("there is no token any more where the last one was read")
+        self.value, self.read_at, self.unread = value, self.clock(), False
 
 
 async def load_configuration(kubeconfig: Path | None) -> Configuration:
@@ -70,6 +85,14 @@ async def load_configuration(kubeconfig: Path | None) -> Configuration:
             f"no way to a Kubernetes API server: {told or type(error).__name__}"
         ) from error
     return configuration
+
+
+def _header(configuration: Configuration) -> str | None:
+    token = configuration.api_key.get("BearerToken")
+    prefix, _, rest = (token or "").partition(" ")
+    # The loaders write "bearer …" and "Bearer …"; kubeconfigs may hold a bare token.
+    text = rest.strip() if prefix.lower() == "bearer" else (token or "").strip()
+    return f"Bearer {text}" if text else None
 
 
 def trust(configuration: Configuration) -> ssl.SSLContext:

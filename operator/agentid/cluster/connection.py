@@ -3,6 +3,8 @@
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -54,7 +56,7 @@ class Connection:
             ConfigurationError: it describes none.
         """
         configuration = await load_configuration(kubeconfig)
-        token = BearerToken(kubeconfig, clock)
+        token = BearerToken.of(configuration, kubeconfig, clock)
         activity = WatchActivity(clock)
 
         async def authenticate(
@@ -132,6 +134,25 @@ class Connection:
     async def delete(self, path: str, body: Body, *, within_seconds: float = REQUEST_SECONDS) -> None:
         """Delete an object. What comes back is dropped unread: it may be the object."""
         await self._send("DELETE", path, body, None, wanted=False, within_seconds=within_seconds)
+
+    async def server_date(self) -> datetime:
+        """Return the API server's time in whole seconds, as it dates an answer, be it a refusal.
+
+        Raises:
+            ConnectionLostError: there was no answer, or none with a date.
+        """
+        what = "GET /version"
+        try:
+            async with self.session.get(f"{self.server}/version") as response:
+                await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ConnectionLostError(f"{what}: no answer: {type(error).__name__} {error}") from error
+        text = response.headers.get("Date", "")
+        try:
+            date = parsedate_to_datetime(text)
+        except ValueError as error:
+            raise ConnectionLostError(f"{what}: the answer has no usable date: {text[:40]!r}") from error
+        return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
     async def _send(  # noqa: PLR0913 - what a request consists of
         self,

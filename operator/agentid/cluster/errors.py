@@ -4,6 +4,7 @@ AgentidError
 └── ClusterError
     ├── ConfigurationError            no usable kubeconfig, service account token or CA file
     ├── AuthorityStoreError           the certificate authority's Secret cannot be used
+    ├── ClockError                    this machine's clock is not known to agree with the API server's
     └── ApiAnswerError                the API server's own refusal, with its code and reason
         ├── NotFoundError             404
         ├── ConflictError             409 on an update or a delete: not the version or UID it was meant for
@@ -43,6 +44,10 @@ class ConfigurationError(ClusterError):
 
 class AuthorityStoreError(ClusterError):
     """The certificate authority's Secret cannot be used; the text says why."""
+
+
+class ClockError(ClusterError):
+    """This machine's clock and the API server's are not known to agree; nothing that lasts is made then."""
 
 
 class ApiAnswerError(ClusterError):

@@ -7,11 +7,22 @@ arrive: in the responses of the shared session.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
-_OK = 200
+STALE_SECONDS: Final = 120.0
+"""A view that was silent for longer is stale: nothing is issued on it.
+
+Bookmarks come once a minute, so that one of them may be missed. The watches begin again by themselves soon
+after, which makes the view fresh again.
+"""
+DEAD_SECONDS: Final = 240.0
+"""A watch that was silent for longer is dead: /healthz says so, and the process begins anew.
+
+That is much later, because beginning anew costs more than to connect again, which is tried before.
+"""
+_OK: Final = 200
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import orjson
 from agentid.cluster.connection import Body, Connection
 from agentid.cluster.errors import ConnectionLostError, GoneError, translate
 from agentid.cluster.paths import Resource
+from agentid.cluster.watch_activity import STALE_SECONDS
 
 PAGE_OBJECTS: Final = 50
 """How many whole objects one page of a list may hold.
@@ -21,8 +22,6 @@ it came, and decoded. So few; a list of 10,000 ordinary pods is still only 200 r
 _PAGE_METADATA: Final = 500
 """The same where only metadata comes; of that too a tenant may write 256 kB of annotations."""
 _WATCH_SECONDS: Final = 600
-_SILENT_SECONDS: Final = 150
-"""Bookmarks come once a minute; after two missed ones the connection counts as dead."""
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -76,7 +75,7 @@ async def watch(
         "resourceVersion": resource_version,
         "timeoutSeconds": str(_WATCH_SECONDS),
     }
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=STALE_SECONDS)
     try:
         async with connection.session.get(connection.server + path, params=params, timeout=timeout) as answer:
             if answer.status != 200:  # noqa: PLR2004 - HTTP OK

@@ -1,14 +1,37 @@
-"""The two clocks of the process."""
+"""The clocks of the process: one that nobody can set, and the time of day that is counted with it."""
 
 import time
-from datetime import UTC, datetime
-
-
-def utc_now() -> datetime:
-    """Return the wall clock's time."""
-    return datetime.now(UTC)
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 
 def boottime() -> float:
     """Return seconds of a clock that nobody can set and that goes on while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Clock:
+    """The time of day by which the operator works: read once from the wall clock, and counted on from there.
+
+    Whoever sets the wall clock later changes nothing, until `anchor` reads it again; see `ClockProof`.
+    """
+
+    def __init__(
+        self, wall: Callable[[], float] = time.time, elapsed: Callable[[], float] = boottime
+    ) -> None:
+        self._wall = wall
+        self.elapsed = elapsed
+        self.anchor()
+
+    def anchor(self) -> None:
+        """Take over what the wall clock says now."""
+        self._anchored_at = self.elapsed()
+        self._anchor = self.wall()
+
+    def now(self) -> datetime:
+        """Return the time of day (UTC)."""
+        return self._anchor + timedelta(seconds=self.elapsed() - self._anchored_at)
+
+    def wall(self) -> datetime:
+        """Return what the wall clock says now, right or wrong."""
+        return datetime.fromtimestamp(self._wall(), UTC)

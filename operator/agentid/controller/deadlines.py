@@ -9,7 +9,7 @@ from typing import Final
 from agentid.controller.records import Key
 
 _LONGEST_SLEEP_SECONDS: Final = 5.0
-"""Times are of the wall clock, which can be set: it is looked at this often, whatever was slept for."""
+"""The clock runs on while the machine is suspended, a sleep does not: it is looked at this often."""
 
 
 class Deadlines:

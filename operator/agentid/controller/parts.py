@@ -14,11 +14,14 @@ from agentid.cluster.lease import LeaseLock
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import Secrets
 from agentid.cluster.tasks import Tasks
+from agentid.cluster.watch_activity import STALE_SECONDS
 from agentid.controller.admission_proof import AdmissionProof
 from agentid.controller.authority import Authority
-from agentid.controller.clocks import boottime, utc_now
+from agentid.controller.clock_proof import ClockProof
+from agentid.controller.clocks import Clock, boottime
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.duty import Duty
+from agentid.controller.freshness import Freshness
 from agentid.controller.intake import Intake
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
@@ -53,6 +56,8 @@ class Parts:
     events: Events
     authority: Authority
     proof: AdmissionProof
+    clock_proof: ClockProof
+    freshness: Freshness
     workloads: Workloads
     sweep: Sweep
     probes: Probes
@@ -64,6 +69,7 @@ class _Core:
 
     settings: Settings
     connection: Connection
+    clock: Clock
     metrics: Metrics
     reads: Reads
     queue: WorkQueue
@@ -73,21 +79,41 @@ class _Core:
     leader: Leader
 
 
-def build(settings: Settings, connection: Connection) -> Parts:
+def build(
+    settings: Settings,
+    connection: Connection,
+    *,
+    clock: Clock | None = None,
+    stale_seconds: float = STALE_SECONDS,
+) -> Parts:
     """Return the parts of an operator with these settings, none of them running yet."""
-    core = _core(settings, connection)
-    authority, proof, workloads = _authority(core), _proof(core), _workloads(core)
+    core = _core(settings, connection, clock or Clock())
+    proof, clock_proof, workloads = _proof(core), _clock_proof(core), _workloads(core)
+    authority = _authority(core, clock_proof)
     events = Events(connection, settings.instance, core.metrics.count_event)
     intake = Intake(core.world, core.reads)
     paths = watched_paths(settings.watch_namespaces)
 
+    freshness = Freshness(
+        connection.activity,
+        paths,
+        clock=core.clock.now,
+        on_change=core.duty.look_at_all,
+        stale_seconds=stale_seconds,
+    )
+
     def blocked() -> Blocked | None:
-        return proof.blocked or authority.blocked
+        return proof.blocked or clock_proof.blocked or authority.blocked or freshness.blocked
 
     probes = Probes(
         activity=connection.activity, paths=paths, queue=core.queue, leader=core.leader, blocked=blocked
     )
-    probes.add_gauges(core.metrics, core.deadlines, lambda: proof.blocked is None)
+    probes.add_gauges(
+        core.metrics,
+        core.deadlines,
+        admission_in_force=lambda: proof.blocked is None,
+        clock_skew_seconds=lambda: clock_proof.skew_seconds,
+    )
     return Parts(
         paths=paths,
         metrics=core.metrics,
@@ -101,21 +127,24 @@ def build(settings: Settings, connection: Connection) -> Parts:
         events=events,
         authority=authority,
         proof=proof,
+        clock_proof=clock_proof,
+        freshness=freshness,
         workloads=workloads,
         sweep=_sweep(core, intake),
         probes=probes,
     )
 
 
-def _core(settings: Settings, connection: Connection) -> _Core:
+def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
-    world, deadlines = World(queue.add, utc_now), Deadlines(utc_now, queue.add)
+    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add)
     duty = Duty(world, queue, deadlines, metrics)
-    lock = _lock(settings, connection)
+    lock = _lock(settings, connection, clock)
     return _Core(
         settings=settings,
         connection=connection,
+        clock=clock,
         metrics=metrics,
         reads=Reads(connection),
         queue=queue,
@@ -126,10 +155,10 @@ def _core(settings: Settings, connection: Connection) -> _Core:
     )
 
 
-def _authority(core: _Core) -> Authority:
+def _authority(core: _Core, clock_proof: ClockProof) -> Authority:
     settings = core.settings
     trust_domain = TrustDomain(settings.trust_domain)
-    store = AuthorityStore(core.connection, settings.namespace, trust_domain, utc_now)
+    store = AuthorityStore(core.connection, settings.namespace, trust_domain, clock_proof.sure_now)
     return Authority(store, core.metrics, core.duty.look_at_all)
 
 
@@ -140,6 +169,15 @@ def _proof(core: _Core) -> AdmissionProof:
         interval_seconds=core.settings.admission_proof_seconds,
         on_change=core.duty.look_at_all,
         clock=boottime,
+    )
+
+
+def _clock_proof(core: _Core) -> ClockProof:
+    return ClockProof(
+        core.connection,
+        core.clock,
+        interval_seconds=core.settings.admission_proof_seconds,
+        on_change=core.duty.look_at_all,
     )
 
 
@@ -159,7 +197,7 @@ def _observer(core: _Core, workloads: Workloads, blocked: Callable[[], Blocked |
         reads=core.reads,
         workloads=workloads,
         limits=core.settings.limits(),
-        clock=utc_now,
+        clock=core.clock.now,
         blocked=blocked,
         takeover=lambda: core.duty.takeover,
     )
@@ -173,13 +211,13 @@ def _reconciler(core: _Core, observer: Observer, events: Events, authority: Auth
         world=core.world,
         observer=observer,
         tasks=Tasks(core.connection, core.leader.require),
-        secrets=SecretActions(secrets, trust_domain, core.metrics, utc_now, random.random),
-        teller=Teller(events, core.metrics, utc_now),
+        secrets=SecretActions(secrets, trust_domain, core.metrics, core.clock.now, random.random),
+        teller=Teller(events, core.metrics, core.clock.now),
         deadlines=core.deadlines,
         metrics=core.metrics,
         limits=core.settings.limits(),
         authority=authority.current,
-        clock=utc_now,
+        clock=core.clock.now,
     )
 
 
@@ -194,7 +232,7 @@ def _sweep(core: _Core, intake: Intake) -> Sweep:
     )
 
 
-def _lock(settings: Settings, connection: Connection) -> LeaseLock:
+def _lock(settings: Settings, connection: Connection, clock: Clock) -> LeaseLock:
     return LeaseLock(
         connection,
         name=settings.lease_name,
@@ -202,7 +240,7 @@ def _lock(settings: Settings, connection: Connection) -> LeaseLock:
         # Two processes never share an identity, not even a restarted one with its former self.
         identity=f"{settings.instance}_{uuid.uuid4().hex[:8]}",
         times=settings.lease_times(),
-        clock=utc_now,
+        clock=clock.now,
         boottime=boottime,
     )
 

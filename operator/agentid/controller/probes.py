@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-from agentid.cluster.watch_activity import WatchActivity
+from agentid.cluster.watch_activity import DEAD_SECONDS, WatchActivity
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import WorkQueue
 from agentid.lifecycle.model import Blocked
 
-SILENT_SECONDS: Final = 240.0
-"""A watch that brought nothing for so long, not even a bookmark or a new connection, is dead."""
 STUCK_SECONDS: Final = 180.0
 """Where work is there and not one pass has ended for so long, failed ones included, none will."""
 
@@ -41,7 +39,7 @@ class Probes:
         ages, running = self._activity.ages(), self._activity.clock() - self._started
         problems = []
         for path in self._paths:
-            if (age := ages.get(path, running)) > SILENT_SECONDS:
+            if (age := ages.get(path, running)) > DEAD_SECONDS:
                 what = "been silent" if path in ages else "not begun"
                 problems.append(f"the watch of {path} has {what} for {age:.0f} s")
         if (stalled := self._queue.stalled_seconds()) > STUCK_SECONDS:
@@ -58,7 +56,12 @@ class Probes:
         return problems
 
     def add_gauges(
-        self, metrics: Metrics, deadlines: Deadlines, admission_in_force: Callable[[], bool]
+        self,
+        metrics: Metrics,
+        deadlines: Deadlines,
+        *,
+        admission_in_force: Callable[[], bool],
+        clock_skew_seconds: Callable[[], float],
     ) -> None:
         """Add the gauges that show what goes on inside."""
         queue = self._queue
@@ -83,4 +86,9 @@ class Probes:
             "agentid_admission_in_force",
             "1 while every admission rule is installed as it should be and in force; 0: nothing is issued.",
             lambda: float(admission_in_force()),
+        )
+        metrics.watch(
+            "agentid_clock_skew_seconds",
+            "By how much the operator's clock is ahead of the API server's, as last seen; negative: behind.",
+            clock_skew_seconds,
         )

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +10,7 @@ import structlog
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ClusterError
+from agentid.controller.clocks import boottime
 from agentid.controller.health import HealthServer
 from agentid.controller.parts import Parts, build
 from agentid.controller.settings import Settings
@@ -35,7 +35,7 @@ async def run_operator(settings: Settings) -> None:
             loop.add_signal_handler(each, stop.set)
 
     own_signals()
-    async with Connection.open(settings.kubeconfig, time.monotonic) as connection:
+    async with Connection.open(settings.kubeconfig, boottime) as connection:
         await Operator(settings, connection, build(settings, connection)).run(stop, own_signals)
 
 
@@ -58,7 +58,13 @@ class Operator:
         health = HealthServer(parts.metrics, parts.probes.unhealthy, parts.probes.unready)
         await health.start(settings.bind_address, settings.metrics_port)
         try:
-            self._start(parts.proof.run(), parts.events.run(), parts.workloads.run(), parts.authority.run())
+            self._start(
+                parts.proof.run(),
+                parts.clock_proof.run(),
+                parts.events.run(),
+                parts.workloads.run(),
+                parts.authority.run(),
+            )
             watches = self._start_watches(own_signals)
             stopped = asyncio.create_task(stop.wait())
             ready = asyncio.create_task(self._prepare())
@@ -67,6 +73,7 @@ class Operator:
                 ready.result()
                 look_at = functools.partial(parts.duty.look_at, parts.leader, parts.reconciler)
                 self._start(
+                    parts.freshness.run(),
                     parts.leader.run(),
                     parts.queue.run(look_at, settings.concurrency),
                     parts.deadlines.run(),
@@ -108,6 +115,8 @@ class Operator:
 
     async def _prepare(self) -> None:
         """Load the authority, and wait until each watch has listed and begun to stream."""
+        # Where there is none yet, one is made, and what is made lasts for years.
+        await self._parts.clock_proof.first_try()
         try:
             await self._parts.authority.load()
         except (ClusterError, PkiError) as error:

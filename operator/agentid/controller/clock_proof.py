@@ -1,0 +1,139 @@
+"""Compares the operator's clock with the API server's every minute; while they differ, nothing is issued."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from agentid.cluster.connection import Connection
+from agentid.cluster.errors import ApiAnswerError, ClockError
+from agentid.controller.clocks import Clock
+from agentid.lifecycle.model import Blocked
+
+_log = structlog.get_logger("agentid.clock")
+
+MOST_SKEW_SECONDS: Final = 10.0
+"""How far the two clocks may be apart; less than the shortest life of a credential by far."""
+_RETRY_SECONDS: Final = 2.0
+
+
+class ClockProof:
+    """Whether the operator's clock is right, as far as the API server can tell, as last seen."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Clock,
+        *,
+        interval_seconds: float,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._interval = interval_seconds
+        self._on_change = on_change
+        self._compared_at: float | None = None
+        self._wrong_by: float | None = None
+        self._unanswered = False
+        self._tried = asyncio.Event()
+        self.skew_seconds = 0.0
+        """By how much the operator's clock is ahead of the API server's for certain; negative: behind."""
+
+    @property
+    def blocked(self) -> Blocked | None:
+        """Return why nothing may be issued, or None. A comparison that is too old is none."""
+        if self._compared_at is None:
+            return Blocked(
+                "nothing is issued: this machine's clock has not been compared with the API server's yet; "
+                "wait a moment"
+            )
+        if self._wrong_by is not None:
+            direction = "ahead of" if self._wrong_by > 0 else "behind"
+            return Blocked(
+                f"nothing is issued: this machine's clock is {abs(self._wrong_by):.0f} s {direction} the API "
+                "server's; mend the time synchronisation of the one that is wrong"
+            )
+        limit = 2 * self._interval + _RETRY_SECONDS
+        if self._clock.elapsed() - self._compared_at > limit:
+            return Blocked(
+                "nothing is issued: this machine's clock could not be compared with the API server's for "
+                f"more than {limit:.0f} s; see the operator's log"
+            )
+        return None
+
+    def sure_now(self) -> datetime:
+        """Return the time of day for what is to last, such as a root certificate.
+
+        Raises:
+            ClockError: the clock is not known to be right.
+        """
+        if (blocked := self.blocked) is not None:
+            raise ClockError(blocked.message)
+        return self._clock.now()
+
+    async def first_try(self) -> None:
+        """Wait until the clocks were compared once, or could not be."""
+        await self._tried.wait()
+
+    async def run(self) -> None:
+        """Compare again and again, until cancelled."""
+        while True:
+            was_blocked = self.blocked is not None
+            moved = await self.compare()
+            is_blocked = self.blocked is not None
+            if moved or was_blocked != is_blocked:
+                self._on_change()
+            at_rest = not is_blocked and not self._unanswered
+            await asyncio.sleep(self._interval if at_rest else min(_RETRY_SECONDS, self._interval))
+
+    async def compare(self) -> bool:
+        """Compare once; return whether the operator's clock was set.
+
+        Where it is wrong and the wall clock is right, the wall clock has been put right since it was read.
+        """
+        try:
+            asked = self._clock.now()
+            server = await self._connection.server_date()
+        except ApiAnswerError as error:
+            if not self._unanswered:
+                _log.warning("clock not compared", error=str(error))
+            self._unanswered = True
+            return False
+        finally:
+            self._tried.set()
+        self._unanswered = False
+        self._compared_at = self._clock.elapsed()
+        answered = self._clock.now()
+        wall_ahead = self._clock.wall() - answered
+        self.skew_seconds = ahead_of(server, asked, answered)
+        by_wall_clock = ahead_of(server, asked + wall_ahead, answered + wall_ahead)
+        if abs(self.skew_seconds) <= MOST_SKEW_SECONDS:
+            self._wrong_by = None
+            return False
+        if abs(by_wall_clock) <= MOST_SKEW_SECONDS:
+            _log.warning("clock set", was_ahead_seconds=round(self.skew_seconds, 1))
+            self._clock.anchor()
+            self.skew_seconds, self._wrong_by = by_wall_clock, None
+            return True
+        # Told anew only when it is another error: each change of the message is a write of every status.
+        if self._wrong_by is None or abs(self._wrong_by - by_wall_clock) > MOST_SKEW_SECONDS:
+            self._wrong_by = by_wall_clock
+            _log.error("clock wrong", ahead_seconds=round(by_wall_clock, 1))
+        return False
+
+
+def ahead_of(server: datetime, asked: datetime, answered: datetime) -> float:
+    """Return by how many seconds a clock is ahead of the API server's for certain; negative: behind.
+
+    The answer was made between `asked` and `answered`, and says whole seconds, the rest of them cut off.
+
+    Args:
+        server: What the API server said.
+        asked: What the clock said before the request.
+        answered: What it said after the answer.
+    """
+    least = (asked - server - timedelta(seconds=1)).total_seconds()
+    most = (answered - server).total_seconds()
+    return max(least, 0.0) + min(most, 0.0)
