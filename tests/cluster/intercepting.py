@@ -1,14 +1,15 @@
-"""A way to the API server that ends the operator, loses an answer or holds one request, exactly one.
+"""A way to the API server that ends the operator, loses an answer, holds one request, or silences watches.
 
 The operator is given a kubeconfig that names this proxy. It hands everything on as the operator sent it; when
 the request comes that a trap is set for, the trap springs before it is handed on or before it is answered.
+What a watch brings while watches are silent is lost.
 """
 
 import asyncio
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -65,6 +66,8 @@ class Interceptor:
 
     Attributes:
         environment: The settings with which an operator goes through it.
+        silent: While it is set, nothing of what watches bring is handed on; it never will be.
+        lost: The lines that watches brought meanwhile.
     """
 
     def __init__(self, cluster: ControlPlane, operators_kubeconfig: Path) -> None:
@@ -75,7 +78,9 @@ class Interceptor:
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._tls.load_cert_chain(pair.certificate, pair.key)
         (self._port,) = free_ports(1)
-        self._trap: Trap | None = None
+        self._traps: tuple[Trap, ...] = ()
+        self.silent = threading.Event()
+        self.lost: list[bytes] = []
         kubeconfig = operators_kubeconfig.with_name("intercepted.kubeconfig")
         document = yaml.safe_load(operators_kubeconfig.read_text())
         for each in document["clusters"]:
@@ -84,9 +89,9 @@ class Interceptor:
         kubeconfig.write_text(yaml.safe_dump(document))
         self.environment = {"AGENTID_KUBECONFIG": str(kubeconfig)}
 
-    def set(self, trap: Trap) -> None:
-        """Set a trap; an earlier one is taken away."""
-        self._trap = trap
+    def set(self, *traps: Trap) -> None:
+        """Set traps, each for one request; earlier ones are taken away."""
+        self._traps = traps
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -126,8 +131,7 @@ class Interceptor:
 
     async def _handle(self, out: aiohttp.ClientSession, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        trap = self._trap
-        caught = trap if trap is not None and trap.fits(request) else None
+        caught = next((trap for trap in self._traps if trap.fits(request)), None)
         if caught is not None and caught.let_go is not None:
             caught.spring()
             caught.sprung.set()
@@ -148,10 +152,26 @@ class Interceptor:
                 kept["Content-Encoding"] = answer.headers["Content-Encoding"]
             response = web.StreamResponse(status=answer.status, headers=kept)
             await response.prepare(request)
-            async for chunk in answer.content.iter_any():
+            async for chunk in self._let_through(request, answer.content):
                 await response.write(chunk)
             await response.write_eof()
             return response
+
+    async def _let_through(
+        self, request: web.BaseRequest, content: aiohttp.StreamReader
+    ) -> AsyncIterator[bytes]:
+        """Hand on what comes; of a watch only whole lines, and none that comes while watches are silent."""
+        if request.query.get("watch") != "true":
+            async for chunk in content.iter_any():
+                yield chunk
+            return
+        rest = b""
+        async for chunk in content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            if self.silent.is_set():
+                self.lost += lines
+            elif lines:
+                yield b"".join(line + b"\n" for line in lines)
 
     def _spring(self, trap: Trap, request: web.BaseRequest) -> web.StreamResponse:
         """Do what the trap is for, and leave the request without an answer."""
