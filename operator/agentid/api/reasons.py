@@ -76,6 +76,7 @@ class EventReason(StrEnum):
     CREDENTIAL_ISSUED = "CredentialIssued"
     CREDENTIAL_RENEWED = "CredentialRenewed"
     CREDENTIAL_REVOKED = "CredentialRevoked"
+    CREDENTIAL_DELETED = "CredentialDeleted"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     TASK_COMPLETED = "TaskCompleted"

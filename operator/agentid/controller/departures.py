@@ -9,7 +9,7 @@ import structlog
 
 from agentid.controller.observing import Observer
 from agentid.controller.records import Key, Record, Untold
-from agentid.controller.secret_actions import SecretActions
+from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.departure import at_its_deletion, decide_departure
@@ -48,7 +48,9 @@ class Departures:
                 plan = decide_departure(departure)
                 if plan.secret is SecretAction.NONE or not await self._is_gone(key, record, uid):
                     break
-                await self._secrets.for_departed(key, record, uid, plan.secret, pods)
+                outcome = await self._secrets.for_departed(key, record, uid, plan.secret, pods)
+                if outcome is Outcome.DELETED and self._is_told(record, uid):
+                    self._teller.deleted(*key, uid, departure.secret)
             if uid not in record.departed:
                 continue
             if plan.secret is SecretAction.NONE:
@@ -71,6 +73,12 @@ class Departures:
         if task is not None and (task.status.credential_generation or task.status_invalid is not None):
             del record.departed[uid]
         return uid in record.departed
+
+    def _is_told(self, record: Record, uid: str) -> bool:
+        """Whether the end of a task that is gone was told, so that what follows is told by itself."""
+        untold, departed = record.untold, record.departed.get(uid)
+        is_to_be_told = departed is not None and departed.task is not None
+        return bool(uid) and not is_to_be_told and (untold is None or untold.task.uid != uid)
 
     def _tell(self, record: Record, uid: str, departure: Departure) -> None:
         """Tell, once its Secret is wiped, how a task ended that is gone: as it was decided, or by that."""

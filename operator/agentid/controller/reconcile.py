@@ -15,7 +15,7 @@ from agentid.controller.departures import Departures, earlier
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
 from agentid.controller.records import Key, Record, Untold
-from agentid.controller.secret_actions import SecretActions
+from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
@@ -118,7 +118,7 @@ class Reconciler:
         wrote = report is not None and report.status != observation.task.status
         before = (record.secret.state, record.secret.generation)
 
-        async def act() -> bool:
+        async def act() -> Outcome:
             return await self._secrets.for_task(
                 key, record, observation, plan, svid, lambda: self._is_newest(key, record, observation, plan)
             )
@@ -129,14 +129,16 @@ class Reconciler:
             if not await self._write_status(key, record, observation, report):
                 return True, None
             self._teller.status(observation, plan, report.status, svid)
-        done = await act() if acted is None else acted
-        self._tell(record, observation, plan, report, done=done)
+        outcome = await act() if acted is None else acted
+        self._tell(record, observation, plan, report, outcome)
         if plan.delete_task:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
         wake_at = plan.wake_at
         if record.secret.facts_for(task.uid).state is SecretState.TAKEN:
             wake_at = earlier(wake_at, self._clock() + _TAKEN_LOOK)
-        changed = wrote or not done or before != (record.secret.state, record.secret.generation)
+        changed = (
+            wrote or outcome is Outcome.FAILED or before != (record.secret.state, record.secret.generation)
+        )
         return changed, wake_at
 
     def _takes_away_first(self, record: Record, observation: Observation, plan: Plan) -> bool:
@@ -185,16 +187,22 @@ class Reconciler:
         return status.credential_generation == plan.issue.generation and bool(status.credentials)
 
     def _tell(
-        self, record: Record, observation: Observation, plan: Plan, report: Report | None, *, done: bool
+        self, record: Record, observation: Observation, plan: Plan, report: Report | None, outcome: Outcome
     ) -> None:
-        """Send the Event; that of an end waits until the Secret is wiped, and then says so."""
+        """Send the Event; that of an end waits until the Secret is wiped, and then says so.
+
+        An emptied Secret that is deleted later is told by itself.
+        """
         draft = report.event if report is not None else None
         if draft is not None and plan.secret in _WIPES and draft.action in _TAKES_AWAY:
             record.untold = Untold(observation.task, draft, observation.now)
             draft = None
-        if done and plan.secret in _WIPES and record.untold is not None:
+        if outcome is not Outcome.FAILED and plan.secret in _WIPES and record.untold is not None:
             untold, record.untold = record.untold, None
             self._teller.wiped(untold, record.secret.facts_for(untold.task.uid).state)
+        elif outcome is Outcome.DELETED:
+            task = observation.task
+            self._teller.deleted(task.namespace, task.name, task.uid, observation.secret)
         if draft is not None:
             self._teller.event(observation.task, draft)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Final
 
 import structlog
@@ -12,7 +13,7 @@ from agentid.cluster.secrets import Secrets
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import retry_pause
 from agentid.controller.records import Key, Record
-from agentid.controller.secret_keeper import SecretKeeper
+from agentid.controller.secret_keeper import REFUSALS, SecretKeeper
 from agentid.lifecycle.model import FailedWrite, Observation, Plan, PodFacts, SecretAction
 from agentid.pki.spiffe_id import TrustDomain
 from agentid.pki.svid import X509Svid
@@ -25,12 +26,22 @@ StillWanted = Callable[[], Awaitable[bool]]
 _MOST_OWNERS: Final = 16
 """How many pods keep an emptied Secret alive; without a bound, many pods make it too large to be written."""
 
+_WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
 _TOLD: Final = {
     SecretAction.FILL: "written",
     SecretAction.EMPTY: "emptied",
     SecretAction.DELETE: "deleted",
     SecretAction.PROBE: "looked for",
 }
+
+
+class Outcome(Enum):
+    """What became of an action."""
+
+    FAILED = "failed"
+    DONE = "done"
+    DELETED = "deleted"
+    """Done, and a Secret that was there is gone by it."""
 
 
 class SecretActions:
@@ -58,42 +69,45 @@ class SecretActions:
         plan: Plan,
         svid: X509Svid | None,
         still_wanted: StillWanted,
-    ) -> bool:
-        """Do what the plan says; return False where it failed, which `record` tells the next decision."""
+    ) -> Outcome:
+        """Do what the plan says; where it failed, `record` tells the next decision."""
         if plan.secret is SecretAction.NONE:
-            return True
-        keeper = self._keeper(key, record, observation.task.uid)
+            return Outcome.DONE
+        keeper, outcome = self._keeper(key, record, observation.task.uid), Outcome.DONE
         try:
             if plan.issue is not None and svid is not None:
                 holders = (plan.issue.pod,) if plan.issue.pod is not None else ()
-                await keeper.fill(svid, plan.issue.generation, holders, still_wanted)
-            elif plan.secret is SecretAction.PROBE:
+                filled = await keeper.fill(svid, plan.issue.generation, holders, still_wanted)
+                record.failed_write, record.failures = None, 0
+                return filled
+            if plan.secret is SecretAction.PROBE:
                 await keeper.probe(observation.task.status.credential_generation or 0)
             else:
-                await self._wipe(keeper, plan.secret, observation.pods)
+                outcome = await self._wipe(keeper, plan.secret, observation.pods)
         except ApiAnswerError as error:
             self._remember_failure(key, record, plan.secret, error)
-            return False
+            return Outcome.FAILED
         record.failed_write, record.failures = None, 0
-        return True
+        return outcome
 
     async def for_departed(
         self, key: Key, record: Record, uid: str, action: SecretAction, pods: tuple[PodFacts, ...]
-    ) -> None:
+    ) -> Outcome:
         """Empty or delete the Secret of the task with that UID, which is gone.
 
         Raises:
             ApiAnswerError: it failed and has to be tried again.
         """
-        await self._wipe(self._keeper(key, record, uid), action, pods)
+        return await self._wipe(self._keeper(key, record, uid), action, pods)
 
-    async def _wipe(self, keeper: SecretKeeper, action: SecretAction, pods: tuple[PodFacts, ...]) -> None:
+    async def _wipe(self, keeper: SecretKeeper, action: SecretAction, pods: tuple[PodFacts, ...]) -> Outcome:
         # Those that may still have it mounted keep it from the garbage collector until they saw it emptied.
         mounting = tuple(pod for pod in pods if pod.scheduled and not pod.finished)[:_MOST_OWNERS]
         if action is SecretAction.EMPTY:
             await keeper.empty(mounting)
-        elif action is SecretAction.DELETE:
-            await keeper.delete(mounting)
+        elif action is SecretAction.DELETE and await keeper.delete(mounting):
+            return Outcome.DELETED
+        return Outcome.DONE
 
     def _keeper(self, key: Key, record: Record, uid: str) -> SecretKeeper:
         return SecretKeeper(
@@ -111,11 +125,18 @@ class SecretActions:
     ) -> None:
         record.failures += 1
         pause = retry_pause(record.failures, self._randomness())
+        if action is SecretAction.FILL:
+            refused = isinstance(error, REFUSALS)
+        else:
+            refused = action is SecretAction.PROBE and bool(record.failed_write and record.failed_write.refused)
         record.failed_write = FailedWrite(
             f"Secret {secret_name(key[1])} could not be {_TOLD[action]}: {error}",
             self._clock() + timedelta(seconds=pause),
+            refused=refused,
         )
         self._metrics.secret_failures.inc()
+        if action in _WIPES:
+            self._metrics.not_taken_away.inc()
         _log.warning(
             "secret write failed",
             namespace=key[0],

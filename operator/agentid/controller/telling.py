@@ -9,12 +9,13 @@ import structlog
 
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.names import secret_name
-from agentid.api.reasons import ConditionType, EventAction
+from agentid.api.reasons import ConditionType, EventAction, EventReason
 from agentid.cluster.events import Event, Events, Reference, task_reference
 from agentid.cluster.paths import PODS, SECRETS
 from agentid.controller.metrics import Metrics
 from agentid.controller.records import Untold
-from agentid.lifecycle.model import EventDraft, Observation, Plan, SecretState, TaskFacts
+from agentid.lifecycle.model import EventDraft, Observation, Plan, SecretFacts, SecretState, TaskFacts
+from agentid.lifecycle.wording import at
 from agentid.pki.svid import X509Svid
 
 _log = structlog.get_logger("agentid.tasks")
@@ -52,6 +53,27 @@ class Teller:
             note += f", Secret {secret_name(untold.task.name)} {what} {later} ms later"
         self.event(untold.task, replace(untold.draft, note=note))
 
+    def deleted(self, namespace: str, name: str, uid: str, before: SecretFacts) -> None:
+        """Log that the Secret of a task is gone; one that was emptied earlier is told of in an Event.
+
+        What was filled until then goes with the end of a pod or a task, which is told itself.
+        """
+        _log.info("Secret deleted", namespace=namespace, task=name, uid=uid)
+        if before.state is SecretState.FILLED:
+            return
+        since = f", which was empty since {at(before.emptied_at)}" if before.emptied_at is not None else ""
+        self._events.send(
+            Event(
+                time=self._clock(),
+                regarding=task_reference(namespace, name, uid),
+                related=_secret(namespace, name),
+                reason=EventReason.CREDENTIAL_DELETED,
+                action=EventAction.CLEAN_UP,
+                warning=False,
+                note=f"Secret {secret_name(name)} deleted{since}",
+            )
+        )
+
     def status(
         self, observation: Observation, plan: Plan, status: AgentTaskStatus, svid: X509Svid | None
     ) -> None:
@@ -60,23 +82,31 @@ class Teller:
         finished = next((each for each in status.conditions if each.type is ConditionType.FINISHED), None)
         reason = finished.reason if finished is not None else ""
         log = _log.bind(namespace=task.namespace, task=task.name, uid=task.uid, rule=plan.rule, status=reason)
+        count = {each.serial for each in status.credentials}
+        if dropped := [each.serial for each in task.status.credentials if each.serial not in count]:
+            log = log.bind(dropped=dropped)
         if svid is not None and plan.issue is not None:
             self._metrics.issued.labels(reason=plan.issue.why.value).inc()
             self._metrics.first_issue(observation, plan.issue)
             log.info("credential issued", serial=svid.serial, generation=plan.issue.generation)
         elif finished is not None and finished.status == "True" and task.status.end_time is None:
             self._metrics.ended.labels(reason=reason).inc()
-            serials = [each.serial for each in task.status.credentials]
-            log.info("task ended", message=finished.message, serials=serials)
+            log.info("task ended", message=finished.message)
         else:
             log.info("task status", message=finished.message if finished is not None else "")
 
 
 def _related(task: TaskFacts, draft: EventDraft) -> Reference | None:
     """Return what an Event is related to: the pod, or else the Secret where there ever was one."""
+    if draft.related_secret:
+        return _secret(task.namespace, task.name)
     if (pod := draft.related_pod) is not None:
         return Reference(PODS.kind, PODS.api_version, task.namespace, pod.name, pod.uid)
     had_none = not task.status.credential_generation and draft.action is not EventAction.ISSUE
     if draft.action is EventAction.WAIT or had_none:
         return None
-    return Reference(SECRETS.kind, SECRETS.api_version, task.namespace, secret_name(task.name))
+    return _secret(task.namespace, task.name)
+
+
+def _secret(namespace: str, task_name: str) -> Reference:
+    return Reference(SECRETS.kind, SECRETS.api_version, namespace, secret_name(task_name))

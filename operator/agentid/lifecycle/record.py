@@ -43,7 +43,7 @@ def wait_reason(observation: Observation) -> str | None:
 
 
 def was_suspended(observation: Observation) -> bool:
-    """Whether the task was suspended after a credential and has had none since, whatever else it waited for."""
+    """Whether the task was suspended after a credential and has had none since, whatever came then."""
     issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
     is_the_last = issued is not None and issued.status == "False" and issued.reason == WaitReason.SUSPENDED
     return is_the_last and has_started(observation)
