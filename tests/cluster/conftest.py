@@ -10,6 +10,7 @@ from devcluster.install import install_chart
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing
+from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import NODE, agent, service_account
 from tests.cluster.people import People, everybody, give_every_right
@@ -17,8 +18,11 @@ from tests.cluster.people import People, everybody, give_every_right
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[ControlPlane]:
-    """A control plane with `charts/agentid` installed, its admission rules in force."""
-    with ControlPlane.start() as control_plane:
+    """A control plane with `charts/agentid` installed, its admission rules in force.
+
+    At the end of the session, whatever its tests did, no answer to the operator has held another's data.
+    """
+    with ControlPlane.start() as control_plane, nothing_foreign_answered(control_plane):
         install_chart(control_plane)
         wait_until_in_force(control_plane.kubectl)
         wait_until_stamped(control_plane.kubectl, "default")

@@ -1,8 +1,5 @@
 """The operator writes its own Secrets and reads nobody's: what it was ever answered, and what it may ask."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from devcluster.controlplane import ControlPlane
@@ -11,21 +8,10 @@ from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import story
+from tests.cluster.foreign_answers import AUTHORITY, answers, foreign_answers
 from tests.cluster.objects import TASK, secret, task
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 EVERYWHERE = "--all-namespaces"
-AUTHORITY = "x509-authority"
-
-
-def answers(cluster: ControlPlane) -> Iterator[dict[str, Any]]:
-    """Every answer about Secrets that the operator's own token ever got in this session."""
-    return (
-        event
-        for event in cluster.audit()
-        if event["user"].get("username") == OPERATOR
-        and event.get("objectRef", {}).get("resource") == "secrets"
-    )
 
 
 def test_no_answer_to_the_operator_ever_held_what_it_had_not_written_itself(
@@ -36,19 +22,7 @@ def test_no_answer_to_the_operator_ever_held_what_it_had_not_written_itself(
     team.delete("agenttask", TASK)
     story.secret_gone(team)
 
-    foreign = []
-    for event in answers(cluster):
-        answer = event.get("responseObject") or {}
-        objects = answer.get("items", [answer])
-        sent = (event.get("requestObject") or {}).get("data")
-        for each in objects:
-            held = {key: value for key, value in (each.get("data") or {}).items() if value}
-            is_authority = event["objectRef"].get("namespace") == NAMESPACE and (
-                event["objectRef"].get("name") == AUTHORITY
-            )
-            if held and not is_authority and held != {k: v for k, v in (sent or {}).items() if v}:
-                foreign.append((event["verb"], event["requestURI"]))
-    assert foreign == []
+    assert foreign_answers(cluster) == []
 
 
 def test_the_operator_never_asked_to_read_a_secret_but_its_authoritys(

@@ -20,6 +20,7 @@ from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
+from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, secret, service_account, task
 from tests.cluster.people import (
@@ -64,7 +65,7 @@ USED = (
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ControlPlane]:
     """A control plane with three namespaces, and the chart for two of them."""
-    with ControlPlane.start() as control_plane:
+    with ControlPlane.start() as control_plane, nothing_foreign_answered(control_plane):
         for name in (*WATCHED, OTHER):
             control_plane.kubectl.create({"kind": "Namespace", "metadata": {"name": name}})
         install_chart(control_plane, {"watchNamespaces": list(WATCHED)})
