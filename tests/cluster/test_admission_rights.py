@@ -130,15 +130,20 @@ def test_a_task_for_oneself_is_not_taken_over_by_another(people: People) -> None
 
 
 @pytest.mark.parametrize(
-    "change", [{"state": "Active"}, {"stateReason": "All is well"}, {"stateReason": None}]
+    ("change", "what"),
+    [
+        ({"state": "Active"}, "take that back"),
+        ({"stateReason": "All is well"}, "change its spec.stateReason"),
+        ({"stateReason": None}, "change its spec.stateReason"),
+    ],
 )
-def test_anothers_suspension_is_not_undone(people: People, change: dict[str, str | None]) -> None:
+def test_anothers_suspension_is_not_undone(people: People, change: dict[str, str | None], what: str) -> None:
     people.tenant.create(task())
     people.stranger.patch("agenttask", "refund-4711", {"spec": {"state": "Suspended", "stateReason": "Odd"}})
 
     said = refusal(lambda: people.tenant.patch("agenttask", "refund-4711", {"spec": change}))
 
-    assert f"was suspended by {STRANGER}, and {TENANT} may not take that back" in said
+    assert f"was suspended by {STRANGER}, and {TENANT} may not {what};" in said
     after = people.admin.get("agenttask", "refund-4711")["spec"]
     assert (after["state"], after["stateReason"], after["stateChangedBy"]["username"]) == (
         "Suspended",
