@@ -21,6 +21,7 @@ from agentid.pki.files import PRIVATE_KEY_FILE
 from agentid.pki.spiffe_id import SpiffeId, TrustDomain
 from agentid.pki.svid import X509Svid, issue_x509_svid
 
+OURS = "operator-secrets.agentid.dev"
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _DOMAIN = TrustDomain("example.org")
 _MINE = "11111111-1111-4111-8111-111111111111"
@@ -71,14 +72,15 @@ class SecretsInMemory(Secrets):
         if version is not None and self.there[0] != version:
             raise ConflictError("replace")
         if any(manifest.files.values()) and self.there[1].task_uid != manifest.task_uid:
-            raise AdmissionRefusedError("replace")
+            raise AdmissionRefusedError("replace", OURS)
         new = self.put(manifest, self.there[0].uid)
         self._end("replace")
         return new
 
-    async def exists(self, manifest: SecretManifest) -> bool:  # noqa: ARG002 - one name only
-        self._begin("exists")
-        return self.there is not None
+    async def try_create(self, manifest: SecretManifest) -> None:  # noqa: ARG002 - one name only
+        self._begin("try_create")
+        if self.there is not None:
+            raise AlreadyExistsError("try_create")
 
     async def own_version(self, manifest: SecretManifest) -> Version | None:
         self._begin("own_version")
@@ -256,7 +258,7 @@ async def test_what_a_probe_found_needs_no_second_question(make_svid: Callable[[
     await _keeper(secrets, memory).probe(1)
     await _keeper(secrets, memory).delete(())
     assert secrets.there is None
-    assert secrets.calls == ["create", "exists", "own_version", "delete"]
+    assert secrets.calls == ["create", "own_version", "delete"]
 
 
 async def test_a_predecessors_secret_is_deleted_though_its_successor_looked_for_the_name(

@@ -10,9 +10,10 @@ AgentidError
         ├── ConflictError             409 on an update or a delete: not the version or UID it was meant for
         ├── AlreadyExistsError        409 on a create: the name is taken
         ├── ForbiddenError            403: RBAC or admission
-        │   ├── AdmissionRefusedError       a validating admission policy said no
+        │   ├── AdmissionRefusedError       a validating admission policy said no, with its name and any code
         │   └── NamespaceTerminatingError   nothing can be written there any more; 404 once it is gone
         ├── InvalidError              400 or 422: not acceptable as it is
+        │   └── FixedFieldError             what was to be changed never can be
         ├── GoneError                 410: the resourceVersion of a watch or list is too old
         └── PassingError              may work later; what was asked may nevertheless have been done
             ├── TooManyRequestsError  429, with the pause that was asked for; it was not done
@@ -20,6 +21,7 @@ AgentidError
             └── ConnectionLostError   no answer: refused, cut or timed out
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -31,7 +33,9 @@ _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
+_INVALID: Final = 422
 _SHOWN_CHARACTERS: Final = 400
+_POLICY: Final = re.compile(r"ValidatingAdmissionPolicy '([^']+)'")
 
 
 class ClusterError(AgentidError):
@@ -73,7 +77,11 @@ class ForbiddenError(ApiAnswerError):
 
 
 class AdmissionRefusedError(ForbiddenError):
-    """A validating admission policy refused it."""
+    """The validating admission policy `policy` refused it; the code is what that policy's author chose."""
+
+    def __init__(self, message: str, policy: str) -> None:
+        super().__init__(message)
+        self.policy = policy
 
 
 class NamespaceTerminatingError(ForbiddenError):
@@ -82,6 +90,10 @@ class NamespaceTerminatingError(ForbiddenError):
 
 class InvalidError(ApiAnswerError):
     """The request is not acceptable as it is; trying again as it is won't help."""
+
+
+class FixedFieldError(InvalidError):
+    """It would change only what can never be changed in the object that is there, such as its type."""
 
 
 class GoneError(ApiAnswerError):
@@ -138,8 +150,10 @@ def translate(status: int, body: dict[str, Any], what: str, retry_after: str | N
         error = AlreadyExistsError(text)
     elif (status == _FORBIDDEN and _terminating(body)) or (status == _NOT_FOUND and _namespace_gone(body)):
         error = NamespaceTerminatingError(text)
-    elif status == _FORBIDDEN and "ValidatingAdmissionPolicy '" in message:
-        error = AdmissionRefusedError(text)
+    elif status < _SERVER_ERROR and (policy := _POLICY.search(message)) is not None:
+        error = AdmissionRefusedError(text, policy[1])
+    elif status == _INVALID and _only_fixed_fields(body):
+        error = FixedFieldError(text)
     else:
         error = _BY_STATUS.get(status, ServerError if status >= _SERVER_ERROR else PassingError)(text)
     error.status = body
@@ -147,11 +161,21 @@ def translate(status: int, body: dict[str, Any], what: str, retry_after: str | N
 
 
 def _terminating(body: dict[str, Any]) -> bool:
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(body))
+
+
+def _only_fixed_fields(body: dict[str, Any]) -> bool:
+    # A webhook may answer anything at all; its name then stands before it.
+    causes = _causes(body)
+    by_webhook = str(body.get("message")).startswith("admission webhook")
+    fixed = ["field is immutable" in str(cause.get("message")) for cause in causes]
+    return not by_webhook and bool(fixed) and all(fixed)
+
+
+def _causes(body: dict[str, Any]) -> list[dict[str, Any]]:
     details = body.get("details")
     causes = details.get("causes") if isinstance(details, dict) else None
-    if not isinstance(causes, list):
-        return False
-    return any(isinstance(cause, dict) and cause.get("reason") == "NamespaceTerminating" for cause in causes)
+    return [each for each in causes if isinstance(each, dict)] if isinstance(causes, list) else []
 
 
 def _namespace_gone(body: dict[str, Any]) -> bool:

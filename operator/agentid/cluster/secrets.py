@@ -6,18 +6,20 @@ Every reply that could carry contents is dropped except for the UID and the reso
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from agentid.api.names import FIELD_MANAGER, TASK_UID_LABEL
 from agentid.cluster.connection import Body, Connection
 from agentid.cluster.errors import (
     AdmissionRefusedError,
-    AlreadyExistsError,
-    InvalidError,
+    FixedFieldError,
     NotFoundError,
 )
 from agentid.cluster.paths import SECRETS
 
 _MANAGER = {"fieldManager": FIELD_MANAGER}
+_WHOSE_IT_IS: Final = "operator-secrets.agentid.dev"
+"""The admission rule that holds a credential to its task (`api/admission`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,29 +105,35 @@ class Secrets:
         path, body = SECRETS.path(manifest.namespace, manifest.name), manifest.body(version)
         return _version(await self._connection.put(path, body, _MANAGER, within_seconds=self._guard()))
 
-    async def exists(self, manifest: SecretManifest) -> bool:
-        """Say whether the name is held by anything, by a create that is only tried (`dryRun`)."""
+    async def try_create(self, manifest: SecretManifest) -> None:
+        """Create it, but only for a try (`dryRun`): nothing is there afterwards.
+
+        Raises:
+            ApiAnswerError: why it could not be created.
+        """
         path = SECRETS.path(manifest.namespace)
-        try:
-            await self._connection.post(path, manifest.body(), {**_MANAGER, "dryRun": "All"})
-        except AlreadyExistsError:
-            return True
-        return False
+        await self._connection.post(path, manifest.body(), {**_MANAGER, "dryRun": "All"})
 
     async def own_version(self, manifest: SecretManifest) -> Version | None:
         """Return the version of the Secret that has the name if it is this very task's, by a PUT only tried.
 
         `manifest` must hold something that is not empty: admission lets the operator empty any Secret of a
-        reserved name, but fill only one that carries the label of the same task.
+        reserved name, but fill only one that carries the label of the same task. Only that rule's refusal, or
+        a type that is never ours, says that it is another's; any other refusal says nothing of whose it is.
 
         Raises:
             NotFoundError: nothing has the name.
+            ApiAnswerError: it was refused for another reason.
         """
         path = SECRETS.path(manifest.namespace, manifest.name)
         try:
             # Nothing changes, so that what is answered is the version that is there.
             return _version(await self._connection.put(path, manifest.body(), {**_MANAGER, "dryRun": "All"}))
-        except (AdmissionRefusedError, InvalidError):
+        except FixedFieldError:
+            return None
+        except AdmissionRefusedError as refusal:
+            if refusal.policy != _WHOSE_IT_IS:
+                raise
             return None
 
     async def delete(self, namespace: str, name: str, uid: str) -> None:

@@ -21,14 +21,6 @@ class Tasks:
         self._connection = connection
         self._guard = guard
 
-    async def get(self, namespace: str, name: str) -> Body:
-        """Return the task as it is now.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        return await self._connection.get(TASKS.path(namespace, name))
-
     async def write_status(  # noqa: PLR0913, PLR0917  what identifies the one version that may be written over
         self, namespace: str, name: str, uid: str, resource_version: str, old: Body, status: AgentTaskStatus
     ) -> Body:

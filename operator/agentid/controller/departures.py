@@ -7,13 +7,14 @@ from typing import Final
 
 import structlog
 
+from agentid.cluster.errors import ApiAnswerError
 from agentid.controller.observing import Observer
 from agentid.controller.records import Key, Record, Untold
 from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.departure import at_its_deletion, decide_departure
-from agentid.lifecycle.model import Departure, Limits, SecretAction
+from agentid.lifecycle.model import Departure, Limits, SecretAction, SecretState
 
 _log = structlog.get_logger("agentid.reconcile")
 
@@ -48,13 +49,17 @@ class Departures:
                 plan = decide_departure(departure)
                 if plan.secret is SecretAction.NONE or not await self._is_gone(key, record, uid):
                     break
-                outcome = await self._secrets.for_departed(key, record, uid, plan.secret, pods)
+                try:
+                    outcome = await self._secrets.for_departed(key, record, uid, plan.secret, pods)
+                except ApiAnswerError:
+                    self._tell(record, uid, departure, None)
+                    raise
                 if outcome is Outcome.DELETED and self._is_told(record, uid):
                     self._teller.deleted(*key, uid, departure.secret)
             if uid not in record.departed:
                 continue
             if plan.secret is SecretAction.NONE:
-                self._tell(record, uid, departure)
+                self._tell(record, uid, departure, departure.secret.state)
             if plan.secret is SecretAction.NONE and plan.wake_at is None:
                 del record.departed[uid]
                 _log.info("task gone and its Secret with it", namespace=key[0], task=key[1], uid=uid)
@@ -76,26 +81,21 @@ class Departures:
 
     def _is_told(self, record: Record, uid: str) -> bool:
         """Whether the end of a task that is gone was told, so that what follows is told by itself."""
-        untold, departed = record.untold, record.departed.get(uid)
-        is_to_be_told = departed is not None and departed.task is not None
-        return bool(uid) and not is_to_be_told and (untold is None or untold.task.uid != uid)
+        departed = record.departed.get(uid)
+        return bool(uid) and (departed is None or departed.task is None)
 
-    def _tell(self, record: Record, uid: str, departure: Departure) -> None:
-        """Tell, once its Secret is wiped, how a task ended that is gone: as it was decided, or by that."""
-        departed, untold = record.departed[uid], record.untold
+    def _tell(self, record: Record, uid: str, departure: Departure, state: SecretState | None) -> None:
+        """Tell, once its Secret is wiped or could not be, that a task ended by being deleted, if by that."""
+        departed = record.departed[uid]
         record.departed[uid] = replace(departed, task=None)
-        if untold is not None and untold.task.uid == uid:
-            record.untold = None
-        elif departed.task is not None:
-            observation = at_its_deletion(departure, departed.task.facts())
-            plan = decide(observation)
-            if plan.report is None or plan.report.event is None:
-                return
-            self._teller.status(observation, plan, plan.report.status, None)
-            untold = Untold(observation.task, plan.report.event, departed.since)
-        else:
+        if departed.task is None:
             return
-        self._teller.wiped(untold, departure.secret.state)
+        observation = at_its_deletion(departure, departed.task.facts())
+        plan = decide(observation)
+        if plan.report is None or plan.report.event is None:
+            return
+        self._teller.status(observation, plan, plan.report.status, None)
+        self._teller.taken_away(Untold(observation.task, plan.report.event, departed.since), state)
 
 
 def earlier(one: datetime | None, other: datetime | None) -> datetime | None:

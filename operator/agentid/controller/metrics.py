@@ -53,6 +53,10 @@ class Metrics:
             "agentid_secret_write_failures_total",
             "Writes of a credential Secret that failed and are tried again.",
         )
+        self.not_taken_away = self._counter(
+            "agentid_takeaway_failures_total",
+            "Attempts to take a credential away, in status or Secret, that failed and are repeated.",
+        )
         self.events = self._counter("agentid_events_total", "Events, by what became of them.", "outcome")
         self.sweep_findings = self._counter(
             "agentid_sweep_findings_total",

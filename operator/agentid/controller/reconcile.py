@@ -1,6 +1,6 @@
 """One pass over one task name: observe, decide, make the credential, write the status, the Secret, tell."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ import structlog
 
 from agentid.api.agenttask_status import Credential
 from agentid.api.reasons import EventAction
-from agentid.cluster.errors import ConflictError, NotFoundError
+from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError
 from agentid.cluster.tasks import Tasks
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.departures import Departures, earlier
@@ -42,9 +42,8 @@ _UNSETTLED_LOOK: Final = timedelta(seconds=1)
 _TAKEN_LOOK: Final = timedelta(seconds=30)
 """How often it is tried whether a name held by somebody else's Secret is free again."""
 _MAX_LOST_WRITES: Final = 2
-"""How many status writes in a row an end loses to others' changes before the Secret is taken away first."""
+"""How many status writes in a row an end loses to others' changes before the Secret is taken away anyway."""
 _WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
-_BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
 _TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
 
 
@@ -123,13 +122,14 @@ class Reconciler:
                 key, record, observation, plan, svid, lambda: self._is_newest(key, record, observation, plan)
             )
 
-        # Whoever changes the task again and again can keep its end from being recorded, but not from being.
-        acted = await act() if wrote and self._takes_away_first(record, observation, plan) else None
         if report is not None and wrote:
-            if not await self._write_status(key, record, observation, report):
+            try:
+                await self._write_status(key, record, observation, report)
+            except ApiAnswerError as error:
+                await self._unwritten(key, record, observation, plan, act, error)
                 return True, None
             self._teller.status(observation, plan, report.status, svid)
-        outcome = await act() if acted is None else acted
+        outcome = await act()
         self._tell(record, observation, plan, report, outcome)
         if plan.delete_task:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
@@ -141,10 +141,6 @@ class Reconciler:
         )
         return changed, wake_at
 
-    def _takes_away_first(self, record: Record, observation: Observation, plan: Plan) -> bool:
-        patient = record.lost_writes < _MAX_LOST_WRITES
-        return not patient and plan.issue is None and plan.secret in _WIPES and may_write(observation)
-
     def _make(self, order: IssueOrder, now: datetime) -> X509Svid:
         with self._metrics.signing.time():
             return issue_x509_svid(
@@ -155,11 +151,15 @@ class Reconciler:
                 not_after_limit=order.not_after_limit,
             )
 
-    async def _write_status(self, key: Key, record: Record, observation: Observation, report: Report) -> bool:
-        """Write the status; False where the task was changed or is gone, which the world then knows."""
+    async def _write_status(self, key: Key, record: Record, observation: Observation, report: Report) -> None:
+        """Write the status over the one that was decided on.
+
+        Raises:
+            ApiAnswerError: it is not written, or nobody knows.
+        """
         task, facts = record.task, observation.task
         if task is None:
-            return False
+            raise NotFoundError(f"AgentTask {key[0]}/{key[1]} is gone")
         old: dict[str, Any] = task.unpacked()["status"]
         reply = None
         self._world.begin_own_write(record)
@@ -167,16 +167,38 @@ class Reconciler:
             reply = await self._tasks.write_status(
                 *key, facts.uid, facts.resource_version, old, report.status
             )
-        except (ConflictError, NotFoundError):
-            self._metrics.conflicts.inc()
         finally:
             self._world.end_own_write(record, reply)
-        if reply is not None:
-            record.lost_writes = 0
-            return True
-        record.lost_writes += 1
-        await self._observer.look_again(key, facts.uid)
-        return False
+        record.lost_writes = 0
+
+    async def _unwritten(  # noqa: PLR0913, PLR0917 - what was to be written, why it was not, and what to do now
+        self,
+        key: Key,
+        record: Record,
+        observation: Observation,
+        plan: Plan,
+        act: Callable[[], Awaitable[Outcome]],
+        error: ApiAnswerError,
+    ) -> None:
+        """Take away what the plan takes away though that could not be recorded: it need not be, to be gone.
+
+        Nobody who changes the task again and again, or has its status refused, keeps a key alive by that.
+
+        Raises:
+            ApiAnswerError: `error`, unless the task has changed or is gone, which the world then knows.
+        """
+        overtaken = isinstance(error, ConflictError | NotFoundError)
+        if overtaken:
+            self._metrics.conflicts.inc()
+            record.lost_writes += 1
+        is_due = may_write(observation) and record.lost_writes > _MAX_LOST_WRITES if overtaken else True
+        if is_due and plan.issue is None and plan.secret in _WIPES:
+            self._metrics.not_taken_away.inc()
+            _log.warning("end not recorded", rule=plan.rule, action=plan.secret.value, error=str(error))
+            await act()
+        if not overtaken:
+            raise error
+        await self._observer.look_again(key, observation.task.uid)
 
     async def _is_newest(self, key: Key, record: Record, observation: Observation, plan: Plan) -> bool:
         """Whether the credential that this pass recorded is still the task's newest, by a fresh look."""
@@ -189,22 +211,34 @@ class Reconciler:
     def _tell(
         self, record: Record, observation: Observation, plan: Plan, report: Report | None, outcome: Outcome
     ) -> None:
-        """Send the Event; that of an end waits until the Secret is wiped, and then says so.
+        """Send the Event; that of an end says what became of the Secret, that of an issue waits until it did.
 
         An emptied Secret that is deleted later is told by itself.
         """
-        draft = report.event if report is not None else None
-        if draft is not None and plan.secret in _WIPES and draft.action in _TAKES_AWAY:
-            record.untold = Untold(observation.task, draft, observation.now)
-            draft = None
-        if outcome is not Outcome.FAILED and plan.secret in _WIPES and record.untold is not None:
-            untold, record.untold = record.untold, None
-            self._teller.wiped(untold, record.secret.facts_for(untold.task.uid).state)
-        elif outcome is Outcome.DELETED:
-            task = observation.task
+        task, draft = observation.task, report.event if report is not None else None
+        ends = draft is not None and plan.secret in _WIPES and draft.action in _TAKES_AWAY
+        if draft is not None and plan.issue is not None:
+            record.unconfirmed = (plan.issue.generation, Untold(task, draft, observation.now))
+        elif draft is not None and ends:
+            self._teller.taken_away(
+                Untold(task, draft, observation.now),
+                None if outcome is Outcome.FAILED else record.secret.facts_for(task.uid).state,
+            )
+        elif draft is not None:
+            self._teller.event(task, draft)
+        if outcome is Outcome.DELETED and not ends:
             self._teller.deleted(task.namespace, task.name, task.uid, observation.secret)
-        if draft is not None:
-            self._teller.event(observation.task, draft)
+        self._confirm(record, task.uid)
+
+    def _confirm(self, record: Record, task_uid: str) -> None:
+        """Tell of a credential once it surely is in its Secret; never of one that surely is not."""
+        secret = record.secret.facts_for(task_uid)
+        if record.unconfirmed is None or secret.state is SecretState.DOUBTFUL:
+            return
+        (generation, untold), record.unconfirmed = record.unconfirmed, None
+        is_there = secret.state is SecretState.FILLED and secret.generation == generation
+        if is_there and untold.task.uid == task_uid:
+            self._teller.event(untold.task, untold.draft)
 
 
 def _credential(svid: X509Svid, generation: int) -> Credential:

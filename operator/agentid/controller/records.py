@@ -31,7 +31,7 @@ class AgentRecord:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """The Event of an end that waits until the Secret is wiped, and when it was decided."""
+    """An Event that waits for what becomes of the Secret, and when it was decided."""
 
     task: TaskFacts
     draft: EventDraft
@@ -54,6 +54,7 @@ class Record:
     one that nobody remembers. `status_invalid` is what was last logged of a status that cannot be read.
     `own_write` is true while a status write is under way, `during_write` holds what the watch brought
     meanwhile. `lost_writes` counts the status writes in a row that others' changes of the task came before.
+    `unconfirmed` tells of the newest credential, whose generation it names, until it surely is in its Secret.
     """
 
     task: PackedTask | None = None
@@ -63,7 +64,7 @@ class Record:
     failed_write: FailedWrite | None = None
     failures: int = 0
     lost_writes: int = 0
-    untold: Untold | None = None
+    unconfirmed: tuple[int, Untold] | None = None
     status_invalid: str | None = None
     own_write: bool = False
     during_write: PackedTask | None = None

@@ -79,7 +79,7 @@ class SecretActions:
                 holders = (plan.issue.pod,) if plan.issue.pod is not None else ()
                 filled = await keeper.fill(svid, plan.issue.generation, holders, still_wanted)
                 record.failed_write, record.failures = None, 0
-                return filled
+                return Outcome.DONE if filled else Outcome.FAILED
             if plan.secret is SecretAction.PROBE:
                 await keeper.probe(observation.task.status.credential_generation or 0)
             else:
@@ -87,7 +87,9 @@ class SecretActions:
         except ApiAnswerError as error:
             self._remember_failure(key, record, plan.secret, error)
             return Outcome.FAILED
-        record.failed_write, record.failures = None, 0
+        # What was only tried may be refused yet: the pauses go on growing until a write succeeds.
+        record.failed_write = None
+        record.failures = record.failures if plan.secret is SecretAction.PROBE else 0
         return outcome
 
     async def for_departed(
@@ -98,7 +100,14 @@ class SecretActions:
         Raises:
             ApiAnswerError: it failed and has to be tried again.
         """
-        return await self._wipe(self._keeper(key, record, uid), action, pods)
+        try:
+            return await self._wipe(self._keeper(key, record, uid), action, pods)
+        except ApiAnswerError as error:
+            self._metrics.not_taken_away.inc()
+            _log.warning(
+                "secret write failed", namespace=key[0], task=key[1], action=action.value, error=str(error)
+            )
+            raise
 
     async def _wipe(self, keeper: SecretKeeper, action: SecretAction, pods: tuple[PodFacts, ...]) -> Outcome:
         # Those that may still have it mounted keep it from the garbage collector until they saw it emptied.
@@ -125,10 +134,10 @@ class SecretActions:
     ) -> None:
         record.failures += 1
         pause = retry_pause(record.failures, self._randomness())
+        before = record.failed_write
+        refused = action is SecretAction.PROBE and before is not None and before.refused
         if action is SecretAction.FILL:
             refused = isinstance(error, REFUSALS)
-        else:
-            refused = action is SecretAction.PROBE and bool(record.failed_write and record.failed_write.refused)
         record.failed_write = FailedWrite(
             f"Secret {secret_name(key[1])} could not be {_TOLD[action]}: {error}",
             self._clock() + timedelta(seconds=pause),

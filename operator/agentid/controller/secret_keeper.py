@@ -1,9 +1,12 @@
 """Fills, empties, deletes and probes a task's Secret, and keeps what is remembered of it true.
 
 Every write whose reply is lost leaves the memory in doubt; the next pass finds out before it relies on it.
+One that was refused changes nothing, neither there nor in the memory.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -11,8 +14,11 @@ from agentid.api.names import API_VERSION, secret_name
 from agentid.cluster.errors import (
     AlreadyExistsError,
     ConflictError,
+    FixedFieldError,
+    ForbiddenError,
     InvalidError,
     NotFoundError,
+    TooManyRequestsError,
 )
 from agentid.cluster.paths import PODS, TASKS
 from agentid.cluster.secrets import Owner, SecretManifest, Secrets, Version
@@ -25,6 +31,8 @@ from agentid.pki.svid import X509Svid
 _NOT_EMPTY: Final = b"tried"
 """Stands for contents in what is only tried."""
 _SURE: Final = frozenset({SecretState.FILLED, SecretState.EMPTIED})
+REFUSALS: Final = (ForbiddenError, InvalidError, TooManyRequestsError)
+"""Answers that say that nothing was done, and that what is known of the Secret may hold."""
 
 
 def owners_of(task_name: str, task_uid: str, pods: Iterable[PodFacts]) -> tuple[Owner, ...]:
@@ -75,21 +83,23 @@ class SecretKeeper:
         """
         manifest = self._manifest(pods, secret_files(svid))
         version = self._memory.version if self._memory.state in _SURE and self._mine else None
-        # Until the answer is there, nobody knows: the pass may be cancelled in the middle.
-        self._memory.doubtful(self._task_uid)
         self._memory.account_for(self._task_uid, generation)
-        try:
-            if version is not None:
-                version = await self._secrets.replace(manifest, version)
-            else:
+        with self._in_doubt() as before:
+            try:
+                if version is not None:
+                    version = await self._secrets.replace(manifest, version)
+                else:
+                    version = await self._secrets.create(manifest)
+            except (AlreadyExistsError, ConflictError):
+                if before.state is SecretState.ABSENT:
+                    before.doubtful(self._task_uid)
+                leftover = await self._own_version()
+                if leftover is None or not await still_wanted():
+                    return False
+                version = await self._secrets.replace(manifest, leftover)
+            except NotFoundError:
+                before.absent()
                 version = await self._secrets.create(manifest)
-        except (AlreadyExistsError, ConflictError):
-            leftover = await self._own_version()
-            if leftover is None or not await still_wanted():
-                return False
-            version = await self._secrets.replace(manifest, leftover)
-        except NotFoundError:
-            version = await self._secrets.create(manifest)
         self._memory.filled(self._task_uid, generation, version)
         return True
 
@@ -101,23 +111,26 @@ class SecretKeeper:
         """
         manifest = self._manifest(pods, empty_files(self._trust_domain))
         known = self._memory.version if self._mine else None
-        self._memory.doubtful(self._task_uid)
+        is_known = self._memory.is_known and self._mine
         try:
-            try:
-                version = await self._secrets.replace(manifest, known)
-            except ConflictError:
-                # Changed by the garbage collector, which drops owners that are gone; or another one by now.
-                version = await self._secrets.replace(manifest, None)
+            with self._in_doubt():
+                try:
+                    version = await self._secrets.replace(manifest, known)
+                except ConflictError:
+                    # Changed by the garbage collector, which drops owners that are gone; or another one.
+                    version = await self._secrets.replace(manifest, None)
         except NotFoundError:
             self._memory.absent()
-        except InvalidError:
-            # Immutable, or of another type: never one of ours.
+        except FixedFieldError:
+            # Immutable, or of another type: never one of ours. What is ours is emptied, whoever made it so.
+            if is_known:
+                raise
             self._memory.taken()
         else:
             self._memory.emptied(self._task_uid, self._clock(), version)
 
-    async def delete(self, pods: Iterable[PodFacts]) -> None:
-        """Delete it; where its UID is not known it is emptied first, which tells the UID.
+    async def delete(self, pods: Iterable[PodFacts]) -> bool:
+        """Delete it; return whether there was one. An unknown UID is learned by emptying it first.
 
         Raises:
             ApiAnswerError: it could not be deleted.
@@ -126,42 +139,89 @@ class SecretKeeper:
             await self.empty(pods)
         version = self._memory.version
         if version is None:
-            return
+            return False
         # Where another one has the name by now, the next pass finds out.
-        self._memory.doubtful(self._task_uid)
-        await self._secrets.delete(self._namespace, secret_name(self._task_name), version.uid)
+        with self._in_doubt():
+            await self._secrets.delete(self._namespace, secret_name(self._task_name), version.uid)
         self._memory.absent()
+        return True
 
     async def probe(self, generation: int) -> None:
-        """Find out by dry runs whether the name is held, and whether by this task's own Secret.
+        """Find out by dry runs whose Secret has the name, and whether the next write would be taken.
 
-        One that is not, and that this operator has filled or emptied for another task, stays what it was.
+        What was sure stays so; what is in doubt between several credentials stays in doubt. A Secret that is
+        not this task's, and that this operator has filled or emptied for another, stays what it was.
+
+        Args:
+            generation: That of the status' newest credential.
 
         Raises:
-            ApiAnswerError: the API server did not say.
+            ApiAnswerError: the API server did not say, or would refuse the write.
         """
         try:
-            if not await self._secrets.exists(self._tried()):
-                self._memory.absent()
-            elif (version := await self._own_version()) is not None:
-                self._memory.filled(self._task_uid, generation, version)
+            version = await self._own_version()
         except NotFoundError:
             self._memory.absent()
+            await self._try_create()
+            return
+        memory = self._memory
+        if version is None:
+            return
+        if self._mine and memory.state is SecretState.EMPTIED:
+            memory.emptied(self._task_uid, self._clock(), version)
+        elif self._mine and memory.state is SecretState.FILLED:
+            memory.filled(self._task_uid, memory.generation or generation, version)
+        elif memory.overtaken:
+            # Unchanged since this operator's own write, it holds what that put there.
+            is_unchanged = memory.generation is not None and version == memory.version
+            held = memory.generation if is_unchanged else generation
+            memory.filled(self._task_uid, held or generation, version)
+        elif generation <= 1:
+            memory.filled(self._task_uid, generation, version)
+        else:
+            memory.doubtful(self._task_uid)
 
     @property
     def _mine(self) -> bool:
         return self._memory.task_uid == self._task_uid
 
+    @contextmanager
+    def _in_doubt(self) -> Iterator[SecretMemory]:
+        """Have the memory in doubt until the answer is there: the pass may be cancelled in the middle.
+
+        Yields what it becomes again if all that comes is a refusal.
+        """
+        before = replace(self._memory)
+        self._memory.doubtful(self._task_uid)
+        try:
+            yield before
+        except REFUSALS:
+            self._memory.become(before)
+            raise
+
     async def _own_version(self) -> Version | None:
         """Return the version of the Secret that has the name; None, and remember that, if it is not ours.
+
+        What is known to have been this task's own is not given up by a dry run.
 
         Raises:
             NotFoundError: nothing has the name.
         """
         version = await self._secrets.own_version(self._tried())
+        if version is None and self._mine and self._memory.is_known:
+            raise ConflictError(
+                f"Secret {secret_name(self._task_name)} is not this task's any more, as it was; somebody put "
+                "another in its place, or changed its label agentid.dev/task-uid"
+            )
         if version is None and (self._mine or self._memory.state not in _SURE):
             self._memory.taken()
         return version
+
+    async def _try_create(self) -> None:
+        try:
+            await self._secrets.try_create(self._tried())
+        except AlreadyExistsError:
+            self._memory.doubtful(self._task_uid)
 
     def _tried(self) -> SecretManifest:
         # The bundle is public. With something in it, admission holds the write to the same task.

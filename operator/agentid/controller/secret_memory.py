@@ -29,6 +29,10 @@ class SecretMemory:
 
     `accounted` is the UID of a task and the generation of its newest credential that is accounted for:
     recalled, or made by this operator.
+
+    `is_known` tells that there was one of the task `task_uid` when last something was known of it. It stays
+    through doubt, in which `overtaken` tells that another operator has recorded a credential since: then
+    `version` and `generation` are what this operator last knew.
     """
 
     state: SecretState | None = None
@@ -37,6 +41,8 @@ class SecretMemory:
     emptied_at: datetime | None = None
     version: Version | None = None
     accounted: tuple[str, int] = ("", 0)
+    is_known: bool = False
+    overtaken: bool = False
 
     def facts_for(self, task_uid: str) -> SecretFacts:
         """Return the facts as the task with that UID sees them: another task's Secret holds its name."""
@@ -44,7 +50,8 @@ class SecretMemory:
             return SecretFacts(SecretState.DOUBTFUL)
         if self.task_uid != task_uid and self.state is not SecretState.ABSENT:
             return SecretFacts(SecretState.TAKEN, predecessors=self.state is not SecretState.TAKEN)
-        return SecretFacts(self.state, self.generation, self.emptied_at)
+        generation = self.generation if self.state is SecretState.FILLED else None
+        return SecretFacts(self.state, generation, self.emptied_at, overtaken=self.overtaken)
 
     def absent(self) -> None:
         """Note that there is none of the name."""
@@ -53,21 +60,29 @@ class SecretMemory:
     def filled(self, task_uid: str, generation: int, version: Version | None) -> None:
         """Note that it holds the credential of that generation."""
         self._become(SecretState.FILLED, task_uid, version)
-        self.generation = generation
+        self.generation, self.is_known = generation, True
 
     def emptied(self, task_uid: str, at: datetime, version: Version | None) -> None:
         """Note that its values are empty; emptied again, the first time counts."""
         first = self.emptied_at if self.state is SecretState.EMPTIED and self.task_uid == task_uid else None
         self._become(SecretState.EMPTIED, task_uid, version)
-        self.emptied_at = first or at
+        self.emptied_at, self.is_known = first or at, True
 
     def doubtful(self, task_uid: str) -> None:
         """Note that a write may or may not have happened; the version is then of no use."""
+        is_known = self.is_known and self.task_uid == task_uid
         self._become(SecretState.DOUBTFUL, task_uid, None)
+        self.is_known = is_known
 
     def taken(self) -> None:
         """Note that the name is held by a Secret that is not ours."""
         self._become(SecretState.TAKEN, "", None)
+
+    def become(self, other: "SecretMemory") -> None:
+        """Know of the Secret what `other` knows, except for which credentials are accounted for."""
+        self._become(other.state, other.task_uid, other.version)
+        self.generation, self.emptied_at = other.generation, other.emptied_at
+        self.is_known, self.overtaken = other.is_known, other.overtaken
 
     def account_for(self, task_uid: str, generation: int) -> bool:
         """Note that the credential of that generation is known of; return whether it was news."""
@@ -81,20 +96,26 @@ class SecretMemory:
         """Doubt what is known if the status counts a credential that is not accounted for.
 
         An operator whose lease ran out while a request of its was on the way has recorded it, and may have
-        written it into the Secret.
+        written it into the Secret, or not yet.
         """
-        if self.account_for(task_uid, generation):
-            self.doubtful(task_uid)
+        if not self.account_for(task_uid, generation):
+            return
+        before = (self.version, self.generation) if self.task_uid == task_uid else (None, None)
+        self.doubtful(task_uid)
+        self.version, self.generation = before
+        self.overtaken = True
 
     def forget(self) -> None:
         """Forget everything: another operator may have written since."""
         self.state, self.task_uid, self.version = None, "", None
         self.generation, self.emptied_at = None, None
         self.accounted = ("", 0)
+        self.is_known, self.overtaken = False, False
 
-    def _become(self, state: SecretState, task_uid: str, version: Version | None) -> None:
+    def _become(self, state: SecretState | None, task_uid: str, version: Version | None) -> None:
         self.state, self.task_uid, self.version = state, task_uid, version
         self.generation, self.emptied_at = None, None
+        self.is_known, self.overtaken = False, False
 
 
 def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's work was

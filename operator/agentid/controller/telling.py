@@ -45,12 +45,14 @@ class Teller:
             )
         )
 
-    def wiped(self, untold: Untold, state: SecretState) -> None:
-        """Send the Event, with what became of the Secret where there was one."""
-        note, what = untold.draft.note, _BECAME.get(state)
-        if what is not None and untold.task.status.credential_generation:
+    def taken_away(self, untold: Untold, state: SecretState | None) -> None:
+        """Send the Event, with what became of a Secret that there was; None: it holds the key still."""
+        note, secret = untold.draft.note, secret_name(untold.task.name)
+        if state is None:
+            note += f"; Secret {secret} still has to be emptied"
+        elif state in _BECAME and untold.task.status.credential_generation:
             later = round((self._clock() - untold.decided_at).total_seconds() * 1000)
-            note += f", Secret {secret_name(untold.task.name)} {what} {later} ms later"
+            note += f", Secret {secret} {_BECAME[state]} {later} ms later"
         self.event(untold.task, replace(untold.draft, note=note))
 
     def deleted(self, namespace: str, name: str, uid: str, before: SecretFacts) -> None:

@@ -64,7 +64,7 @@ class World:
         for record in self._records.values():
             record.secret.forget()
             record.failed_write, record.failures, record.lost_writes = None, 0, 0
-            record.untold = None
+            record.unconfirmed = None
             # Those that went while another operator was at work, it has told of.
             record.departed = {uid: replace(each, task=None) for uid, each in record.departed.items()}
             if _may_hold_the_key_of_an_unknown_task(record):

@@ -55,6 +55,9 @@ def renew_when_secret_is_in_doubt(observation: Observation) -> Verdict | None:
     newest = current(observation)
     if observation.secret.state is not SecretState.DOUBTFUL or newest is None or newest.generation == 1:
         return None
+    if observation.secret.overtaken:
+        # Another operator's, made as well as one of ours would be: two that both lead must not go on and on.
+        return None
     is_replacement = len(observation.task.status.credentials) == 1
     if is_replacement and observation.blocked is not None:
         cause = "it is in doubt whether its Secret holds it or a revoked one"
@@ -70,23 +73,36 @@ def renew_when_due(observation: Observation) -> Verdict | None:
 
 def keep_running(observation: Observation) -> Keep:
     """Only what the Secret can hold counts on. A first one that is in doubt is looked for."""
-    in_doubt = observation.secret.state is SecretState.DOUBTFUL
-    return Keep(held(observation), probe=in_doubt and may_write(observation))
+    in_doubt, failed = observation.secret.state is SecretState.DOUBTFUL, observation.failed_write
+    return Keep(
+        held(observation),
+        overdue=failed.message if in_doubt and failed is not None else None,
+        probe=in_doubt and may_write(observation),
+    )
 
 
 def _anew(observation: Observation, why: IssueReason, cause: str | None = None) -> Issue | Hold:
     """Make a credential in place of all earlier ones, which stop counting whether it can be made or not."""
     if observation.blocked is not None:
         return Hold(WaitReason.ISSUANCE_BLOCKED, observation.blocked.message, cause, stalled=True)
-    if observation.failed_write is not None and not may_write(observation):
-        return Hold(WaitReason.ISSUANCE_BLOCKED, observation.failed_write.message, cause)
+    failed = observation.failed_write
+    if failed is not None and (not may_write(observation) or _is_clean(observation)):
+        # What failed is only tried first: no key is made, and none recorded, for a Secret that is refused.
+        probe = may_write(observation)
+        return Hold(WaitReason.ISSUANCE_BLOCKED, failed.message, cause, stalled=True, probe=probe)
     return Issue(why, next_holder(observation))
+
+
+def _is_clean(observation: Observation) -> bool:
+    """Whether there is nothing to take away: no credential counts, and the Secret surely holds none."""
+    clean = {SecretState.ABSENT, SecretState.EMPTIED}
+    return current(observation) is None and observation.secret.state in clean
 
 
 def _renewed(observation: Observation) -> Issue | Keep:
     """Make a credential beside those that still count; they stay as they are while it cannot be made."""
     if observation.blocked is not None:
         return Keep(held(observation), overdue=observation.blocked.message)
-    if not may_write(observation):
-        return Keep(held(observation))
+    if (failed := observation.failed_write) is not None:
+        return Keep(held(observation), overdue=failed.message, probe=may_write(observation))
     return Issue(IssueReason.RENEWED, next_holder(observation))

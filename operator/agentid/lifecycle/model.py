@@ -138,12 +138,14 @@ class SecretFacts:
     """See `SecretState`; `generation` only where FILLED, `emptied_at` only where EMPTIED.
 
     `predecessors`, only where TAKEN: it is known to be of an earlier task of this name, and goes by itself.
+    `overtaken`, only where DOUBTFUL: another operator recorded a credential, which is looked for.
     """
 
     state: SecretState
     generation: int | None = None
     emptied_at: datetime | None = None
     predecessors: bool = False
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,12 @@ class FailedWrite:
 
     Nothing is tried again before `retry_at`; what happens at an end or a revocation itself waits for nothing.
     A write that succeeds clears it. `message` is shown to people and says what to do, without times.
+    `refused`: it was to be filled, and that was answered by a refusal, so that it certainly was not.
     """
 
     message: str
     retry_at: datetime
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,8 @@ class SecretAction(Enum):
     """Delete it, with its UID as precondition; after a restart that takes an EMPTY first."""
     PROBE = "probe"
     """Find out by dry runs whether it is there and whose it is. Afterwards its state is ABSENT, TAKEN, or, if
-    it is this task's, FILLED with the status' credential."""
+    it is this task's, FILLED with the status' credential. What was sure, or is in doubt between several
+    credentials, stays so: then it says whether a write would be taken now, before a key is made for it."""
 
 
 @dataclass(frozen=True, slots=True)

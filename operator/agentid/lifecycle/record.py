@@ -5,7 +5,7 @@ from typing import Final
 
 from agentid.api.agenttask import AgentTaskSpec, Workload
 from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential
-from agentid.api.reasons import ConditionType, WaitReason
+from agentid.api.reasons import ConditionType, IssueReason, WaitReason
 from agentid.lifecycle.errors import UnreadableTaskError
 from agentid.lifecycle.model import Observation, SecretState
 
@@ -73,6 +73,15 @@ def held(observation: Observation) -> tuple[Credential, ...]:
     if generation is None or generation not in {each.generation for each in credentials}:
         return ()
     return tuple(each for each in credentials if each.generation <= generation)
+
+
+def was_never_released(observation: Observation) -> bool:
+    """Whether the task's first credential was refused by the API server, so that it never had one."""
+    issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
+    failed = observation.failed_write
+    is_the_first = issued is not None and issued.status == "True" and issued.reason == IssueReason.ISSUED
+    refused = failed is not None and failed.refused
+    return is_the_first and refused and observation.secret.state is SecretState.ABSENT
 
 
 def may_write(observation: Observation) -> bool:

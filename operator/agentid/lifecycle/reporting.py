@@ -17,7 +17,7 @@ from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.conditions import Said, merge
 from agentid.lifecycle.errors import UnorderedCredentialError
 from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_hold, of_issue
-from agentid.lifecycle.model import Observation, Plan, PodFacts, Report
+from agentid.lifecycle.model import Observation, Plan, PodFacts, Report, SecretState
 from agentid.lifecycle.permission import agent_gap, allowed_by, ceiling_breach, overdue_review
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
 from agentid.lifecycle.record import (
@@ -27,6 +27,7 @@ from agentid.lifecycle.record import (
     held,
     this_second,
     wait_reason,
+    was_never_released,
     was_suspended,
     workload_uid,
 )
@@ -110,7 +111,9 @@ def kept(observation: Observation, keep: Keep) -> Report:
         if not is_stalled_by(observation, WaitReason.ISSUANCE_BLOCKED):
             kind = (EventReason.ISSUANCE_BLOCKED, True)
             pod = observation.task.status.bound_pod
-            event = draft(kind, EventAction.RENEW, f"renewal is due; {keep.overdue}", pod)
+            in_doubt = observation.secret.state is SecretState.DOUBTFUL
+            note = keep.overdue if in_doubt else f"renewal is due; {keep.overdue}"
+            event = draft(kind, EventAction.RENEW, note, pod)
     return Report(_status(observation, said, dropped, credentials=list(keep.credentials)), event)
 
 
@@ -138,6 +141,7 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
         dropped=[ConditionType.STALLED],
         bound_pod=pod if is_bound else None,
         credentials=[],
+        **({"start_time": None, "deadline": None} if was_never_released(observation) else {}),
     )
     return Report(after, of_hold(observation, hold) or of_cleanup(observation, cleanup_delayed))
 
