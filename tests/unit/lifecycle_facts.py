@@ -181,6 +181,7 @@ def after(observation: Observation) -> Observation:
         SecretAction.PROBE: (
             SecretFacts(SecretState.FILLED, generation=status.credential_generation)
             if observation.secret.state is SecretState.DOUBTFUL
+            and (observation.secret.overtaken or status.credential_generation == 1)
             else observation.secret
         ),
     }[plan.secret]

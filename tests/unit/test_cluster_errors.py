@@ -3,9 +3,11 @@
 import pytest
 
 from agentid.cluster.errors import (
+    AdmissionRefusedError,
     AlreadyExistsError,
     ApiAnswerError,
     ConflictError,
+    FixedFieldError,
     ForbiddenError,
     GoneError,
     InvalidError,
@@ -18,6 +20,16 @@ from agentid.cluster.errors import (
 )
 
 _TERMINATING = {"reason": "Forbidden", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
+
+
+_REFUSAL = (
+    "secrets \"x\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'b' denied request: no"
+)
+
+
+def _fixed(*messages: str, by: str = 'Secret "x" is invalid') -> dict[str, object]:
+    causes = [{"reason": "FieldValueInvalid", "message": each, "field": "type"} for each in messages]
+    return {"reason": "Invalid", "message": by, "details": {"causes": causes}}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +49,13 @@ _TERMINATING = {"reason": "Forbidden", "details": {"causes": [{"reason": "Namesp
         (413, {}, PassingError),
         (415, {}, PassingError),
         (422, {"reason": "Invalid"}, InvalidError),
+        (422, _fixed("type: Invalid value: field is immutable"), FixedFieldError),
+        (422, _fixed("field is immutable", "must be a number"), InvalidError),
+        (422, _fixed("field is immutable", by='admission webhook "x" denied it'), InvalidError),
+        (422, {"reason": "Invalid", "message": _REFUSAL}, AdmissionRefusedError),
+        (403, {"reason": "Forbidden", "message": _REFUSAL}, AdmissionRefusedError),
+        (413, {"message": _REFUSAL}, AdmissionRefusedError),
+        (500, {"message": _REFUSAL}, ServerError),
         (429, {}, TooManyRequestsError),
         (500, {}, ServerError),
         (503, {}, ServerError),
@@ -46,6 +65,13 @@ def test_each_answer_becomes_its_own_error(
     status: int, body: dict[str, object], expected: type[ApiAnswerError]
 ) -> None:
     assert type(translate(status, body, "PUT /x")) is expected
+
+
+@pytest.mark.parametrize("status", [403, 422])
+def test_a_refusal_by_a_policy_keeps_its_name(status: int) -> None:
+    error = translate(status, {"message": _REFUSAL}, "PUT /x")
+    assert isinstance(error, AdmissionRefusedError)
+    assert error.policy == "freeze"
 
 
 @pytest.mark.parametrize("body", [{"details": 7}, {"details": {"causes": "x"}}, {"details": {"causes": [3]}}])

@@ -8,14 +8,19 @@ import pytest
 from agentid.cluster.errors import (
     AdmissionRefusedError,
     AlreadyExistsError,
+    ApiAnswerError,
     ConflictError,
     ConnectionLostError,
+    FixedFieldError,
+    ForbiddenError,
+    InvalidError,
     NotFoundError,
+    TooManyRequestsError,
 )
 from agentid.cluster.secrets import SecretManifest, Secrets, Version
 from agentid.controller.secret_keeper import SecretKeeper
 from agentid.controller.secret_memory import SecretMemory
-from agentid.lifecycle.model import SecretState
+from agentid.lifecycle.model import SecretFacts, SecretState
 from agentid.pki.authority import AuthorityMaterial, CertificateAuthority
 from agentid.pki.files import PRIVATE_KEY_FILE
 from agentid.pki.spiffe_id import SpiffeId, TrustDomain
@@ -36,6 +41,7 @@ class SecretsInMemory(Secrets):
         self.calls: list[str] = []
         self.lose_after: str | None = None
         self.lose_before: str | None = None
+        self.refuse: ApiAnswerError | None = None
         self._counter = 0
 
     @property
@@ -50,6 +56,8 @@ class SecretsInMemory(Secrets):
 
     def _begin(self, call: str) -> None:
         self.calls.append(call)
+        if self.refuse is not None:
+            raise self.refuse
         if self.lose_before == call:
             raise ConnectionLostError(call)
 
@@ -338,3 +346,125 @@ def test_a_predecessors_secret_looks_taken_to_the_next_task_of_the_name() -> Non
     memory.filled(_OTHER, 3, None)
     assert memory.facts_for(_MINE).state is SecretState.TAKEN
     assert memory.facts_for(_OTHER).generation == 3
+
+
+REFUSALS = [
+    AdmissionRefusedError("frozen", "change-freeze.example.com"),
+    ForbiddenError("exceeded quota"),
+    InvalidError("422"),
+    FixedFieldError("immutable"),
+    TooManyRequestsError("busy", 1.0),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("action", ["fill", "empty", "delete", "probe"])
+async def test_a_refusal_leaves_what_is_known_as_it_was_and_never_makes_it_anothers(
+    make_svid: Callable[[], X509Svid], action: str, refusal: ApiAnswerError
+) -> None:
+    secrets, memory, svid = SecretsInMemory(), SecretMemory(), make_svid()
+    memory.absent()
+    keeper = _keeper(secrets, memory)
+    await keeper.fill(svid, 1, (), _yes)
+    secrets.refuse = refusal
+
+    with pytest.raises(type(refusal)):
+        await (keeper.probe(1) if action == "probe" else _act(keeper, _AS[action], svid))
+
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=1)
+    secrets.refuse = None
+    await keeper.delete(())
+    assert secrets.there is None
+
+
+_AS = {"fill": "replace", "empty": "empty", "delete": "delete"}
+
+
+async def test_a_refused_first_write_leaves_nothing_and_no_doubt(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    secrets.refuse = ForbiddenError("exceeded quota")
+    with pytest.raises(ForbiddenError):
+        await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    assert memory.facts_for(_MINE).state is SecretState.ABSENT
+
+
+async def test_a_refused_renewal_over_a_leftover_leaves_what_the_status_says(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    afterwards = SecretMemory()
+    afterwards.filled(_MINE, 1, None)
+
+    async def then_frozen() -> bool:
+        secrets.refuse = AdmissionRefusedError("frozen", "change-freeze.example.com")
+        return True
+
+    with pytest.raises(AdmissionRefusedError):
+        await _keeper(secrets, afterwards).fill(make_svid(), 2, (), then_frozen)
+    assert afterwards.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=1)
+
+
+async def test_a_planted_secret_of_another_type_is_taken_unless_it_was_this_tasks_own() -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    secrets.refuse = FixedFieldError("type: field is immutable")
+    memory.doubtful(_MINE)
+    await _keeper(secrets, memory).empty(())
+    assert memory.facts_for(_MINE).state is SecretState.TAKEN
+    memory.filled(_MINE, 1, None)
+    memory.doubtful(_MINE)
+    with pytest.raises(FixedFieldError):
+        await _keeper(secrets, memory).empty(())
+    assert memory.facts_for(_MINE).state is SecretState.DOUBTFUL
+
+
+async def test_a_dry_run_does_not_make_ones_own_secret_anothers(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory, planted = SecretsInMemory(), SecretMemory(), SecretMemory()
+    memory.absent()
+    planted.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    secrets.there = None
+    await _keeper(secrets, planted, _OTHER).fill(make_svid(), 1, (), _yes)
+    for _ in range(3):
+        with pytest.raises(ConflictError):
+            await _keeper(secrets, memory).fill(make_svid(), 2, (), _yes)
+        assert memory.facts_for(_MINE).state is SecretState.DOUBTFUL
+    await _keeper(secrets, memory).delete(())
+    assert secrets.there is None, "what has the name is emptied, and goes"
+
+
+@pytest.mark.parametrize(("written", "generation"), [(False, 1), (True, 2)])
+async def test_what_another_operator_recorded_is_looked_for(
+    make_svid: Callable[[], X509Svid], *, written: bool, generation: int
+) -> None:
+    secrets, memory, theirs = SecretsInMemory(), SecretMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+    memory.check(_MINE, 1)
+    assert memory.facts_for(_MINE).generation == 1, "one's own is accounted for"
+    memory.check(_MINE, 2)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.DOUBTFUL, overtaken=True)
+    if written:
+        theirs.filled(_MINE, 1, None)
+        await _keeper(secrets, theirs).fill(make_svid(), 2, (), _yes)
+    await _keeper(secrets, memory).probe(2)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=generation)
+
+
+async def test_what_is_tried_before_a_renewal_changes_nothing_that_is_known(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    keeper = _keeper(secrets, memory)
+    await keeper.fill(make_svid(), 1, (), _yes)
+    await keeper.probe(2)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=1)
+    await keeper.empty(())
+    await keeper.probe(2)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW)
+    memory.doubtful(_MINE)
+    await keeper.probe(2)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.DOUBTFUL)

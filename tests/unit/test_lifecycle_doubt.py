@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentid.api.reasons import ConditionType, EventReason, IssueReason, WaitReason
+from agentid.api.reasons import ConditionType, EndReason, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import Blocked, FailedWrite, SecretAction, SecretFacts, SecretState
 from tests.unit.lifecycle_facts import (
@@ -71,9 +71,45 @@ def test_credential_that_could_not_be_written_does_not_count():
     assert finished(unwritten) == ("False", WaitReason.ISSUANCE_BLOCKED, failed.message)
     assert decide(held).wake_at == failed.retry_at
     assert decide(held).issue is None
-    order = decide(at(held, 10)).issue
+    assert decide(at(held, 10)).secret is SecretAction.PROBE, "what was refused is only tried first"
+    order = decide(after(at(held, 10))).issue
     assert order is not None
     assert (order.why, order.generation) == (IssueReason.REISSUED, 2)
+
+
+def test_task_whose_first_credential_was_refused_never_started():
+    failed = FailedWrite("exceeded quota", NOW + timedelta(seconds=10), refused=True)
+    held = after(replace(RUNNING, secret=GONE, failed_write=failed))
+    status = held.task.status
+    assert (status.start_time, status.deadline, status.credential_generation) == (None, None, 1)
+    assert finished(at(held, 599))[:2] == ("False", WaitReason.ISSUANCE_BLOCKED)
+    assert finished(at(held, 600))[:2] == ("True", EndReason.START_DEADLINE_EXCEEDED)
+    let = decide(replace(at(held, 20), failed_write=None)).issue
+    assert let is not None
+    assert (let.why, let.generation) == (IssueReason.ISSUED, 2)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_task_that_ever_had_a_credential_started_once_for_all(*, refused: bool):
+    failed = FailedWrite("x", NOW + timedelta(seconds=1000), refused=refused)
+    renewed = after(at(RUNNING, 220))
+    lost = after(replace(renewed, secret=GONE, failed_write=failed))
+    assert lost.task.status.start_time == RUNNING.task.status.start_time
+    assert lost.task.status.deadline == RUNNING.task.status.deadline
+
+
+def test_credential_that_another_operator_recorded_is_looked_for_and_not_replaced():
+    renewed = after(at(RUNNING, 220))
+    overtaken = replace(renewed, secret=SecretFacts(SecretState.DOUBTFUL, overtaken=True))
+    plan = decide(overtaken)
+    assert (plan.issue, plan.secret) == (None, SecretAction.PROBE)
+    assert generations(after(overtaken)) == [1, 2]
+
+
+def test_first_write_that_keeps_being_in_doubt_is_told():
+    failed = FailedWrite("webhook of others: 500", NOW + timedelta(seconds=5))
+    doubtful = replace(RUNNING, secret=IN_DOUBT, failed_write=failed)
+    assert said(after(doubtful), ConditionType.STALLED) == ("True", "IssuanceBlocked", failed.message)
 
 
 def test_failed_renewal_leaves_what_the_secret_holds():
@@ -84,7 +120,9 @@ def test_failed_renewal_leaves_what_the_secret_holds():
     assert generations(kept) == [1]
     assert said(kept, ConditionType.CREDENTIAL_ISSUED)[2].startswith("serial 0001, 1st of this task")
     assert decide(kept).wake_at == failed.retry_at
-    order = decide(at(kept, 230)).issue
+    assert said(kept, ConditionType.STALLED) == ("True", "IssuanceBlocked", "no answer")
+    assert decide(at(kept, 230)).secret is SecretAction.PROBE, "what was refused is only tried first"
+    order = decide(after(at(kept, 230))).issue
     assert order is not None
     assert (order.why, order.generation) == (IssueReason.RENEWED, 3)
 

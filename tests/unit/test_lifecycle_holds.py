@@ -252,7 +252,7 @@ HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] 
         WaitReason.ISSUANCE_BLOCKED,
         "Secret agentid-refund-4711 could not be written: 500.",
         EventReason.ISSUANCE_BLOCKED,
-        False,
+        True,
     ),
 ]
 

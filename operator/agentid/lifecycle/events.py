@@ -114,11 +114,13 @@ def of_hold(observation: Observation, hold: Hold) -> EventDraft | None:
         kind = _kind_of_hold(hold) or (EventReason.CREDENTIAL_REVOKED, False)
         cause = f"{hold.cause}; {hold.message}" if hold.cause else hold.message
         return draft(kind, EventAction.REVOKE, f"serial {newest.serial} revoked: {cause}", pod)
-    is_worse = hold.stalled and not is_stalled_by(observation, hold.reason)
+    # Where a Secret cannot be cleaned up either, that is what the condition says.
+    told = is_stalled_by(observation, hold.reason) or is_stalled_by(observation, EventReason.CLEANUP_DELAYED)
+    is_worse = hold.stalled and not told
     if wait_reason(observation) == hold.reason and not is_worse:
         return None
-    if (told := _kind_of_hold(hold)) is not None:
-        return draft(told, EventAction.WAIT, hold.message, pod)
+    if (waits := _kind_of_hold(hold)) is not None:
+        return draft(waits, EventAction.WAIT, hold.message, pod)
     approved = condition(observation.task.status, ConditionType.APPROVED)
     if approved is not None and approved.status == "False":
         note = f"{allowed_by(observation)}; {hold.message}"

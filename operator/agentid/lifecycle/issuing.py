@@ -74,9 +74,10 @@ def renew_when_due(observation: Observation) -> Verdict | None:
 def keep_running(observation: Observation) -> Keep:
     """Only what the Secret can hold counts on. A first one that is in doubt is looked for."""
     in_doubt, failed = observation.secret.state is SecretState.DOUBTFUL, observation.failed_write
+    is_written = not in_doubt and current(observation) in held(observation)
     return Keep(
         held(observation),
-        overdue=failed.message if in_doubt and failed is not None else None,
+        overdue=None if is_written or failed is None else failed.message,
         probe=in_doubt and may_write(observation),
     )
 
