@@ -151,22 +151,17 @@ async def test_a_clock_that_is_wrong_at_start_blocks_until_it_is_mended(wrong_by
     assert place.proof.skew_seconds == pytest.approx(wrong_by, abs=1)
     with pytest.raises(ClockError):
         place.proof.sure_now()
+    assert place.clock.now() == place.machine.true_time, "ends come when the API server's clock says so"
+
+    place.machine.boot += 7
+    assert not await place.proof.compare()
+    assert says in place.why(), "that its time is the API server's does not make this machine's clock right"
 
     place.machine.wall_wrong_by = 0.0
-    assert await place.proof.compare(), "the operator's clock is set"
+    await place.proof.compare()
     assert place.why() == ""
     assert place.clock.now() == place.machine.true_time
     assert place.proof.skew_seconds == 0.0
-
-
-@steps
-async def test_a_wall_clock_that_is_set_later_neither_blocks_nor_moves_the_operators(step: float) -> None:
-    place = Place()
-    place.machine.wall_wrong_by = step
-
-    assert not await place.proof.compare()
-    assert place.why() == ""
-    assert place.clock.now() == place.machine.true_time
 
 
 @steps
@@ -183,8 +178,34 @@ async def test_an_api_server_whose_clock_is_wrong_blocks_too() -> None:
     place = Place()
     place.machine.server_wrong_by = _TWO_HOURS
 
-    assert not await place.proof.compare()
+    assert await place.proof.compare()
     assert "7200 s behind" in place.why()
+
+
+@steps
+async def test_an_api_server_whose_clock_is_set_later_blocks_and_moves_no_end(step: float) -> None:
+    place = Place()
+    await place.proof.compare()
+    place.machine.server_wrong_by = step
+
+    assert not await place.proof.compare()
+    assert f"7200 s {'behind' if step > 0 else 'ahead of'}" in place.why() or "7199 s" in place.why()
+    assert place.clock.now() == place.machine.true_time
+    place.machine.server_wrong_by = 0.0
+    assert not await place.proof.compare()
+    assert place.why() == ""
+
+
+@steps
+async def test_a_clock_that_was_right_needs_the_wall_clock_no_more(step: float) -> None:
+    place = Place()
+    await place.proof.compare()
+    place.machine.wall_wrong_by = step
+    place.machine.boot += 3600
+
+    assert not await place.proof.compare()
+    assert place.why() == ""
+    assert place.clock.now() == place.machine.true_time
 
 
 async def test_what_is_said_stays_the_same_while_the_error_does() -> None:

@@ -35,11 +35,15 @@ class ClockProof:
         self._interval = interval_seconds
         self._on_change = on_change
         self._compared_at: float | None = None
+        self._was_right = False
         self._wrong_by: float | None = None
         self._unanswered = False
         self._tried = asyncio.Event()
         self.skew_seconds = 0.0
-        """By how much the operator's clock is ahead of the API server's for certain; negative: behind."""
+        """By how much the clock is ahead of the API server's for certain; negative: behind.
+
+        It is the operator's clock while that is right, otherwise the machine's, which is to be mended.
+        """
 
     @property
     def blocked(self) -> Blocked | None:
@@ -89,10 +93,7 @@ class ClockProof:
             await asyncio.sleep(self._interval if at_rest else min(_RETRY_SECONDS, self._interval))
 
     async def compare(self) -> bool:
-        """Compare once; return whether the operator's clock was set.
-
-        Where it is wrong and the wall clock is right, the wall clock has been put right since it was read.
-        """
+        """Compare once; return whether the operator's clock was set."""
         try:
             asked = self._clock.now()
             server = await self._connection.server_date()
@@ -107,21 +108,34 @@ class ClockProof:
         self._compared_at = self._clock.elapsed()
         answered = self._clock.now()
         wall_ahead = self._clock.wall() - answered
-        self.skew_seconds = ahead_of(server, asked, answered)
-        by_wall_clock = ahead_of(server, asked + wall_ahead, answered + wall_ahead)
-        if abs(self.skew_seconds) <= MOST_SKEW_SECONDS:
-            self._wrong_by = None
-            return False
-        if abs(by_wall_clock) <= MOST_SKEW_SECONDS:
-            _log.warning("clock set", was_ahead_seconds=round(self.skew_seconds, 1))
+        return self._judge(
+            server,
+            by_own=ahead_of(server, asked, answered),
+            by_wall=ahead_of(server, asked + wall_ahead, answered + wall_ahead),
+        )
+
+    def _judge(self, server: datetime, *, by_own: float, by_wall: float) -> bool:
+        own_is_right, wall_is_right = abs(by_own) <= MOST_SKEW_SECONDS, abs(by_wall) <= MOST_SKEW_SECONDS
+        if wall_is_right or (own_is_right and self._was_right):
+            self._was_right, self._wrong_by = True, None
+            if own_is_right:
+                self.skew_seconds = by_own
+                return False
+            # Mended since it was read, or set together with the API server's.
             self._clock.anchor()
-            self.skew_seconds, self._wrong_by = by_wall_clock, None
+            self.skew_seconds = by_wall
+            _log.warning("clock set", was_ahead_seconds=round(by_own, 1))
             return True
         # Told anew only when it is another error: each change of the message is a write of every status.
-        if self._wrong_by is None or abs(self._wrong_by - by_wall_clock) > MOST_SKEW_SECONDS:
-            self._wrong_by = by_wall_clock
-            _log.error("clock wrong", ahead_seconds=round(by_wall_clock, 1))
-        return False
+        if self._wrong_by is None or abs(self._wrong_by - by_wall) > MOST_SKEW_SECONDS:
+            self._wrong_by = by_wall
+            _log.error("clock wrong", ahead_seconds=round(by_wall, 1))
+        self.skew_seconds = by_wall
+        if own_is_right or self._was_right:
+            return False
+        # No time of this machine's was ever right. The times of tasks are the API server's: ends follow it.
+        self._clock.anchor(server)
+        return True
 
 
 def ahead_of(server: datetime, asked: datetime, answered: datetime) -> float:

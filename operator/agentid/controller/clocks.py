@@ -13,7 +13,7 @@ def boottime() -> float:
 class Clock:
     """The time of day by which the operator works: read once from the wall clock, and counted on from there.
 
-    Whoever sets the wall clock later changes nothing, until `anchor` reads it again; see `ClockProof`.
+    Whoever sets the wall clock later changes nothing, until `anchor` is called; see `ClockProof`.
     """
 
     def __init__(
@@ -23,10 +23,10 @@ class Clock:
         self.elapsed = elapsed
         self.anchor()
 
-    def anchor(self) -> None:
-        """Take over what the wall clock says now."""
+    def anchor(self, at: datetime | None = None) -> None:
+        """Count on from `at`; None: from what the wall clock says now."""
         self._anchored_at = self.elapsed()
-        self._anchor = self.wall()
+        self._anchor = at or self.wall()
 
     def now(self) -> datetime:
         """Return the time of day (UTC)."""
