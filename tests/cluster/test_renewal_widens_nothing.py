@@ -27,9 +27,9 @@ NAMESPACE = "renewed-in-narrower-bounds"
 BROAD = {"purpose": "Refund order 4711", "actions": ["orders:read", "refunds:create"]}
 
 TASKS: Mapping[str, dict[str, Any]] = {
-    "ceiling": ANY_POD | {"activeDeadlineSeconds": 300},
-    "intent": ANY_POD | {"intent": BROAD, "activeDeadlineSeconds": 300},
-    "deadline": ANY_POD | {"activeDeadlineSeconds": 45},
+    "ceiling": {**ANY_POD, "activeDeadlineSeconds": 300},
+    "intent": {**ANY_POD, "intent": BROAD, "activeDeadlineSeconds": 300},
+    "deadline": {**ANY_POD, "activeDeadlineSeconds": 45},
     "unbound": {"activeDeadlineSeconds": 45},
 }
 """The Agent's ceiling narrowed to just what is asked, the intent narrowed, the deadline near."""
