@@ -115,7 +115,7 @@ class Reconciler:
             svid = self._make(plan.issue, observation.now)
             report = issued(observation, plan, _credential(svid, plan.issue.generation))
         wrote = report is not None and report.status != observation.task.status
-        before = (record.secret.state, record.secret.generation)
+        before = _known_of_secret(record)
 
         async def act() -> Outcome:
             return await self._secrets.for_task(
@@ -136,9 +136,7 @@ class Reconciler:
         wake_at = plan.wake_at
         if record.secret.facts_for(task.uid).state is SecretState.TAKEN:
             wake_at = earlier(wake_at, self._clock() + _TAKEN_LOOK)
-        changed = (
-            wrote or outcome is Outcome.FAILED or before != (record.secret.state, record.secret.generation)
-        )
+        changed = wrote or outcome is Outcome.FAILED or before != _known_of_secret(record)
         return changed, wake_at
 
     def _make(self, order: IssueOrder, now: datetime) -> X509Svid:
@@ -239,6 +237,11 @@ class Reconciler:
         is_there = secret.state is SecretState.FILLED and secret.generation == generation
         if is_there and untold.task.uid == task_uid:
             self._teller.event(untold.task, untold.draft)
+
+
+def _known_of_secret(record: Record) -> tuple[object, ...]:
+    """Return what the next decision is made on: also that what failed before would be taken now."""
+    return (record.secret.state, record.secret.generation, record.failed_write)
 
 
 def _credential(svid: X509Svid, generation: int) -> Credential:
