@@ -1,7 +1,7 @@
 """What has to be promised besides what the code knows, so that a row deleted in `coverage.yaml` is missed.
 
-The rows of `pod_table` are those of a task's life by workload; the others are what must be refused, must fail
-and must be survived.
+The rows of `pod_table` are those of a task's life by workload; the others are what must be refused, must fail,
+must be survived and must be told.
 """
 
 from collections.abc import Mapping
@@ -147,9 +147,25 @@ SURVIVAL: Final = frozenset(
 )
 """What the operator comes through, and with what guarantee."""
 
+TELLING: Final = frozenset(
+    {
+        "describe tells the whole story in order",
+        "wait returns on every end",
+        "each transition has a log line with task, uid and serials",
+        "related names the pod or Secret that an Event is about",
+        "the later deletion of an emptied Secret is told, one at an end is not told twice",
+        "a predecessor's Secret is no alarm, a planted one is",
+        "a resumption stays one while issuance is blocked",
+        "Events in a terminating namespace: a log line, no retry",
+        "conditions as kstatus wants them",
+    }
+)
+"""What people and their tools read of a task."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
     "attacks": ATTACKS,
     "survival": SURVIVAL,
+    "telling": TELLING,
 }
