@@ -111,12 +111,14 @@ def test_transition_has_one_log_line_that_names_task_uid_and_serials(transition:
     assert {key: line[key] for key in ("serial", "dropped") if key in line} == serials
 
 
-async def told_of_deletion(before: SecretFacts) -> tuple[list[Body], list[MutableMapping[str, Any]]]:
+async def told_of_deletion(
+    before: SecretFacts, *, alone: bool = True
+) -> tuple[list[Body], list[MutableMapping[str, Any]]]:
     api, metrics = ApiServer(), Metrics()
     events = Events(api, "test", metrics.count_event)
     teller = Teller(events, metrics, lambda: NOW + timedelta(seconds=120))
     with capture_logs() as logged:
-        teller.deleted("support", "refund-4711", TASK_UID, before)
+        teller.deleted("support", "refund-4711", TASK_UID, before, alone=alone)
     sending = asyncio.create_task(events.run())
     await events.drain()
     sending.cancel()
@@ -140,7 +142,7 @@ async def test_deletion_after_a_crash_is_told_without_a_time() -> None:
 
 
 async def test_deletion_at_the_end_of_a_life_is_no_event_of_its_own() -> None:
-    events, (line,) = await told_of_deletion(SecretFacts(SecretState.FILLED, generation=1))
+    events, (line,) = await told_of_deletion(SecretFacts(SecretState.FILLED, generation=1), alone=False)
 
     assert events == []
     assert line["event"] == "Secret deleted"

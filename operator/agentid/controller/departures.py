@@ -55,7 +55,7 @@ class Departures:
                     self._tell(record, uid, departure, None)
                     raise
                 if outcome is Outcome.DELETED and self._is_told(record, uid):
-                    self._teller.deleted(*key, uid, departure.secret)
+                    self._teller.deleted(*key, uid, departure.secret, alone=True)
             if uid not in record.departed:
                 continue
             if plan.secret is SecretAction.NONE:

@@ -225,7 +225,8 @@ class Reconciler:
         elif draft is not None:
             self._teller.event(task, draft)
         if outcome is Outcome.DELETED and not ends:
-            self._teller.deleted(task.namespace, task.name, task.uid, observation.secret)
+            alone = not task.status.credentials
+            self._teller.deleted(task.namespace, task.name, task.uid, observation.secret, alone=alone)
         self._confirm(record, task.uid)
 
     def _confirm(self, record: Record, task_uid: str) -> None:

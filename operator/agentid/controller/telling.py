@@ -55,13 +55,13 @@ class Teller:
             note += f", Secret {secret} {_BECAME[state]} {later} ms later"
         self.event(untold.task, replace(untold.draft, note=note))
 
-    def deleted(self, namespace: str, name: str, uid: str, before: SecretFacts) -> None:
-        """Log that the Secret of a task is gone; one that was emptied earlier is told of in an Event.
+    def deleted(self, namespace: str, name: str, uid: str, before: SecretFacts, *, alone: bool) -> None:
+        """Log that the Secret of a task is gone.
 
-        What was filled until then goes with the end of a pod or a task, which is told itself.
+        `alone`: its credential was taken away earlier, so that no other Event says that the Secret went.
         """
         _log.info("Secret deleted", namespace=namespace, task=name, uid=uid)
-        if before.state is SecretState.FILLED:
+        if not alone:
             return
         since = f", which was empty since {at(before.emptied_at)}" if before.emptied_at is not None else ""
         self._events.send(
