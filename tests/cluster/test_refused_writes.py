@@ -136,6 +136,8 @@ def test_refused_wipe_of_a_deleted_task_is_tried_until_it_succeeds_and_its_end_t
         failed_often(operator, team, 2)
         told = story.told(team, running, 2)
         assert f"Secret {SECRET} still has to be emptied" in told[-1].note, told
+        team.create(task(**ANY_POD))
+        story.stands(team, "SecretNameTaken")
         assert not story.is_empty(team.get("secret", SECRET))
         thaw()
 

@@ -468,3 +468,25 @@ async def test_what_is_tried_before_a_renewal_changes_nothing_that_is_known(
     memory.doubtful(_MINE)
     await keeper.probe(2)
     assert memory.facts_for(_MINE) == SecretFacts(SecretState.DOUBTFUL)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_what_could_not_be_wiped_of_a_predecessor_is_not_forgotten_for_its_successor(
+    make_svid: Callable[[], X509Svid], *, lost: bool
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    await _keeper(secrets, memory, _OTHER).fill(make_svid(), 1, (), _yes)
+    after_restart = SecretMemory()
+    predecessor, successor = _keeper(secrets, after_restart, _OTHER), _keeper(secrets, after_restart)
+    secrets.refuse = ConnectionLostError("empty") if lost else ForbiddenError("frozen")
+    with pytest.raises(type(secrets.refuse)):
+        await predecessor.delete(())
+    secrets.refuse = None
+    assert after_restart.facts_for(_MINE) == SecretFacts(SecretState.TAKEN, predecessors=True)
+
+    await successor.probe(0)
+
+    assert after_restart.facts_for(_OTHER).state is SecretState.DOUBTFUL
+    await predecessor.delete(())
+    assert secrets.there is None

@@ -86,9 +86,13 @@ class Reconciler:
         record = self._world.record(key)
         if record is None:
             return
-        wake_at: datetime | None = None
+        wake_at, departed_wake, failed = None, None, None
         for _ in range(_MAX_ROUNDS):
-            departed_wake = await self._departures.finish(key, record)
+            try:
+                departed_wake = await self._departures.finish(key, record) if failed is None else None
+            except ApiAnswerError as error:
+                # What cannot be taken away of a predecessor must not keep the task from its own end.
+                failed = error
             again, wake_at = await self._round(key, record)
             wake_at = earlier(wake_at, departed_wake)
             if not again:
@@ -100,6 +104,8 @@ class Reconciler:
             wake_at = earlier(wake_at, self._clock() + UNLABELLED_LOOK)
         self._deadlines.set(key, wake_at)
         self._world.forget_if_empty(key)
+        if failed is not None:
+            raise failed
 
     async def _round(self, key: Key, record: Record) -> tuple[bool, datetime | None]:
         """Decide once and act; return whether to decide again, and when to look again otherwise."""
@@ -115,7 +121,7 @@ class Reconciler:
             svid = self._make(plan.issue, observation.now)
             report = issued(observation, plan, _credential(svid, plan.issue.generation))
         wrote = report is not None and report.status != observation.task.status
-        before = _known_of_secret(record)
+        before = record.known_of_secret
 
         async def act() -> Outcome:
             return await self._secrets.for_task(
@@ -136,7 +142,7 @@ class Reconciler:
         wake_at = plan.wake_at
         if record.secret.facts_for(task.uid).state is SecretState.TAKEN:
             wake_at = earlier(wake_at, self._clock() + _TAKEN_LOOK)
-        changed = wrote or outcome is Outcome.FAILED or before != _known_of_secret(record)
+        changed = wrote or outcome is Outcome.FAILED or before != record.known_of_secret
         return changed, wake_at
 
     def _make(self, order: IssueOrder, now: datetime) -> X509Svid:
@@ -238,11 +244,6 @@ class Reconciler:
         is_there = secret.state is SecretState.FILLED and secret.generation == generation
         if is_there and untold.task.uid == task_uid:
             self._teller.event(untold.task, untold.draft)
-
-
-def _known_of_secret(record: Record) -> tuple[object, ...]:
-    """Return what the next decision is made on: also that what failed before would be taken now."""
-    return (record.secret.state, record.secret.generation, record.failed_write)
 
 
 def _credential(svid: X509Svid, generation: int) -> Credential:

@@ -70,6 +70,11 @@ class Record:
     during_write: PackedTask | None = None
 
     @property
+    def known_of_secret(self) -> tuple[object, ...]:
+        """What the next decision knows of the Secret, and whether what failed before would be taken now."""
+        return (self.secret.state, self.secret.generation, self.failed_write)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is left to remember."""
         return self.task is None and not self.pods and not self.departed

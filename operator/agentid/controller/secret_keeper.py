@@ -31,6 +31,7 @@ from agentid.pki.svid import X509Svid
 _NOT_EMPTY: Final = b"tried"
 """Stands for contents in what is only tried."""
 _SURE: Final = frozenset({SecretState.FILLED, SecretState.EMPTIED})
+_SOMEBODYS: Final = _SURE | {SecretState.DOUBTFUL}
 REFUSALS: Final = (ForbiddenError, InvalidError, TooManyRequestsError)
 """Answers that say that nothing was done, and that what is known of the Secret may hold."""
 
@@ -196,13 +197,15 @@ class SecretKeeper:
         try:
             yield before
         except REFUSALS:
-            self._memory.become(before)
+            if before.state is not None:
+                self._memory.become(before)
             raise
 
     async def _own_version(self) -> Version | None:
         """Return the version of the Secret that has the name; None, and remember that, if it is not ours.
 
-        What is known to have been this task's own is not given up by a dry run.
+        What is known to have been this task's own is not given up by a dry run, and neither is what is left
+        of a predecessor.
 
         Raises:
             NotFoundError: nothing has the name.
@@ -213,7 +216,7 @@ class SecretKeeper:
                 f"Secret {secret_name(self._task_name)} is not this task's any more, as it was; somebody put "
                 "another in its place, or changed its label agentid.dev/task-uid"
             )
-        if version is None and (self._mine or self._memory.state not in _SURE):
+        if version is None and (self._mine or self._memory.state not in _SOMEBODYS):
             self._memory.taken()
         return version
 
