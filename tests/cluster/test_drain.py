@@ -116,6 +116,7 @@ def test_a_write_that_is_under_way_at_sigterm_is_finished_and_nothing_is_left_to
     assert operator.terminate() == 0
     assert replacing.logged("drained", logged)
     running = story.runs(place)
+    assert [each.reason for each in story.told(place, running)] == ["CredentialIssued"], "its Event is sent"
     lease = replacing.lease()
     assert not lease["spec"].get("holderIdentity")
     assert annotations(lease)[SETTLED_ANNOTATION] == lease["spec"]["renewTime"]
