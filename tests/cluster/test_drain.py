@@ -23,6 +23,7 @@ OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 LEASE = "agentid-operator"
 STATUS = ("PATCH", rf".*/agenttasks/{TASK}/status")
 SECRET = ("POST", r".*/secrets")
+EVENT = ("POST", r".*/events")
 SLOWLY = timedelta(seconds=60)
 
 
@@ -96,7 +97,7 @@ def annotations(of: Object) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("write", [STATUS, SECRET], ids=["status", "secret"])
+@pytest.mark.parametrize("write", [STATUS, SECRET, EVENT], ids=["status", "secret", "event"])
 def test_a_write_that_is_under_way_at_sigterm_is_finished_and_nothing_is_left_to_do(
     place: Kubectl, replacing: Replacing, write: tuple[str, str]
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_write_that_is_under_way_at_sigterm_is_finished_and_nothing_is_left_to
 
     operator.process.signal(signal.SIGTERM)
     wait_until("it drains", lambda: replacing.logged("draining", logged))
+    assert not replacing.logged("drained", logged), "it waits for what is under way"
     let_go.set()
 
     assert operator.terminate() == 0
