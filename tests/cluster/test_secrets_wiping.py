@@ -50,18 +50,21 @@ def test_secret_of_a_living_pod_is_emptied_at_once_and_deleted_after_the_wipe_gr
     story.secret_gone(place)
 
     assert place.get("pod", POD)["status"]["phase"] == "Running"
+    _, ended, deleted = story.told(place, running, at_least=3)
+    assert (ended.reason, deleted.reason) == ("TaskEnded", "CredentialDeleted")
+    assert f"Secret agentid-{TASK} deleted, which was empty since" in deleted.note
 
 
 def test_secret_emptied_before_a_restart_is_deleted_after_it(
     place: Kubectl, running: Object, hasty: OperatorProcess
 ) -> None:
-    assert running
     end(place)
     story.secret_emptied(place)
 
     leases.begin_anew(hasty, GRACE)
 
     story.secret_gone(place)
+    assert story.told(place, running, at_least=3)[-1].reason == "CredentialDeleted"
     assert place.get("pod", POD)["status"]["phase"] == "Running"
 
 
