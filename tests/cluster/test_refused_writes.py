@@ -249,6 +249,10 @@ def test_credential_that_a_quota_keeps_from_its_secret_is_not_said_to_be_issued(
     assert waits["status"]["credentialGeneration"] == 1, "no key is made while it is refused"
     assert {"startTime", "deadline"}.isdisjoint(waits["status"])
     assert reasons(team, waits) == ["IssuanceBlocked"]
+    assert not any(
+        each["event"] == "credential issued" and each.get("namespace") == team.namespace
+        for each in operator.log_lines()
+    )
 
     team.patch("resourcequota", "few", {"spec": quota(99)["spec"]})
     running = story.runs(team, within=SLOWLY)

@@ -134,9 +134,10 @@ class Reconciler:
             except ApiAnswerError as error:
                 await self._unwritten(key, record, observation, plan, act, error)
                 return True, None
-            self._teller.status(observation, plan, report.status, svid)
+            if svid is None:
+                self._teller.status(observation, plan, report.status, None)
         outcome = await act()
-        self._tell(record, observation, plan, report, outcome)
+        self._tell(record, observation, plan, report, outcome, svid)
         if plan.delete_task:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
         wake_at = plan.wake_at
@@ -195,7 +196,7 @@ class Reconciler:
         if overtaken:
             self._metrics.conflicts.inc()
             record.lost_writes += 1
-        is_due = may_write(observation) and record.lost_writes > _MAX_LOST_WRITES if overtaken else True
+        is_due = not overtaken or (record.lost_writes > _MAX_LOST_WRITES and may_write(observation))
         if is_due and plan.issue is None and plan.secret in _WIPES:
             self._metrics.not_taken_away.inc()
             _log.warning("end not recorded", rule=plan.rule, action=plan.secret.value, error=str(error))
@@ -212,14 +213,24 @@ class Reconciler:
         status = record.task.facts().status
         return status.credential_generation == plan.issue.generation and bool(status.credentials)
 
-    def _tell(
-        self, record: Record, observation: Observation, plan: Plan, report: Report | None, outcome: Outcome
+    def _tell(  # noqa: PLR0913, PLR0917 - what was decided, recorded, made and done
+        self,
+        record: Record,
+        observation: Observation,
+        plan: Plan,
+        report: Report | None,
+        outcome: Outcome,
+        svid: X509Svid | None,
     ) -> None:
         """Send the Event; that of an end says what became of the Secret, that of an issue waits until it did.
 
         An emptied Secret that is deleted later is told by itself.
         """
         task, draft = observation.task, report.event if report is not None else None
+        if svid is not None and report is not None:
+            # Neither counted nor logged as issued unless it is there.
+            is_there = outcome is not Outcome.FAILED
+            self._teller.status(observation, plan, report.status, svid if is_there else None)
         ends = draft is not None and plan.secret in _WIPES and draft.action in _TAKES_AWAY
         if draft is not None and plan.issue is not None:
             record.unconfirmed = (plan.issue.generation, Untold(task, draft, observation.now))
