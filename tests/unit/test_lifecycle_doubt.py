@@ -109,12 +109,14 @@ def test_credential_that_another_operator_recorded_is_looked_for_and_not_replace
 def test_first_write_that_keeps_being_in_doubt_is_told():
     failed = FailedWrite("webhook of others: 500", NOW + timedelta(seconds=5))
     doubtful = replace(RUNNING, secret=IN_DOUBT, failed_write=failed)
+    assert condition(after(doubtful).task.status, ConditionType.STALLED) is None, "an answer may be lost"
+    doubtful = replace(doubtful, failed_write=replace(failed, again=True))
     assert said(after(doubtful), ConditionType.STALLED) == ("True", "IssuanceBlocked", failed.message)
 
 
 def test_failed_renewal_leaves_what_the_secret_holds():
     renewed = after(at(RUNNING, 220))
-    failed = FailedWrite("no answer", NOW + timedelta(seconds=230))
+    failed = FailedWrite("no answer", NOW + timedelta(seconds=230), again=True)
     unwritten = replace(renewed, secret=SecretFacts(SecretState.FILLED, generation=1), failed_write=failed)
     kept = after(unwritten)
     assert generations(kept) == [1]

@@ -142,6 +142,7 @@ class SecretActions:
             f"Secret {secret_name(key[1])} could not be {_TOLD[action]}: {error}",
             self._clock() + timedelta(seconds=pause),
             refused=refused,
+            again=record.failures > 1,
         )
         self._metrics.secret_failures.inc()
         if action in _WIPES:

@@ -73,11 +73,11 @@ def renew_when_due(observation: Observation) -> Verdict | None:
 
 def keep_running(observation: Observation) -> Keep:
     """Only what the Secret can hold counts on. A first one that is in doubt is looked for."""
-    in_doubt, failed = observation.secret.state is SecretState.DOUBTFUL, observation.failed_write
+    in_doubt = observation.secret.state is SecretState.DOUBTFUL
     is_written = not in_doubt and current(observation) in held(observation)
     return Keep(
         held(observation),
-        overdue=None if is_written or failed is None else failed.message,
+        overdue=None if is_written else _trouble(observation),
         probe=in_doubt and may_write(observation),
     )
 
@@ -104,6 +104,12 @@ def _renewed(observation: Observation) -> Issue | Keep:
     """Make a credential beside those that still count; they stay as they are while it cannot be made."""
     if observation.blocked is not None:
         return Keep(held(observation), overdue=observation.blocked.message)
-    if (failed := observation.failed_write) is not None:
-        return Keep(held(observation), overdue=failed.message, probe=may_write(observation))
+    if observation.failed_write is not None:
+        return Keep(held(observation), overdue=_trouble(observation), probe=may_write(observation))
     return Issue(IssueReason.RENEWED, next_holder(observation))
+
+
+def _trouble(observation: Observation) -> str | None:
+    """Return what keeps a credential from its Secret; one answer that was lost is no trouble yet."""
+    failed = observation.failed_write
+    return failed.message if failed is not None and (failed.refused or failed.again) else None

@@ -161,12 +161,14 @@ class FailedWrite:
 
     Nothing is tried again before `retry_at`; what happens at an end or a revocation itself waits for nothing.
     A write that succeeds clears it. `message` is shown to people and says what to do, without times.
-    `refused`: it was to be filled, and that was answered by a refusal, so that it certainly was not.
+    `refused`: it was to be filled, and that was answered by a refusal, so that it certainly was not. `again`:
+    it was not the first failure in a row.
     """
 
     message: str
     retry_at: datetime
     refused: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
