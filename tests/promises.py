@@ -1,7 +1,7 @@
 """What has to be promised besides what the code knows, so that a row deleted in `coverage.yaml` is missed.
 
-The rows of `pod_table` are those of a task's life by workload; the others are what must be refused, must fail,
-must be survived and must be told.
+The rows of `pod_table` are those of a task's life by workload; the others are what must be refused, fail,
+be survived and be told.
 """
 
 from collections.abc import Mapping
