@@ -1,15 +1,24 @@
 """Waiting until the API server applies the admission rules, some seconds after they are written."""
 
+import secrets
 from collections.abc import Callable
 
 from devcluster.errors import KubectlError
-from devcluster.kubectl import Kubectl
+from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
 
 _MARKER = "marker.agentid.test"
 _CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _MARKER}}
-_MARKER_RULE = [
-    {
+_BINDING = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicyBinding",
+    "metadata": {"name": _MARKER},
+    "spec": {"policyName": _MARKER, "validationActions": ["Deny"]},
+}
+
+
+def _marker_rule(message: str) -> Object:
+    return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": _MARKER},
@@ -25,16 +34,9 @@ _MARKER_RULE = [
                     }
                 ]
             },
-            "validations": [{"expression": "false", "message": "the marker is applied"}],
+            "validations": [{"expression": "false", "message": message}],
         },
-    },
-    {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": _MARKER},
-        "spec": {"policyName": _MARKER, "validationActions": ["Deny"]},
-    },
-]
+    }
 
 
 def wait_until_in_force(admin: Kubectl) -> None:
@@ -44,11 +46,13 @@ def wait_until_in_force(admin: Kubectl) -> None:
     written now, it applies the others.
     """
     default = admin.in_namespace("default")
-    default.apply(_MARKER_RULE)
+    # Never the same twice: the one before may be applied still when this one is written.
+    message = f"marker {secrets.token_hex(4)} is applied"
+    default.apply([_marker_rule(message), _BINDING])
     wait_until(
         "the API server applies a new validating rule",
         lambda: answer(lambda: default.create(_CONFIG_MAP, "--dry-run=server")),
-        lambda seen: "the marker is applied" in seen,
+        lambda seen: message in seen,
     )
     default.delete("validatingadmissionpolicybinding", _MARKER)
     default.delete("validatingadmissionpolicy", _MARKER)
