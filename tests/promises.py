@@ -162,10 +162,32 @@ TELLING: Final = frozenset(
 )
 """What people and their tools read of a task."""
 
+CHART: Final = frozenset(
+    {
+        "installed under Pod Security restricted, a leader and a standby",
+        "no trust domain, no installation",
+        "an upgrade from the release before keeps what lives",
+        "an upgrade to other values keeps what lives",
+        "uninstalled with live tasks: nothing is stuck, no certificate outlives its TTL",
+        "uninstalled with its CRDs: nothing is stuck",
+        "the commands of NOTES end all tasks first",
+        "each object is as the API server describes its kind",
+        "the linter has nothing to say",
+        "exactly the operator's rights, for all namespaces and for some",
+        "exactly the tenants' rights",
+        "typing errors and wrong values are refused",
+        "every setting of the operator has a value or a reason",
+        "no image but ours",
+        "each alert has its runbook",
+    }
+)
+"""What a platform team installs."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
     "attacks": ATTACKS,
     "survival": SURVIVAL,
     "telling": TELLING,
+    "chart": CHART,
 }

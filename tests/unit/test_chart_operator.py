@@ -50,10 +50,10 @@ def settings_in(monkeypatch: pytest.MonkeyPatch, *values: str) -> Settings:
 def test_defaults_of_the_chart_are_those_of_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings_in(monkeypatch, "admission.mutating=true")
 
-    required = {"trust_domain": "prod.example.com", "namespace": "agentid-system"}
-    assert (
-        found.model_dump() == Settings.model_construct(**required, instance="agentid-operator-1").model_dump()
+    expected = Settings.model_construct(
+        trust_domain="prod.example.com", namespace="agentid-system", instance="agentid-operator-1"
     )
+    assert found.model_dump() == expected.model_dump()
 
 
 def test_every_setting_is_given_by_a_value_or_left_out_for_a_reason() -> None:
