@@ -114,9 +114,9 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
 [{{ $kinds | uniq | sortAlpha | join ", " }}]
 {{- end }}
 
-{{/* Annotations of an object of `helm test`: its weight, and when it is deleted after the test. */}}
+{{/* Annotations of an object of `helm test`, which does not outlive it; given its weight. */}}
 {{- define "agentid.testHook" -}}
 helm.sh/hook: test
-helm.sh/hook-weight: {{ first . | quote }}
-helm.sh/hook-delete-policy: before-hook-creation,{{ last . }}
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 {{- end }}
