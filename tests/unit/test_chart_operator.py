@@ -215,6 +215,7 @@ def test_a_priority_of_ones_own_is_used_or_none() -> None:
     assert pod_spec(*own)["priorityClassName"] == "system-cluster-critical"
     assert "priorityClassName" not in pod_spec("priorityClass.create=false")
     assert of_kind(render(*own), "PriorityClass") == []
+    assert [each["value"] for each in of_kind(render(), "PriorityClass")] == [1_000_000]
 
 
 def test_no_image_but_ours_is_run() -> None:
