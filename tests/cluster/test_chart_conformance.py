@@ -128,7 +128,7 @@ def test_each_example_is_as_the_api_server_describes_its_kind(
             "automountServiceAccountToken: true\n      automountServiceAccountToken: true\n",
         ),
         ("unhealthyPodEvictionPolicy", "unhealthyPodEvictPolicy"),
-        ("      - expression: ", "      - expresion: "),
+        ("  - expression: |-", "  - expresion: |-"),
         ("additionalPrinterColumns", "additionalPrinterColumn"),
     ],
 )
