@@ -147,21 +147,6 @@ SURVIVAL: Final = frozenset(
 )
 """What the operator comes through, and with what guarantee."""
 
-TELLING: Final = frozenset(
-    {
-        "describe tells the whole story in order",
-        "wait returns on every end",
-        "each transition has a log line with task, uid and serials",
-        "related names the pod or Secret that an Event is about",
-        "the later deletion of an emptied Secret is told, one at an end is not told twice",
-        "a predecessor's Secret is no alarm, a planted one is",
-        "a resumption stays one while issuance is blocked",
-        "Events in a terminating namespace: a log line, no retry",
-        "conditions as kstatus wants them",
-    }
-)
-"""What people and their tools read of a task."""
-
 CHART: Final = frozenset(
     {
         "installed under Pod Security restricted, a leader and a standby",
@@ -183,11 +168,26 @@ CHART: Final = frozenset(
 )
 """What a platform team installs."""
 
+TELLING: Final = frozenset(
+    {
+        "describe tells the whole story in order",
+        "wait returns on every end",
+        "each transition has a log line with task, uid and serials",
+        "related names the pod or Secret that an Event is about",
+        "the later deletion of an emptied Secret is told, one at an end is not told twice",
+        "a predecessor's Secret is no alarm, a planted one is",
+        "a resumption stays one while issuance is blocked",
+        "Events in a terminating namespace: a log line, no retry",
+        "conditions as kstatus wants them",
+    }
+)
+"""What people and their tools read of a task."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
     "attacks": ATTACKS,
+    "chart": CHART,
     "survival": SURVIVAL,
     "telling": TELLING,
-    "chart": CHART,
 }
