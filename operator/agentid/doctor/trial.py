@@ -54,10 +54,14 @@ class Trial:
         self._secret_unseen: str | None = None
 
     async def run(self) -> list[Finding]:
-        """Run it and return what was seen; what it made is removed in any case."""
+        """Run it and return what was seen; what it made is removed in any case.
+
+        Raises:
+            ApiAnswerError: the API server does not even say who asks.
+        """
+        me = await self._look.who_am_i()
         findings: list[Finding] = []
         try:
-            me = await self._look.who_am_i()
             await self._remove()
             began = self._elapsed()
             await self._make(me)
