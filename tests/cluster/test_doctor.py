@@ -238,6 +238,10 @@ def test_a_secret_whose_task_is_gone_is_told(
     operator.wait_ready()
     account = kubectl.as_service_account(NAMESPACE, SERVICE_ACCOUNT)
     empty = b64encode(b"").decode()
+    # With an owner that lives, or the garbage collector would take it.
+    keeper = kubectl.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "keeper"}})
+    task = {"apiVersion": "agentid.dev/v1alpha1", "kind": "AgentTask", "name": "orphan", "uid": "gone"}
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "keeper", "uid": keeper["metadata"]["uid"]}
     account.create(
         {
             "apiVersion": "v1",
@@ -246,6 +250,7 @@ def test_a_secret_whose_task_is_gone_is_told(
             "metadata": {
                 "name": "agentid-orphan",
                 "labels": {"app.kubernetes.io/managed-by": "agentid", "agentid.dev/task-uid": "gone"},
+                "ownerReferences": [task, owner],
             },
             "data": {"tls.crt": empty, "tls.key": empty},
         }
