@@ -65,7 +65,7 @@ def doctor(  # noqa: PLR0913, PLR0917 - its options
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "agentid":
             raise
-        typer.echo(f"agentid doctor: {error.name} is not installed; install agentid[operator].", err=True)
+        typer.echo(f"agentid doctor: {error.name} is not installed; install agentid[cli].", err=True)
         raise typer.Exit(2) from error
     run(
         kubeconfig=kubeconfig,
