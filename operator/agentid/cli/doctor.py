@@ -106,6 +106,7 @@ def show(findings: Sequence[Finding], console: Console) -> None:
 def _print(console: Console, head: Text, text: str, *, indent: int) -> None:
     lines = Text(text).wrap(console, max(console.width - indent, 40))
     for number, line in enumerate(lines):
+        line.rstrip()
         console.print((head if number == 0 else Text(" " * indent)) + line, soft_wrap=True)
 
 

@@ -44,8 +44,8 @@ async def examine(
     else:
         findings += versions.judge_agentid(version, found)
         findings += admission.judge_rules(found, settings)
-    findings += await seen_or_said(admission.FORGERY, lambda: admission.try_forgeries(look, settings))
-    findings += await seen_or_said(rights.CHECK, lambda: rights.look_at_rights(look, settings))
+        findings += await seen_or_said(admission.FORGERY, lambda: admission.try_forgeries(look, settings))
+        findings += await seen_or_said(rights.CHECK, lambda: rights.look_at_rights(look, settings))
     findings += await seen_or_said(authority.CHECK, lambda: authority.look_at_authority(look, home, server))
     findings += await seen_or_said(pods.CHECK, lambda: pods.look_at_pods(look, settings))
     findings += await seen_or_said(clocks.LEASE, lambda: clocks.look_at_lease(look, home, elapsed))
@@ -64,4 +64,9 @@ async def _rules(look: Look) -> tuple[Found, list[Finding]]:
     except ApiAnswerError as error:
         said = f"You may not read the rules: {error}"
         remedy = "Ask as somebody who may get policies and bindings of admissionregistration.k8s.io."
-        return {}, [unseen(admission.RULES, said, remedy)]
+        unknown = "What the installation needs is told by the admission rules, which you may not read."
+        # For whom the rules are is then not known, so that nothing else could be held against them.
+        return {}, [
+            unseen(admission.RULES, said, remedy),
+            *(unseen(check, unknown, remedy) for check in (admission.FORGERY, rights.CHECK)),
+        ]

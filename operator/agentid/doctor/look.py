@@ -39,7 +39,8 @@ class Right:
 
     def __str__(self) -> str:
         """Return it in words."""
-        kind = f"{self.resource}.{self.group}" if self.group else self.resource
+        resource, slash, part = self.resource.partition("/")
+        kind = f"{resource}.{self.group}{slash}{part}" if self.group else self.resource
         name = f" {self.name}" if self.name else ""
         return f"{self.verb} {kind}{name}" + (f" in {self.namespace}" if self.namespace else "")
 
