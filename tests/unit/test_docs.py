@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agentid.api.reasons import (
     ConditionType,
@@ -31,17 +32,6 @@ LEVELS = {
     "exception": "ERROR",
     "critical": "CRITICAL",
 }
-ALERTS = (
-    "AgentidNoLeader",
-    "AgentidAdmissionNotInForce",
-    "AgentidAuthorityExpiring",
-    "AgentidTakeAwayFailing",
-    "AgentidPassesRetrying",
-    "AgentidClockSkew",
-    "AgentidViewStale",
-    "AgentidQueueSlow",
-    "AgentidEventsDropped",
-)
 
 
 def metrics_in(text: str) -> set[str]:
@@ -93,9 +83,9 @@ def log_rows() -> set[tuple[str, str]]:
     return {(level, message) for level, cell in rows for message in re.findall(r"`([^`]+)`", cell)}
 
 
-def alerts() -> list[tuple[str, str, str]]:
-    """Name, anchor and expression of each alert."""
-    return re.findall(r"^\| \[`(\w+)`\]\(#([a-z-]+)\) \| `([^`]+)` \|", section("Alerts"), re.MULTILINE)
+ALERTS: list[dict[str, str]] = yaml.safe_load(
+    (CHECKOUT / "charts" / "agentid" / "alerts.yaml").read_text(encoding="utf-8")
+)["alerts"]
 
 
 @pytest.mark.parametrize("member", [each for kind in TOLD for each in kind], ids=repr)
@@ -133,16 +123,19 @@ def test_every_event_action_is_explained() -> None:
 
 
 def test_every_alert_has_a_runbook() -> None:
-    headings = set(re.findall(r"^### Runbook ([a-z-]+)$", OPERATIONS, re.MULTILINE))
+    runbooks = dict(re.findall(r"^### (Agentid\w+)\n(.*?)(?=^##)", OPERATIONS, re.MULTILINE | re.DOTALL))
 
-    assert [name for name, _, _ in alerts()] == list(ALERTS)
-    for name, anchor, expression in alerts():
-        kebab = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
-        assert anchor == f"runbook-{kebab}"
-        assert kebab in headings
-        assert metrics_in(expression)
-        assert metrics_in(expression) <= metrics_of_the_code()
-    assert len(headings) == len(ALERTS)
+    assert [each["name"] for each in ALERTS] == list(runbooks)
+    for alert in ALERTS:
+        text = runbooks[alert["name"]]
+        kebab = re.sub(r"(?<!^)(?=[A-Z])", "-", alert["name"]).lower()
+        assert f'<a id="runbook-{kebab}"></a>' in text
+        assert f"`{alert['expression']}`" in text
+        how = f"for {alert['for']}" if "for" in alert else "at once"
+        assert f"{how}, {alert['severity']}." in text
+        assert [part in text for part in ("**Means**", "**Look**", "**Do**")] == [True] * 3
+        assert metrics_in(alert["expression"])
+        assert metrics_in(alert["expression"]) <= metrics_of_the_code()
 
 
 @pytest.mark.parametrize(
@@ -151,8 +144,9 @@ def test_every_alert_has_a_runbook() -> None:
 def test_every_link_to_a_heading_leads_to_one(path: Path) -> None:
     for target, anchor in re.findall(r"\]\(([\w./-]*)#([\w-]+)\)", path.read_text(encoding="utf-8")):
         text = (path.parent / target if target else path).read_text(encoding="utf-8")
-        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-        assert anchor in {anchor_of(heading) for heading in headings}, f"{target}#{anchor}"
+        anchors = {anchor_of(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+        anchors.update(re.findall(r'<a id="([\w-]+)"></a>', text))
+        assert anchor in anchors, f"{target}#{anchor}"
 
 
 def anchor_of(heading: str) -> str:
