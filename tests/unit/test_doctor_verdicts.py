@@ -408,8 +408,14 @@ def test_how_the_operators_pods_stand(found: list[dict[str, Any]], standing: str
 def test_an_operator_that_expects_other_rules_is_told() -> None:
     agreeing = operator_pod("a", ready=True, AGENTID_MAX_TTL_SECONDS="86400", AGENTID_WATCH_NAMESPACES="[]")
     differing = operator_pod("a", ready=True, AGENTID_MAX_TTL_SECONDS="600")
+    kinds = '[{"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"}%s]'
+    more = ', {"apiVersion": "apps/v1", "kind": "Deployment", "resource": "deployments"}'
 
     assert pods.judge_pods([agreeing], SETTINGS)[1].standing is Standing.OK
+    same_kinds = operator_pod("a", ready=True, AGENTID_WORKLOAD_KINDS=kinds % "")
+    other_kinds = operator_pod("a", ready=True, AGENTID_WORKLOAD_KINDS=kinds % more)
+    assert pods.judge_pods([same_kinds], SETTINGS)[1].standing is Standing.OK
+    assert pods.judge_pods([other_kinds], SETTINGS)[1].standing is Standing.PROBLEM
     told = pods.judge_pods([differing], SETTINGS)[1]
     assert told.standing is Standing.PROBLEM
     assert "AGENTID_MAX_TTL_SECONDS is '600', the rules say '86400'" in told.sentence

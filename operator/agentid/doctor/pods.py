@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from agentid.api.admission import AdmissionSettings
 from agentid.cluster.connection import Body
-from agentid.cluster.paths import PODS
+from agentid.cluster.paths import PODS, group_of
 from agentid.doctor.finding import Finding, problem, warning, well
 from agentid.doctor.look import Look
 
@@ -86,16 +86,34 @@ def _written(settings: AdmissionSettings) -> dict[str, str]:
         "AGENTID_MAX_START_DEADLINE_SECONDS": str(settings.max_start_deadline_seconds),
         "AGENTID_MUTATING_ADMISSION": "true" if settings.mutating else "false",
         "AGENTID_WATCH_NAMESPACES": json.dumps(list(settings.watch_namespaces)),
+        "AGENTID_WORKLOAD_KINDS": json.dumps(
+            [
+                {
+                    "apiVersion": f"{kind.group}/…" if kind.group else "…",
+                    "kind": kind.kind,
+                    "resource": kind.resource,
+                }
+                for kind in settings.workload_kinds
+            ],
+            ensure_ascii=False,
+        ),
     }
 
 
 def _read(text: str) -> object:
-    """Return a setting as it counts: the order of a list of namespaces says nothing."""
+    """Return a setting as it counts: the order of a list says nothing, nor does a kind's version to the rules."""
     try:
         value = json.loads(text)
     except ValueError:
         return text
-    return sorted(map(str, value)) if isinstance(value, list) else value
+    return sorted(_read_item(item) for item in value) if isinstance(value, list) else value
+
+
+def _read_item(item: object) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    group = group_of(str(item.get("apiVersion")))
+    return f"{group}/{item.get('kind')}/{item.get('resource')}"
 
 
 def _container(pod: Body) -> Mapping[str, Any] | None:
