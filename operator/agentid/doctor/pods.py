@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from agentid.api.admission import AdmissionSettings
+from agentid.api.admission import AdmissionSettings, OwnerKind
 from agentid.cluster.connection import Body
 from agentid.cluster.paths import PODS, group_of
 from agentid.doctor.finding import Finding, problem, warning, well
@@ -86,18 +86,13 @@ def _written(settings: AdmissionSettings) -> dict[str, str]:
         "AGENTID_MAX_START_DEADLINE_SECONDS": str(settings.max_start_deadline_seconds),
         "AGENTID_MUTATING_ADMISSION": "true" if settings.mutating else "false",
         "AGENTID_WATCH_NAMESPACES": json.dumps(list(settings.watch_namespaces)),
-        "AGENTID_WORKLOAD_KINDS": json.dumps(
-            [
-                {
-                    "apiVersion": f"{kind.group}/…" if kind.group else "…",
-                    "kind": kind.kind,
-                    "resource": kind.resource,
-                }
-                for kind in settings.workload_kinds
-            ],
-            ensure_ascii=False,
-        ),
+        "AGENTID_WORKLOAD_KINDS": json.dumps([_written_kind(kind) for kind in settings.workload_kinds]),
     }
+
+
+def _written_kind(kind: OwnerKind) -> dict[str, str]:
+    version = f"{kind.group}/v1" if kind.group else "v1"
+    return {"apiVersion": version, "kind": kind.kind, "resource": kind.resource}
 
 
 def _read(text: str) -> object:
