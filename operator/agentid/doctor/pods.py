@@ -96,7 +96,7 @@ def _written_kind(kind: OwnerKind) -> dict[str, str]:
 
 
 def _read(text: str) -> object:
-    """Return a setting as it counts: the order of a list says nothing, nor does a kind's version to the rules."""
+    """Return a setting as it counts: neither the order of a list nor the version of a kind does."""
     try:
         value = json.loads(text)
     except ValueError:
