@@ -19,6 +19,7 @@ from agentid.api.admission import (
     rule_keys,
     rules,
 )
+from agentid.cluster.errors import AdmissionRefusedError, ConnectionLostError, ForbiddenError
 from agentid.doctor import admission, authority, clocks, leftovers, pods, rights, trial, versions
 from agentid.doctor.finding import Finding, Standing, exit_code, problem, unseen, warning, well
 from agentid.pki.authority import AuthorityMaterial
@@ -432,3 +433,10 @@ def test_a_trial_tells_its_times_or_what_it_saw_last() -> None:
     for told in (trial.judge_issue(missed, "t"), trial.judge_end(missed, "t")):
         assert told.standing is Standing.PROBLEM
         assert told.sentence.endswith("X: y.")
+
+
+def test_a_trial_that_rbac_refuses_says_nothing_of_agentid_and_one_that_a_rule_refuses_is_a_problem() -> None:
+    assert trial.judge_refusal(ForbiddenError("no right")).standing is Standing.UNSEEN
+    by_rule = AdmissionRefusedError("not served", "watched-namespaces.agentid.dev")
+    assert trial.judge_refusal(by_rule).standing is Standing.PROBLEM
+    assert trial.judge_refusal(ConnectionLostError("cut")).standing is Standing.PROBLEM

@@ -11,7 +11,13 @@ from typing import Final
 from agentid.api.names import API_VERSION, secret_name
 from agentid.api.reasons import ConditionType
 from agentid.cluster.connection import Body
-from agentid.cluster.errors import AlreadyExistsError, ApiAnswerError, ForbiddenError, NotFoundError
+from agentid.cluster.errors import (
+    AdmissionRefusedError,
+    AlreadyExistsError,
+    ApiAnswerError,
+    ForbiddenError,
+    NotFoundError,
+)
 from agentid.cluster.paths import AGENTS, SECRETS, TASKS, Resource
 from agentid.doctor.finding import Finding, problem, unseen, well
 from agentid.doctor.look import Look
@@ -71,19 +77,8 @@ class Trial:
                 began = self._elapsed()
                 await self._end(me)
                 findings.append(judge_end(await self._wait(self._taken_away, since=began), self._where))
-        except ForbiddenError as error:
-            findings.append(
-                unseen(
-                    ISSUE,
-                    f"You may not try it: {error}",
-                    "Use a namespace that agentid serves, with the rights of agentid-editor and to "
-                    "create agents.",
-                )
-            )
         except ApiAnswerError as error:
-            findings.append(
-                problem(ISSUE, f"The API server refused it: {error}", "The message says what to mend.")
-            )
+            findings.append(judge_refusal(error))
         finally:
             findings += await self._tidy()
         if self._secret_unseen is not None:
@@ -208,6 +203,16 @@ class Trial:
             except NotFoundError:
                 return
             await asyncio.sleep(_POLL_SECONDS)
+
+
+def judge_refusal(error: ApiAnswerError) -> Finding:
+    """Say that the trial could not go on: RBAC does not let who asks, or something is wrong."""
+    if isinstance(error, ForbiddenError) and not isinstance(error, AdmissionRefusedError):
+        remedy = (
+            "Use a namespace that agentid serves, with the rights that docs/operations.md lists for --issue."
+        )
+        return unseen(ISSUE, f"You may not try it: {error}", remedy)
+    return problem(ISSUE, f"The API server refused it: {error}", "The message says what to mend.")
 
 
 def judge_issue(waited: Waited, task: str) -> Finding:
