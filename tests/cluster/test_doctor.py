@@ -171,15 +171,6 @@ def test_a_right_too_many_is_told(kubeconfig: Path, admin: Kubectl, operator: Op
     admin.create(
         {
             "apiVersion": f"{rbac}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "view"},
-            "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],
-        }
-    )
-    admin.create(
-        {
-            "apiVersion": f"{rbac}/v1",
             "kind": "ClusterRole",
             "metadata": {"name": name},
             "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}],
@@ -189,7 +180,7 @@ def test_a_right_too_many_is_told(kubeconfig: Path, admin: Kubectl, operator: Op
         {
             "apiVersion": f"{rbac}/v1",
             "kind": "ClusterRoleBinding",
-            "metadata": {"name": f"{name}-secrets"},
+            "metadata": {"name": name},
             "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],
         }
@@ -198,7 +189,6 @@ def test_a_right_too_many_is_told(kubeconfig: Path, admin: Kubectl, operator: Op
         said = problem(kubeconfig, "operator's rights")
     finally:
         admin.delete("clusterrolebinding", name)
-        admin.delete("clusterrolebinding", f"{name}-secrets")
         admin.delete("clusterrole", name)
     assert "more than the chart gives it: list secrets" in said["sentence"]
 
@@ -282,11 +272,11 @@ def test_a_lease_that_is_held_by_nobody_or_stale_is_told(
 
 
 def test_who_may_see_little_is_told_what_was_not_seen(
-    cluster: ControlPlane, kubectl: Kubectl, namespace: str, operator: OperatorProcess, tmp_path: Path
+    cluster: ControlPlane, kubectl: Kubectl, operator: OperatorProcess, tmp_path: Path
 ) -> None:
     operator.wait_ready()
     kubectl.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "curious"}})
-    little = config_of(cluster, kubectl, namespace, "curious", tmp_path)
+    little = config_of(cluster, kubectl, "curious", tmp_path)
 
     code, said, text = asked(little)
 
@@ -297,9 +287,9 @@ def test_who_may_see_little_is_told_what_was_not_seen(
         assert standings[check] == "Unseen", text
 
 
-def config_of(cluster: ControlPlane, kubectl: Kubectl, namespace: str, account: str, folder: Path) -> Path:
+def config_of(cluster: ControlPlane, kubectl: Kubectl, account: str, folder: Path) -> Path:
     """A kubeconfig with a token of a service account and nothing else."""
-    token = kubectl("create", "token", account, f"--namespace={namespace}").strip()
+    token = kubectl("create", "token", account).strip()
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"] = [{"name": account, "user": {"token": token}}]
     for each in config["contexts"]:
@@ -344,7 +334,7 @@ def test_a_trial_issues_and_ends_one_identity_with_few_rights_and_leaves_nothing
 ) -> None:
     operator.wait_ready()
     allow_trial(kubectl, "trial")
-    few = config_of(cluster, kubectl, namespace, "trial", tmp_path)
+    few = config_of(cluster, kubectl, "trial", tmp_path)
 
     for _ in range(2):
         code, said, text = asked(few, "--issue", "--namespace", namespace)

@@ -14,6 +14,7 @@ from agentid.doctor.look import Look
 CHECK: Final = "leftover Secrets"
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"
 _LOOK_AGAIN_SECONDS: Final = 2.0
+_LOOKS_AGAIN: Final = 5
 _SHOWN: Final = 10
 
 
@@ -33,13 +34,15 @@ class Leftover:
 
 async def look_for_leftovers(look: Look, namespaces: Sequence[str]) -> list[Finding]:
     """List Secrets, tasks and pods in `namespaces` (none: all); what goes by itself is not told."""
-    first, total = await _leftovers(look, namespaces)
-    if first:
-        # A task that was deleted a moment ago has its Secret for a moment longer.
+    found, total = await _leftovers(look, namespaces)
+    for _ in range(_LOOKS_AGAIN):
+        if all(each.has_pod for each in found):
+            break
+        # The Secret of a task, or of a namespace, that was deleted a moment ago is there for a moment longer.
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         again, total = await _leftovers(look, namespaces)
-        first = [each for each in again if each in first]
-    return judge_leftovers(first, total)
+        found = [each for each in again if each in found]
+    return judge_leftovers(found, total)
 
 
 async def _leftovers(look: Look, namespaces: Sequence[str]) -> tuple[list[Leftover], int]:
