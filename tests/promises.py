@@ -183,6 +183,24 @@ TELLING: Final = frozenset(
 )
 """What people and their tools read of a task."""
 
+DOCTOR: Final = frozenset(
+    {
+        "a healthy installation is well",
+        "a rule that is missing, changed or not applied",
+        "a right that is missing, too many or everybody's",
+        "an authority that is gone, damaged or about to end, and no key shown",
+        "a Secret whose task is gone",
+        "a lease that nobody holds or renews",
+        "a clock that is wrong",
+        "a version that does not fit",
+        "pods that are not ready or expect other rules",
+        "what could not be seen is said, and is not well",
+        "a trial comes and goes with few rights",
+        "every alert has a runbook, every log message, Event and reason a row",
+    }
+)
+"""What `agentid doctor` and the documents tell the people who run it."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
@@ -190,4 +208,5 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "chart": CHART,
     "survival": SURVIVAL,
     "telling": TELLING,
+    "doctor": DOCTOR,
 }
