@@ -5,7 +5,6 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError, ConfigurationError
+from agentid.controller.clocks import Clock
 from agentid.doctor.examine import examine
 from agentid.doctor.finding import NOT_ALL_SEEN, NOTHING_WRONG, PROBLEMS, Finding, Standing, exit_code
 from agentid.doctor.look import Look
@@ -70,7 +70,7 @@ async def _findings(  # noqa: PLR0913, PLR0917 - as above
             where = namespace or _own_namespace()
             return await Trial(look, where, time.monotonic, within_seconds=within_seconds).run()
         return await examine(
-            look, namespace=namespace, version=version, now=lambda: datetime.now(UTC), elapsed=time.monotonic
+            look, namespace=namespace, version=version, now=Clock().wall, elapsed=time.monotonic
         )
 
 
