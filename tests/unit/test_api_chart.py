@@ -95,6 +95,18 @@ def test_with_watched_namespaces_the_operators_rights_end_there() -> None:
     assert {each["roleRef"]["name"] for each in of_kind(render(), "ClusterRoleBinding")} == everywhere | roles
 
 
+def test_the_operators_own_namespace_may_be_watched_too() -> None:
+    objects = render("watchNamespaces={agentid-system,sales}")
+    named = [
+        (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
+        for each in objects
+        if each["kind"] in {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+    ]
+
+    assert ("RoleBinding", "agentid-system", "agentid-operator") in named
+    assert sorted(map(str, named)) == sorted(map(str, set(named))), "Helm would write one over the other"
+
+
 def test_only_listed_workload_kinds_are_read() -> None:
     def read(*values: str) -> set[tuple[str, str]]:
         (role,) = (
