@@ -96,8 +96,10 @@ def told(person: Kubectl, namespace: str) -> set[Right]:
 
 
 def own_rights(cluster: ControlPlane, person: Kubectl, namespace: str) -> set[Right]:
-    """What somebody may do there that not everybody may."""
-    return told(person, namespace) - told(cluster.kubectl.as_user(NOBODY), namespace)
+    """What somebody may do there that not every user and every service account may."""
+    of_users = told(cluster.kubectl.as_user(NOBODY), namespace)
+    of_accounts = told(cluster.kubectl.as_service_account("default", "default"), namespace)
+    return told(person, namespace) - of_users - of_accounts
 
 
 def operator_of(cluster: ControlPlane) -> Kubectl:
