@@ -43,7 +43,7 @@ def ensure(names: Iterable[str]) -> dict[str, Path]:
 
 
 def ensure_groups(groups: Iterable[str]) -> dict[str, Path]:
-    """Build what is not there yet of these groups (`controlplane`, `node`, `helm`)."""
+    """Build what is not there yet of these groups (`controlplane`, `node`, `helm`, `chartlint`)."""
     return ensure([tool.name for group in groups for tool in GROUPS[group]])
 
 

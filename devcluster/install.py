@@ -17,6 +17,9 @@ from devcluster.places import CHART
 RELEASE = "agentid"
 NAMESPACE = "agentid-system"
 SERVICE_ACCOUNT = "agentid"
+TRUST_DOMAIN = "demo.local"
+OPERATOR_IS_A_PROCESS: Mapping[str, Any] = {"replicaCount": 0, "trustDomain": TRUST_DOMAIN}
+"""What the chart is told where nothing of ours runs in pods."""
 TOKEN_LIFE = timedelta(days=30)
 HELM_TIMEOUT = timedelta(minutes=3)
 
@@ -26,13 +29,14 @@ def install_chart(cluster: Cluster, values: Mapping[str, Any] | None = None) -> 
 
     Args:
         cluster: Where to.
-        values: Chart values that differ from its defaults.
+        values: Chart values that differ from its defaults; `OPERATOR_IS_A_PROCESS` holds unless they say
+            otherwise.
 
     Raises:
         CommandError: Helm said no.
     """
     given = cluster.run.folder / "values.yaml"
-    given.write_text(yaml.safe_dump(dict(values or {})))
+    given.write_text(yaml.safe_dump({**OPERATOR_IS_A_PROCESS, **(values or {})}))
     helm(
         cluster,
         "upgrade",

@@ -17,11 +17,10 @@ from devcluster import reaping
 from devcluster.cluster import Cluster
 from devcluster.components import LOOPBACK
 from devcluster.errors import StartError
-from devcluster.install import NAMESPACE, operator_kubeconfig
+from devcluster.install import NAMESPACE, TRUST_DOMAIN, operator_kubeconfig
 from devcluster.ports import free_ports
 from devcluster.process import Process
 
-TRUST_DOMAIN = "demo.local"
 FOREIGN = ("AGENTID_", "KUBE")
 STARTUP = timedelta(seconds=60)
 COMMAND = (sys.executable, "-m", "agentid", "operator")

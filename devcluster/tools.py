@@ -123,11 +123,13 @@ ALL = {
             stamps=("helm.sh/helm/v4/internal/version.version={version}",),
             versioned_by="helm.sh/helm/v4",
         ),
+        Tool("kubeconform", "chartlint", "chartlint", "github.com/yannh/kubeconform/cmd/kubeconform"),
+        Tool("kube-score", "chartlint", "chartlint", "github.com/zegl/kube-score/cmd/kube-score"),
     )
 }
 GROUPS = {
     group: [tool for tool in ALL.values() if tool.group == group]
-    for group in ("controlplane", "node", "helm")
+    for group in ("controlplane", "node", "helm", "chartlint")
 }
 
 

@@ -147,6 +147,27 @@ SURVIVAL: Final = frozenset(
 )
 """What the operator comes through, and with what guarantee."""
 
+CHART: Final = frozenset(
+    {
+        "installed under Pod Security restricted, a leader and a standby",
+        "no trust domain, no installation",
+        "an upgrade from the release before keeps what lives",
+        "an upgrade to other values keeps what lives",
+        "uninstalled with live tasks: nothing is stuck, no certificate outlives its TTL",
+        "uninstalled with its CRDs: nothing is stuck",
+        "the commands of NOTES end all tasks first",
+        "each object is as the API server describes its kind",
+        "the linter has nothing to say",
+        "exactly the operator's rights, for all namespaces and for some",
+        "exactly the tenants' rights",
+        "typing errors and wrong values are refused",
+        "every setting of the operator has a value or a reason",
+        "no image but ours",
+        "each alert has its runbook",
+    }
+)
+"""What a platform team installs."""
+
 TELLING: Final = frozenset(
     {
         "describe tells the whole story in order",
@@ -162,10 +183,30 @@ TELLING: Final = frozenset(
 )
 """What people and their tools read of a task."""
 
+DOCTOR: Final = frozenset(
+    {
+        "a healthy installation is well",
+        "a rule that is missing, changed or not applied",
+        "a right that is missing, too many or everybody's",
+        "an authority that is gone, damaged or about to end, and no key shown",
+        "a Secret whose task is gone",
+        "a lease that nobody holds or renews",
+        "a clock that is wrong",
+        "a version that does not fit",
+        "pods that are not ready or expect other rules",
+        "what could not be seen is said, and is not well",
+        "a trial comes and goes with few rights",
+        "every alert has a runbook, every log message, Event and reason a row",
+    }
+)
+"""What `agentid doctor` and the documents tell the people who run it."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
     "attacks": ATTACKS,
+    "chart": CHART,
     "survival": SURVIVAL,
     "telling": TELLING,
+    "doctor": DOCTOR,
 }

@@ -65,7 +65,14 @@ def wait_until_stamped(admin: Kubectl, namespace: str) -> None:
         "apiVersion": "agentid.dev/v1alpha1",
         "kind": "AgentTask",
         "metadata": {"name": "probe"},
-        "spec": {"agentRef": {"name": "a"}, "intent": {"purpose": "Probe", "actions": ["a"]}},
+        "spec": {
+            "agentRef": {"name": "a"},
+            "intent": {"purpose": "Probe", "actions": ["a"]},
+            # No cluster's own maxima are less.
+            "startDeadlineSeconds": 1,
+            "activeDeadlineSeconds": 30,
+            "credential": {"ttlSeconds": 30},
+        },
     }
     pod = {
         "apiVersion": "v1",

@@ -12,8 +12,7 @@ from agentid.controller.parts import Parts, build
 from agentid.controller.run import Operator
 from agentid.controller.settings import Settings
 from devcluster.components import LOOPBACK
-from devcluster.install import NAMESPACE
-from devcluster.operator_process import TRUST_DOMAIN
+from devcluster.install import NAMESPACE, TRUST_DOMAIN
 from devcluster.waiting import wait_until
 from tests.cluster.intercepting import Interceptor
 

@@ -85,7 +85,7 @@ def settled(here: Kubectl, name: str = TASK, within: timedelta = PROMPTLY) -> Ob
     looked at what came before.
     """
     marker = f"after-{secrets.token_hex(4)}"
-    here.create([task(marker, **ANY_POD), pod(marker, of=marker)])
+    here.create([task(marker, credential={"ttlSeconds": 30}, **ANY_POD), pod(marker, of=marker)])
     here.wait_for(
         "agenttask",
         marker,

@@ -1,29 +1,11 @@
 """The chart: it renders what the operator expects, refuses wrong values, and gives no right too many."""
 
-import subprocess
 from typing import Any
 
 import pytest
-import yaml
 
 from agentid.api.admission import AdmissionSettings, OwnerKind, differences, rules
-from devcluster import build
-from devcluster.places import CHART
-
-
-def render(*values: str, namespace: str = "agentid-system") -> list[dict[str, Any]]:
-    """The objects of the chart with these values."""
-    helm = build.ensure(["helm"])["helm"]
-    command = [str(helm), "template", "agentid", str(CHART), f"--namespace={namespace}"]
-    command += [f"--set={value}" for value in values]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ValueError(done.stderr)
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
-
-
-def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [each for each in objects if each["kind"] == kind]
+from tests.rendering import of_kind, render
 
 
 @pytest.mark.parametrize("mutating", [True, False])
@@ -98,29 +80,6 @@ def test_crds_are_kept_or_left_out_as_asked() -> None:
     assert of_kind(render("crds.enabled=false"), "CustomResourceDefinition") == []
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "crd.enabled=true",
-        "crds.enable=true",
-        "admission.mutating=maybe",
-        "limits.maxTtlSeconds=0",
-        "limits.maxTtlSeconds=86401",
-        "limits.maxActiveDeadlineSeconds=1.5",
-        "serviceAccount.name=Agent'id",
-        "watchNamespaces={Support}",
-        "workloadKinds[0].kind=Job",
-    ],
-)
-def test_wrong_values_are_refused(value: str) -> None:
-    with pytest.raises(ValueError, match="values don't meet the specifications of the schema"):
-        render(value)
-
-
-def test_a_parent_chart_may_set_its_own_values() -> None:
-    assert render("global.anything=1", "enabled=true")
-
-
 def test_with_watched_namespaces_the_operators_rights_end_there() -> None:
     objects = render("watchNamespaces={support,sales}")
     bound = {
@@ -169,7 +128,13 @@ def test_only_listed_workload_kinds_are_read() -> None:
 
 
 def test_the_operator_has_no_right_that_reads_secrets() -> None:
-    for role in [*of_kind(render(), "ClusterRole"), *of_kind(render(), "Role")]:
+    of_the_operator = [
+        role
+        for role in [*of_kind(render(), "ClusterRole"), *of_kind(render(), "Role")]
+        if role["metadata"]["name"] != "agentid-test"
+    ]
+    assert of_the_operator
+    for role in of_the_operator:
         for rule in role["rules"]:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"], role["metadata"]["name"]
             if "secrets" in rule["resources"]:

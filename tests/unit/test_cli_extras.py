@@ -7,9 +7,15 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("missing", "command"), [("typer", "version"), ("uvloop", "operator"), ("typer", "operator")]
+    ("missing", "command", "extra"),
+    [
+        ("typer", "version", "operator"),
+        ("uvloop", "operator", "operator"),
+        ("typer", "operator", "operator"),
+        ("aiohttp", "doctor", "cli"),
+    ],
 )
-def test_a_missing_extra_is_named(missing: str, command: str) -> None:
+def test_a_missing_extra_is_named(missing: str, command: str, extra: str) -> None:
     program = (
         f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['agentid', {command!r}]\n"
         "from agentid.__main__ import main; main()"
@@ -19,4 +25,4 @@ def test_a_missing_extra_is_named(missing: str, command: str) -> None:
     )
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1, ended.stderr
-    assert f"{missing} is not installed; install agentid[operator]" in ended.stderr
+    assert f"{missing} is not installed; install agentid[{extra}]" in ended.stderr

@@ -10,6 +10,74 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* Labels by which the operator's pods, and those of `helm test`, are known. */}}
+{{- define "agentid.selectorLabels" -}}
+app.kubernetes.io/name: agentid
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Labels by which the operator's pods alone are known. */}}
+{{- define "agentid.operatorLabels" -}}
+{{ include "agentid.selectorLabels" . }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{/* Reference of the image: by digest where one is given, else by tag. */}}
+{{- define "agentid.image" -}}
+{{- with .Values.image -}}
+{{- if .digest }}{{ .repository }}@{{ .digest }}
+{{- else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What Pod Security "restricted" asks of a pod. */}}
+{{- define "agentid.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* What it asks of a container, and that its files can't be changed. */}}
+{{- define "agentid.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* The PriorityClass of the operator's pods; nothing: the cluster's default. */}}
+{{- define "agentid.priorityClassName" -}}
+{{- if .Values.priorityClass.create }}agentid-operator{{ else }}{{ .Values.priorityClass.name }}{{ end -}}
+{{- end }}
+
+{{/* Where `helm test` issues its task. */}}
+{{- define "agentid.testNamespace" -}}
+{{- .Values.test.namespace | default (first (.Values.watchNamespaces | default (list .Release.Namespace))) -}}
+{{- end }}
+
+{{/* Stop where values don't fit each other, and say what to set. */}}
+{{- define "agentid.checkValues" -}}
+{{- if not .Values.trustDomain }}
+{{- fail "trustDomain is not set. It is in every SPIFFE ID and can't be changed later: add --set trustDomain=prod.example.com with a name of your own, or --set replicaCount=0 to install no operator." }}
+{{- end }}
+{{- with .Values.operator.lease }}
+{{- if not (and (gt (int .durationSeconds) (int .renewDeadlineSeconds)) (gt (mul 10 (int .renewDeadlineSeconds)) (mul 12 (int .retrySeconds)))) }}
+{{- fail (printf "operator.lease.durationSeconds (%d) has to be more than renewDeadlineSeconds (%d), and that more than 1.2 times retrySeconds (%d)." (int .durationSeconds) (int .renewDeadlineSeconds) (int .retrySeconds)) }}
+{{- end }}
+{{- end }}
+{{- with .Values.watchNamespaces }}
+{{- if not (has (include "agentid.testNamespace" $) .) }}
+{{- fail (printf "test.namespace is %s, which is not one of watchNamespaces: leave it empty, or name one of these." $.Values.test.namespace) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* User name of the operator, as the API server authenticates it. */}}
 {{- define "agentid.operatorUsername" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
@@ -44,4 +112,11 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
 {{- $kinds = append $kinds (printf "{'group': '%s', 'kind': '%s', 'resource': '%s'}" $group .kind .resource) }}
 {{- end -}}
 [{{ $kinds | uniq | sortAlpha | join ", " }}]
+{{- end }}
+
+{{/* Annotations of an object of `helm test`, which does not outlive it; given its weight. */}}
+{{- define "agentid.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 {{- end }}

@@ -33,12 +33,19 @@ class BearerToken:
     clock: Callable[[], float]
     value: str | None
     read_at: float
+    context: str | None = None
     unread: bool = False
 
     @classmethod
-    def of(cls, configuration: Configuration, kubeconfig: Path | None, clock: Callable[[], float]) -> Self:
+    def of(
+        cls,
+        configuration: Configuration,
+        kubeconfig: Path | None,
+        clock: Callable[[], float],
+        context: str | None = None,
+    ) -> Self:
         """Return the token in `configuration`, which was read from `kubeconfig` just now."""
-        return cls(kubeconfig, clock, _header(configuration), clock())
+        return cls(kubeconfig, clock, _header(configuration), clock(), context)
 
     async def header(self) -> str | None:
         """Return the value of the Authorization header, or None where a client certificate is used.
@@ -47,7 +54,7 @@ class BearerToken:
         """
         if self.clock() - self.read_at > _TOKEN_LIFE_SECONDS:
             try:
-                self._take(_header(await load_configuration(self.kubeconfig)))
+                self._take(_header(await load_configuration(self.kubeconfig, self.context)))
             except ConfigurationError as error:
                 if not self.unread:
                     _log.warning("token not read", error=str(error))
@@ -61,23 +68,24 @@ class BearerToken:
         self.value, self.read_at, self.unread = value, self.clock(), False
 
 
-async def load_configuration(kubeconfig: Path | None) -> Configuration:
+async def load_configuration(kubeconfig: Path | None, context: str | None = None) -> Configuration:
     """Return where the API server is and how to authenticate.
 
-    With `kubeconfig`, that file; otherwise the pod's service account; outside a pod the default kubeconfig.
+    With `kubeconfig`, that file; otherwise the pod's service account; outside a pod, or where a `context` is
+    named, the default kubeconfig.
 
     Raises:
         ConfigurationError: there is none, or it cannot be read.
     """
     configuration = Configuration()
     try:
-        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             path = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION
             _require_one_of(path.split(os.pathsep) if kubeconfig is None else [path])
             await load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=path, client_configuration=configuration, persist_config=False
+                config_file=path, context=context, client_configuration=configuration, persist_config=False
             )
     except (ConfigException, YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         told = " ".join(str(error).split())

@@ -61,7 +61,7 @@ class AuthorityStore:
         return await self._renewed_if_due(stored)
 
     async def _renewed_if_due(self, stored: Body) -> CertificateAuthority:
-        material = _material(stored)
+        material = authority_material(stored)
         try:
             authority = CertificateAuthority.load(material, self._trust_domain, self._clock())
         except IntermediateExpiredError:
@@ -80,7 +80,7 @@ class AuthorityStore:
             await self._connection.put(path, body)
         except ConflictError:
             # Another operator renewed it first.
-            renewed = _material(await self._connection.get(path))
+            renewed = authority_material(await self._connection.get(path))
         return CertificateAuthority.load(renewed, self._trust_domain, self._clock())
 
     def _body(self, material: AuthorityMaterial) -> Body:
@@ -99,7 +99,12 @@ class AuthorityStore:
         }
 
 
-def _material(secret: Body) -> AuthorityMaterial:
+def authority_material(secret: Body) -> AuthorityMaterial:
+    """Return what a Secret holds of an authority, not yet looked at.
+
+    Raises:
+        AuthorityStoreError: it does not hold what it should.
+    """
     data = secret.get("data")
     if not isinstance(data, dict) or any(key not in data for key in _KEYS.values()):
         raise AuthorityStoreError(

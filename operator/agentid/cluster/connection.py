@@ -49,14 +49,16 @@ class Connection:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, kubeconfig: Path | None, clock: Callable[[], float]) -> AsyncIterator[Self]:
-        """Open the connection that `kubeconfig` (None: see `load_configuration`) describes.
+    async def open(
+        cls, kubeconfig: Path | None, clock: Callable[[], float], context: str | None = None
+    ) -> AsyncIterator[Self]:
+        """Open the connection that `kubeconfig` and `context` (None: see `load_configuration`) describe.
 
         Raises:
             ConfigurationError: it describes none.
         """
-        configuration = await load_configuration(kubeconfig)
-        token = BearerToken.of(configuration, kubeconfig, clock)
+        configuration = await load_configuration(kubeconfig, context)
+        token = BearerToken.of(configuration, kubeconfig, clock, context)
         activity = WatchActivity(clock)
 
         async def authenticate(

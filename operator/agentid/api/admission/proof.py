@@ -16,7 +16,7 @@ _TRUTHFUL: Final = ("Forbidden", "Invalid")
 
 
 def forged_task(namespace: str) -> dict[str, Any]:
-    """Return an AgentTask that claims to come from somebody else, for the operator to create as a dry run."""
+    """Return an AgentTask that claims to come from somebody else, to be created as a dry run."""
     task = _task(namespace)
     task["spec"]["requester"] = {
         "username": _FORGED,
@@ -28,35 +28,40 @@ def forged_task(namespace: str) -> dict[str, Any]:
     return task
 
 
-def is_corrected(response: Mapping[str, Any], settings: AdmissionSettings) -> bool:
+def is_corrected(response: Mapping[str, Any], settings: AdmissionSettings, asker: str | None = None) -> bool:
     """Return whether the API server's answer to `forged_task` shows that no forgery gets through.
 
     Args:
         response: The AgentTask that was answered, or the Status that says why there is none.
-        settings: Where the API server stamps, the answer must be the task with the operator as its requester;
+        settings: Where the API server stamps, the answer must be the task with who asked as its requester;
             where it can't, the rule about typed requesters must have refused it.
+        asker: User name of who asked; None: the operator.
     """
+    asker = asker or settings.operator_username
     if not settings.mutating:
         return _refused_by(response, "task-stamp.agentid.dev")
     spec = response.get("spec")
     if response.get("kind") != "AgentTask" or not isinstance(spec, Mapping):
         return False
     requester, changed_by = spec.get("requester"), spec.get("stateChangedBy")
-    if not isinstance(requester, Mapping) or changed_by != {"username": settings.operator_username}:
+    if not isinstance(requester, Mapping) or changed_by != {"username": asker}:
         return False
-    return requester.get("username") == settings.operator_username and _FORGED not in str(requester)
+    return requester.get("username") == asker and _FORGED not in str(requester)
 
 
-def refused_task(settings: AdmissionSettings) -> dict[str, Any]:
+def refused_task(
+    settings: AdmissionSettings, asker: str | None = None, namespace: str | None = None
+) -> dict[str, Any]:
     """Return an AgentTask that a validating rule refuses whoever asks, to be created as a dry run.
 
     Where the API server stamps, `forged_task` shows that mutating rules are applied; this one shows that
     validating rules are. Nothing else is wrong with it, because the API server answers with one refusal only:
-    the operator asks under its own name, as it has to where nothing is stamped.
+    `asker` asks under its own name, as it has to where nothing is stamped; None: the operator, and in its
+    own namespace unless another is given.
     """
-    task = _task(settings.operator_namespace)
+    task = _task(namespace or settings.operator_namespace)
     task["metadata"]["annotations"] = {_ANNOTATION: "{}"}
-    me = {"username": settings.operator_username}
+    me = {"username": asker or settings.operator_username}
     task["spec"] |= {"requester": me, "stateChangedBy": me}
     return task
 

@@ -1,0 +1,163 @@
+"""Whether RBAC gives the operator what it needs, nothing beyond, and everybody nothing of it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from agentid.api.admission import AdmissionSettings
+from agentid.api.names import AUTHORITY_SECRET, GROUP
+from agentid.doctor.finding import Finding, problem, well
+from agentid.doctor.look import Look, Right, Subject
+
+CHECK: Final = "operator's rights"
+EVERYBODY_CHECK: Final = "everybody's rights"
+LEASE_NAME: Final = "agentid-operator"
+EVERYBODY: Final = Subject("agentid.dev:doctor:anybody", ("system:authenticated",))
+
+_ADMISSION: Final = "admissionregistration.k8s.io"
+_RULE_KINDS: Final = (
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+)
+_SEEN: Final = ("get", "list", "watch")
+_WRITTEN: Final = ("create", "update", "patch", "delete")
+_SHOWN: Final = 6
+
+
+def subject_of(settings: AdmissionSettings) -> Subject:
+    """Return the operator's account as the API server authenticates it."""
+    namespace = settings.operator_namespace
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+    return Subject(settings.operator_username, groups)
+
+
+def needed(settings: AdmissionSettings) -> tuple[Right, ...]:
+    """Return what the operator cannot do without, as the chart gives it."""
+    return tuple(_needed(settings))
+
+
+def _needed(settings: AdmissionSettings) -> Iterator[Right]:
+    own = settings.operator_namespace
+    for namespace in settings.watch_namespaces or ("",):
+        yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in (*_SEEN, "delete"))
+        yield Right("patch", "agenttasks/status", GROUP, namespace)
+        yield from (Right(verb, "agents", GROUP, namespace) for verb in _SEEN)
+        yield from (Right(verb, "pods", "", namespace) for verb in _SEEN)
+        yield Right("create", "events", "events.k8s.io", namespace)
+        yield from (
+            Right(verb, kind.resource, kind.group, namespace)
+            for kind in settings.workload_kinds
+            for verb in _SEEN
+        )
+        yield from (Right(verb, "secrets", "", namespace) for verb in ("create", "update", "delete"))
+    kinds = _RULE_KINDS if settings.mutating else _RULE_KINDS[:2]
+    yield from (Right("get", kind, _ADMISSION) for kind in kinds)
+    yield Right("create", "secrets", "", own)
+    yield from (Right(verb, "secrets", "", own, AUTHORITY_SECRET) for verb in ("get", "update"))
+    yield Right("create", "agenttasks", GROUP, own)
+    yield Right("create", "leases", "coordination.k8s.io", own)
+    yield from (Right(verb, "leases", "coordination.k8s.io", own, LEASE_NAME) for verb in ("get", "update"))
+
+
+def too_much(settings: AdmissionSettings) -> tuple[Right, ...]:
+    """Return what the operator must not be able to do: read Secrets, run things, give itself more."""
+    return tuple(dict.fromkeys(_too_much(settings)))
+
+
+def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
+    own = settings.operator_namespace
+    for namespace in (*(settings.watch_namespaces or ("",)), own):
+        secret_verbs = ("get", "list", "watch", "patch", "deletecollection")
+        yield from (Right(verb, "secrets", "", namespace) for verb in secret_verbs)
+        yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in ("update", "patch", "resume"))
+        yield from (Right(verb, "agents", GROUP, namespace) for verb in _WRITTEN)
+        yield Right("delegate", "delegators", GROUP, namespace)
+        yield from (Right(verb, "pods", "", namespace) for verb in _WRITTEN)
+        yield from (Right("create", f"pods/{part}", "", namespace) for part in ("exec", "attach"))
+        yield Right("update", "pods/ephemeralcontainers", "", namespace)
+        yield Right("create", "serviceaccounts/token", "", namespace)
+        yield Right("impersonate", "serviceaccounts", "", namespace)
+        yield Right("create", "rolebindings", "rbac.authorization.k8s.io", namespace)
+    if settings.watch_namespaces:
+        yield from (Right(verb, "secrets") for verb in ("get", "list", "create", "update", "delete"))
+        yield from (Right(verb, "pods") for verb in _SEEN)
+    yield from _of_administrators()
+
+
+def _of_administrators() -> Iterator[Right]:
+    yield from (Right(verb, kind, _ADMISSION) for kind in _RULE_KINDS for verb in _WRITTEN)
+    rbac = "rbac.authorization.k8s.io"
+    yield from (Right(verb, "clusterroles", rbac) for verb in ("bind", "escalate", "update"))
+    yield Right("create", "clusterrolebindings", rbac)
+    yield from (Right("impersonate", kind) for kind in ("users", "groups"))
+    yield Right("update", "customresourcedefinitions", "apiextensions.k8s.io")
+    yield Right("get", "nodes/proxy")
+
+
+def closed_to_everybody(settings: AdmissionSettings) -> tuple[Right, ...]:
+    """Return what no group that everybody is in may have."""
+    own = settings.operator_namespace
+    return (
+        Right("get", "secrets", "", own, AUTHORITY_SECRET),
+        Right("delete", "secrets", "", own, AUTHORITY_SECRET),
+        Right("update", "leases", "coordination.k8s.io", own, LEASE_NAME),
+        Right("create", "serviceaccounts/token", "", own, settings.operator_service_account),
+        Right("create", "pods", "", own),
+        Right("patch", "agenttasks/status", GROUP),
+        Right("resume", "agenttasks", GROUP),
+        Right("delegate", "delegators", GROUP),
+        *(Right(verb, "agents", GROUP) for verb in _WRITTEN),
+        *_of_administrators(),
+    )
+
+
+async def look_at_rights(look: Look, settings: AdmissionSettings) -> list[Finding]:
+    """Ask for all of it, and judge the answers."""
+    operator = subject_of(settings)
+    return [
+        *judge_operator(
+            await look.may(operator, needed(settings)), await look.may(operator, too_much(settings)), settings
+        ),
+        *judge_everybody(await look.may(EVERYBODY, closed_to_everybody(settings))),
+    ]
+
+
+def judge_operator(
+    has: Mapping[Right, bool], has_beyond: Mapping[Right, bool], settings: AdmissionSettings
+) -> list[Finding]:
+    """Say what is missing of `has`, and what there is of `has_beyond`."""
+    who, findings = settings.operator_username, []
+    if missing := [right for right, allowed in has.items() if not allowed]:
+        said = f"{who} may not do what it has to: {_listed(missing)}."
+        findings.append(problem(CHECK, said, "Install the chart again; its Roles and bindings give these."))
+    if beyond := [right for right, allowed in has_beyond.items() if allowed]:
+        said = f"{who} may do more than the chart gives it: {_listed(beyond)}."
+        remedy = (
+            "Find the binding that gives it (kubectl get clusterrolebindings,rolebindings -A -o "
+            "wide) and remove it."
+        )
+        findings.append(problem(CHECK, said, remedy))
+    said = (
+        f"{who} has the {len(has)} rights that it needs, and none of the {len(has_beyond)} that would "
+        "be too much."
+    )
+    return findings or [well(CHECK, said)]
+
+
+def judge_everybody(has: Mapping[Right, bool]) -> list[Finding]:
+    """Say what every authenticated user may do that only an administrator should."""
+    if open_to_all := [right for right, allowed in has.items() if allowed]:
+        said = f"Every authenticated user may: {_listed(open_to_all)}."
+        remedy = "Remove the binding to system:authenticated that gives it; it undoes what agentid stands on."
+        return [problem(EVERYBODY_CHECK, said, remedy)]
+    return [
+        well(
+            EVERYBODY_CHECK, "Being authenticated alone gives no right on rules, authority, Agents or status."
+        )
+    ]
+
+
+def _listed(rights: list[Right]) -> str:
+    shown = ", ".join(str(right) for right in rights[:_SHOWN])
+    return shown + (f" and {len(rights) - _SHOWN} more" if len(rights) > _SHOWN else "")

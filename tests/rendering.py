@@ -1,0 +1,44 @@
+"""Renders the chart as Helm does, without a cluster."""
+
+import subprocess
+from functools import cache
+from typing import Any
+
+import yaml
+
+from devcluster import build
+from devcluster.places import CHART
+
+Manifest = dict[str, Any]
+
+
+@cache
+def rendered(*values: str, namespace: str = "agentid-system", trust_domain: str = "prod.example.com") -> str:
+    """The chart as YAML with these values (`name=value`).
+
+    Raises:
+        ValueError: Helm refused; the text is what it said.
+    """
+    helm = build.ensure(["helm"])["helm"]
+    command = [str(helm), "template", "agentid", str(CHART), f"--namespace={namespace}"]
+    command += [f"--set={value}" for value in (f"trustDomain={trust_domain}", *values)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ValueError(done.stderr)
+    return done.stdout
+
+
+def render(*values: str, namespace: str = "agentid-system") -> list[Manifest]:
+    """The objects of the chart with these values; those of `helm test` are among them."""
+    return [each for each in yaml.safe_load_all(rendered(*values, namespace=namespace)) if each]
+
+
+def of_kind(objects: list[Manifest], kind: str) -> list[Manifest]:
+    """Those of one kind."""
+    return [each for each in objects if each["kind"] == kind]
+
+
+def one(objects: list[Manifest], kind: str, name: str) -> Manifest:
+    """The one object of a kind and a name."""
+    (found,) = (each for each in of_kind(objects, kind) if each["metadata"]["name"] == name)
+    return found

@@ -1,0 +1,254 @@
+"""The chart's Deployment and what goes with it: what runs, how it is held, and with which settings."""
+
+import os
+from typing import Any
+
+import pytest
+
+from agentid.controller.settings import PREFIX, Settings, read_settings
+from tests.rendering import Manifest, of_kind, one, render
+
+NOT_OF_THE_CHART = {
+    "kubeconfig": "in a pod the token of its own account is used",
+    "lease_name": "the Role names this one Lease",
+}
+"""Settings that no value sets, and why."""
+FOR_PODS_ONLY = {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "PriorityClass", "Pod"}
+MONITORS = ("monitoring.monitor=PodMonitor", "monitoring.alerts=true")
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def deployment(*values: str) -> Manifest:
+    (found,) = of_kind(render(*values), "Deployment")
+    return found
+
+
+def pod_spec(*values: str) -> dict[str, Any]:
+    spec: dict[str, Any] = deployment(*values)["spec"]["template"]["spec"]
+    return spec
+
+
+def container(*values: str) -> dict[str, Any]:
+    (found,) = pod_spec(*values)["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def settings_in(monkeypatch: pytest.MonkeyPatch, *values: str) -> Settings:
+    """What an operator makes of the environment of its pod."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    for each in container(*values)["env"]:
+        value = (
+            each.get("value")
+            or {"metadata.name": "agentid-operator-1"}[each["valueFrom"]["fieldRef"]["fieldPath"]]
+        )
+        monkeypatch.setenv(each["name"], value)
+    return read_settings(os.environ)
+
+
+def test_defaults_of_the_chart_are_those_of_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settings_in(monkeypatch, "admission.mutating=true")
+
+    expected = Settings.model_construct(
+        trust_domain="prod.example.com", namespace="agentid-system", instance="agentid-operator-1"
+    )
+    assert found.model_dump() == expected.model_dump()
+
+
+def test_every_setting_is_given_by_a_value_or_left_out_for_a_reason() -> None:
+    given = {each["name"].removeprefix(PREFIX).lower() for each in container()["env"]}
+
+    assert given | NOT_OF_THE_CHART.keys() == set(Settings.model_fields)
+    assert not given & NOT_OF_THE_CHART.keys()
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "expected"),
+    [
+        ("trustDomain=other.example.com", "trust_domain", "other.example.com"),
+        ("serviceAccount.name=worker", "service_account", "worker"),
+        ("watchNamespaces={support,sales}", "watch_namespaces", ["support", "sales"]),
+        ("watchNamespaces=null", "watch_namespaces", []),
+        ("workloadKinds=null", "workload_kinds", []),
+        ("admission.mutating=false", "mutating_admission", False),
+        ("limits.maxTtlSeconds=600", "max_ttl_seconds", 600),
+        ("limits.maxActiveDeadlineSeconds=1209600", "max_active_deadline_seconds", 1_209_600),
+        ("limits.maxStartDeadlineSeconds=60", "max_start_deadline_seconds", 60),
+        ("operator.wipeGraceSeconds=30", "wipe_grace_seconds", 30),
+        ("operator.concurrency=8", "concurrency", 8),
+        ("operator.resyncSeconds=86400", "resync_seconds", 86_400),
+        ("operator.admissionProofSeconds=5", "admission_proof_seconds", 5),
+        ("operator.drainSeconds=60", "drain_seconds", 60),
+        ("operator.lease.durationSeconds=30", "lease_duration_seconds", 30),
+        ("operator.lease.renewDeadlineSeconds=12", "lease_renew_deadline_seconds", 12),
+        ("operator.lease.retrySeconds=3", "lease_retry_seconds", 3),
+        ("operator.bindAddress=::", "bind_address", "::"),
+        ("operator.metricsPort=9090", "metrics_port", 9090),
+        ("operator.logLevel=DEBUG", "log_level", "DEBUG"),
+        ("operator.logFormat=console", "log_format", "console"),
+    ],
+)
+def test_a_value_reaches_the_operator(
+    monkeypatch: pytest.MonkeyPatch, value: str, field: str, expected: object
+) -> None:
+    assert getattr(settings_in(monkeypatch, value), field) == expected
+
+
+def test_other_kinds_of_workload_reach_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = "workloadKinds[0].apiVersion=agents.x-k8s.io/v1beta1,workloadKinds[0].kind=Sandbox"
+    (found,) = settings_in(monkeypatch, kind, "workloadKinds[0].resource=sandboxes").workload_kinds
+
+    assert (found.api_version, found.kind, found.resource) == (
+        "agents.x-k8s.io/v1beta1",
+        "Sandbox",
+        "sandboxes",
+    )
+
+
+def test_it_is_held_as_pod_security_restricted_asks_and_more() -> None:
+    spec, held = pod_spec(), container()["securityContext"]
+
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert held["readOnlyRootFilesystem"] is True
+    assert held["allowPrivilegeEscalation"] is False
+    assert held["capabilities"] == {"drop": ["ALL"]}
+    assert "volumes" not in spec  # nothing that it could write to
+    assert spec["enableServiceLinks"] is False
+
+
+def test_it_has_time_to_drain() -> None:
+    for seconds in (20, 300):
+        grace = pod_spec(f"operator.drainSeconds={seconds}")["terminationGracePeriodSeconds"]
+        assert grace >= seconds + 10
+
+
+def test_a_leader_and_a_standby_run_and_are_kept_apart() -> None:
+    objects = render()
+    found = one(objects, "Deployment", "agentid-operator")["spec"]
+    labels = found["template"]["metadata"]["labels"]
+
+    assert found["replicas"] == 2
+    assert found["selector"]["matchLabels"].items() <= labels.items()
+    spread = found["template"]["spec"]["topologySpreadConstraints"]
+    assert {each["topologyKey"] for each in spread} == {
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    }
+    for selector in (
+        one(objects, "PodDisruptionBudget", "agentid-operator")["spec"]["selector"]["matchLabels"],
+        one(objects, "Service", "agentid-metrics")["spec"]["selector"],
+        one(objects, "NetworkPolicy", "agentid-operator")["spec"]["podSelector"]["matchLabels"],
+        *(each["labelSelector"]["matchLabels"] for each in spread),
+    ):
+        assert selector.items() <= labels.items()
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ((), "agentid:0.1.0"),
+        (
+            ("image.repository=registry.example.com:5000/team/agentid", "image.tag=1.2.3"),
+            "registry.example.com:5000/team/agentid:1.2.3",
+        ),
+        ((f"image.digest={DIGEST}", "image.tag=ignored"), f"agentid@{DIGEST}"),
+    ],
+)
+def test_the_image_is_named_by_tag_or_pinned_by_digest(values: tuple[str, ...], image: str) -> None:
+    assert container(*values)["image"] == image
+
+
+def test_probes_ask_where_the_operator_serves() -> None:
+    found = container("operator.metricsPort=9090")
+
+    assert found["ports"] == [{"name": "metrics", "containerPort": 9090, "protocol": "TCP"}]
+    paths = {name: found[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert paths["readiness"] == {"path": "/readyz", "port": "metrics"}
+    assert paths["startup"] == paths["liveness"] == {"path": "/healthz", "port": "metrics"}
+
+
+def test_nothing_comes_in_but_to_the_metrics_and_nothing_goes_out_but_to_the_api_server_and_dns() -> None:
+    def ports(rules: list[Manifest]) -> set[tuple[int, str]]:
+        return {(each["port"], each["protocol"]) for rule in rules for each in rule["ports"]}
+
+    policy = one(render(), "NetworkPolicy", "agentid-operator")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert ports(policy["ingress"]) == {(8080, "TCP")}
+    assert ports(policy["egress"]) == {(443, "TCP"), (6443, "TCP"), (53, "UDP"), (53, "TCP")}
+
+    values = ("networkPolicy.apiServerPorts={8443}", "networkPolicy.dnsPorts=null")
+    cidr = "networkPolicy.apiServerCidrs={10.96.0.1/32}"
+    narrowed = one(render(*values, cidr), "NetworkPolicy", "agentid-operator")["spec"]
+    assert ports(narrowed["egress"]) == {(8443, "TCP")}
+    assert narrowed["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.96.0.1/32"}}]
+    assert of_kind(render("networkPolicy.enabled=false"), "NetworkPolicy") == []
+
+
+def test_without_operators_in_pods_nothing_is_there_for_them() -> None:
+    with_them = {each["kind"] for each in render(*MONITORS)}
+    without = {each["kind"] for each in render("replicaCount=0", *MONITORS)}
+
+    assert with_them - without == FOR_PODS_ONLY | {"PodMonitor", "PrometheusRule"}
+    names = {each["metadata"]["name"] for each in render("replicaCount=0")}
+    assert "agentid-test" not in names
+    assert "agentid" in names
+
+
+def test_what_prometheus_operator_reads_is_off_until_it_is_asked_for() -> None:
+    def of_prometheus(*values: str) -> set[str]:
+        return {each["kind"] for each in render(*values) if each["apiVersion"].startswith("monitoring.")}
+
+    assert of_prometheus() == set()
+    assert of_prometheus("monitoring.monitor=ServiceMonitor") == {"ServiceMonitor"}
+    assert of_prometheus(*MONITORS) == {"PodMonitor", "PrometheusRule"}
+
+
+def test_a_priority_of_ones_own_is_used_or_none() -> None:
+    assert pod_spec()["priorityClassName"] == "agentid-operator"
+    own = ("priorityClass.create=false", "priorityClass.name=system-cluster-critical")
+    assert pod_spec(*own)["priorityClassName"] == "system-cluster-critical"
+    assert "priorityClassName" not in pod_spec("priorityClass.create=false")
+    assert of_kind(render(*own), "PriorityClass") == []
+    assert [each["value"] for each in of_kind(render(), "PriorityClass")] == [1_000_000]
+
+
+def test_no_image_but_ours_is_run() -> None:
+    objects = render(f"image.digest={DIGEST}")
+    pods = [each["spec"]["template"]["spec"] for each in of_kind(objects, "Deployment")]
+    pods += [each["spec"] for each in of_kind(objects, "Pod")]
+
+    assert len(pods) == 2
+    for spec in pods:
+        assert {each["image"] for each in spec["containers"]} == {f"agentid@{DIGEST}"}
+        assert "initContainers" not in spec
+    assert not {"Job", "CronJob", "DaemonSet", "StatefulSet"} & {each["kind"] for each in objects}
+
+
+def test_helm_test_has_rights_of_its_own_and_leaves_nothing() -> None:
+    of_test = [
+        each for each in render("watchNamespaces={support}") if each["metadata"]["name"] == "agentid-test"
+    ]
+
+    assert {each["kind"] for each in of_test} == {"ServiceAccount", "Role", "RoleBinding", "Pod"}
+    for each in of_test:
+        annotations = each["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "test"
+        assert "hook-succeeded,hook-failed" in annotations["helm.sh/hook-delete-policy"]
+    role, binding = (one(of_test, kind, "agentid-test") for kind in ("Role", "RoleBinding"))
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "support"
+    for rule in role["rules"]:
+        # A right to create can't be limited to a name.
+        assert rule["verbs"] == ["create"] or len(rule["resourceNames"]) == 1
+        if "secrets" in rule["resources"]:
+            assert rule["resourceNames"] == ["agentid-doctor-trial"]
+    (account,) = binding["subjects"]
+    assert account == {"kind": "ServiceAccount", "name": "agentid-test", "namespace": "agentid-system"}
+    pod = one(of_test, "Pod", "agentid-test")["spec"]
+    assert pod["serviceAccountName"] == "agentid-test"
+    assert pod["containers"][0]["args"] == ["doctor", "--issue", "--namespace=support"]
