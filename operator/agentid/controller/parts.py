@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentid.api.admission import AdmissionSettings, OwnerKind
 from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
@@ -165,7 +164,7 @@ def _authority(core: _Core, clock_proof: ClockProof) -> Authority:
 def _proof(core: _Core) -> AdmissionProof:
     return AdmissionProof(
         core.connection,
-        _admission(core.settings),
+        core.settings.admission(),
         interval_seconds=core.settings.admission_proof_seconds,
         on_change=core.duty.look_at_all,
         clock=boottime,
@@ -242,20 +241,4 @@ def _lock(settings: Settings, connection: Connection, clock: Clock) -> LeaseLock
         times=settings.lease_times(),
         clock=clock.now,
         boottime=boottime,
-    )
-
-
-def _admission(settings: Settings) -> AdmissionSettings:
-    return AdmissionSettings(
-        operator_namespace=settings.namespace,
-        operator_service_account=settings.service_account,
-        mutating=settings.mutating_admission,
-        max_ttl_seconds=settings.max_ttl_seconds,
-        max_active_deadline_seconds=settings.max_active_deadline_seconds,
-        max_start_deadline_seconds=settings.max_start_deadline_seconds,
-        watch_namespaces=tuple(settings.watch_namespaces),
-        workload_kinds=tuple(
-            OwnerKind(kind.group, kind.kind, kind.plural)
-            for kind in (each.as_resource() for each in settings.workload_kinds)
-        ),
     )

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
+from agentid.api.admission import AdmissionSettings, OwnerKind
 from agentid.api.fields import DnsLabel, DnsName
 from agentid.cluster.lease import LeaseTimes
 from agentid.cluster.paths import Resource
@@ -125,6 +126,22 @@ class Settings(BaseSettings):
             wipe_grace=timedelta(seconds=self.wipe_grace_seconds),
             max_ttl=timedelta(seconds=self.max_ttl_seconds),
             max_active_deadline=timedelta(seconds=self.max_active_deadline_seconds),
+        )
+
+    def admission(self) -> AdmissionSettings:
+        """Return what the admission rules of this installation depend on."""
+        return AdmissionSettings(
+            operator_namespace=self.namespace,
+            operator_service_account=self.service_account,
+            mutating=self.mutating_admission,
+            max_ttl_seconds=self.max_ttl_seconds,
+            max_active_deadline_seconds=self.max_active_deadline_seconds,
+            max_start_deadline_seconds=self.max_start_deadline_seconds,
+            watch_namespaces=tuple(self.watch_namespaces),
+            workload_kinds=tuple(
+                OwnerKind(kind.group, kind.kind, kind.plural)
+                for kind in (each.as_resource() for each in self.workload_kinds)
+            ),
         )
 
     def lease_times(self) -> LeaseTimes:
