@@ -21,6 +21,7 @@ help: ## List what can be made
 	echo
 	echo "Variables"
 	echo "  AGENTID_KUBECONFIG=file    cluster-up: use this cluster instead of starting one; takes kubectl and helm from PATH"
+	echo "  AGENTID_IMAGE=name:tag     cluster-up, e2e: the operator's image on the nodes of that cluster"
 	echo "  KUBEBUILDER_ASSETS=folder  take etcd, kube-apiserver and kubectl from there; the rest is still built, with Go"
 	echo "  AGENTID_CACHE=folder       where what is built is kept (~/.cache/agentid)"
 	echo "  AGENTID_DEMO_NODE=0        demo: without a node, as on a machine that can have none"
@@ -79,8 +80,8 @@ test: install ## Unit, component and cluster tests (a real API server; the first
 	$(RUN)python -m tests.stages unit component cluster -- $(PYTEST_ARGS)
 
 .PHONY: e2e
-e2e: install ## The same on a real node, with real pods (root)
-	@$(RUN)python -m devcluster build controlplane node helm
+e2e: install ## The same on a real node, with real pods, the operator in one of them (root)
+	@$(if $(AGENTID_KUBECONFIG),,$(RUN)python -m devcluster build controlplane node helm)
 	$(RUN)python -m tests.stages e2e -- $(PYTEST_ARGS)
 
 ##@ A real Kubernetes
@@ -95,3 +96,15 @@ cluster-up: install ## Leave a cluster running with agentid in it (NODE=1: with 
 .PHONY: cluster-down
 cluster-down: install ## End it and remove everything it made
 	@$(RUN)python -m devcluster down
+
+.PHONY: kind-up
+kind-up: install ## With Docker: a cluster of kind with the operator's image, for make e2e and cluster-up
+	@$(RUN)python -m devcluster kind-up
+
+.PHONY: kind-down
+kind-down: install ## End it
+	@$(RUN)python -m devcluster kind-down
+
+.PHONY: image
+image: install ## Build the operator's image without a registry (root), and say where it is
+	@$(RUN)python -m devcluster image

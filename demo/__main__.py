@@ -11,11 +11,12 @@ from demo.played_stage import PlayedStage
 from demo.real_stage import RealStage
 from demo.stage import Stage
 from demo.story import Story
-from devcluster import build, machine
+from devcluster import build, machine, operator_image
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import PackagesMissingError
 from devcluster.install import install_chart
 from devcluster.node import Node
+from devcluster.operator_pod import OperatorPod
 from devcluster.operator_process import OperatorProcess
 from devcluster.progress import step
 from devcluster.standing import GIVEN, given_kubeconfig
@@ -50,14 +51,21 @@ def _tell(tell: Narrator) -> None:
     with step("starting the cluster"):
         cluster = ControlPlane.start(node=node)
     with cluster:
-        with step("installing the chart"):
-            install_chart(cluster)
-        with step("starting the operator"):
-            OperatorProcess(cluster).start()
+        if node:
+            with step("installing the chart, with the operator in a pod"):
+                OperatorPod(cluster, replicas=1).start()
+        else:
+            with step("installing the chart"):
+                install_chart(cluster)
+            with step("starting the operator"):
+                OperatorProcess(cluster).start()
         stage: Stage = RealStage(cluster) if node else PlayedStage(cluster)
         Story(cluster, stage, tell).tell()
     if node:
-        tell.closing("Everything above was real. To look for yourself: make cluster-up NODE=1")
+        tell.closing(
+            "Everything above was real, the operator in a pod from its chart and image. "
+            "To look for yourself: make cluster-up NODE=1"
+        )
     else:
         tell.closing(
             "Kubernetes, the operator and every certificate above were real; only the pods were played. "
@@ -66,13 +74,14 @@ def _tell(tell: Narrator) -> None:
 
 
 def why_no_node() -> str | None:
-    """Why pods can't run here; None if they can, and then all that a node needs is built and installed."""
+    """Why pods can't run here; None if they can, and then all that it takes is built and installed."""
     if os.environ.get("AGENTID_DEMO_NODE") == "0":
         return "AGENTID_DEMO_NODE is 0"
     if obstacle := machine.obstacle():
         return obstacle
     try:
         Node.prepare()
+        operator_image.built()
     except PackagesMissingError as missing:
         return str(missing)
     return None

@@ -1,4 +1,4 @@
-"""`python -m devcluster`: leave a cluster running with agentid in it, end it, or build the programs."""
+"""`python -m devcluster`: leave a cluster running with agentid in it, end it, or build what it takes."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from agentid.errors import AgentidError
-from devcluster import build, standing
+from devcluster import build, kind, operator_image, standing
 from devcluster.progress import say
 from devcluster.tools import GROUPS
 
@@ -27,6 +27,25 @@ def up(*, node: Annotated[bool, typer.Option(help="With a node, so that pods run
 def down() -> None:
     """End what `up` left running, and remove all that it made."""
     standing.down()
+
+
+@app.command("image")
+def image_command() -> None:
+    """Build the operator's image into the cache (root), and print its name and its archive."""
+    image = operator_image.built()
+    print(image, image.archive)
+
+
+@app.command("kind-up")
+def kind_up() -> None:
+    """Start a cluster of kind with the operator's image on its node, and print what to set for `make e2e`."""
+    kind.up()
+
+
+@app.command("kind-down")
+def kind_down() -> None:
+    """End it."""
+    kind.down()
 
 
 @app.command("build")

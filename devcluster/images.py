@@ -13,13 +13,13 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from devcluster import debian
 from devcluster.errors import CommandError
 from devcluster.places import cache
-from devcluster.progress import step
+from devcluster.progress import Step, step
 
 PAUSE = "localhost/agentid-pause:dev"
 BUSYBOX = "localhost/agentid-busybox:dev"
@@ -30,6 +30,7 @@ PYTHON = "localhost/agentid-python:dev"
 PYTHON_PACKAGES = ("python3", "python3-cryptography", "python3-cffi-backend", "openssl", "ca-certificates")
 # What a pod never reads: half of a small Debian.
 UNREAD = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+ALONE = ("unshare", "--mount", "--propagation=private", "--")
 # Part of the archives' names in the cache: raise it with any change to how they are written.
 RECIPE = "1"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,17 +40,24 @@ USERS = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 def busybox() -> Path:
     """The archive with the busybox and pause images, made now if it is not in the cache."""
     recipe = (RECIPE, BUSYBOX, EXAMPLES_BUSYBOX, PAUSE)
-    return _cached("busybox", recipe, _write_busybox, "making the busybox image")
+    return cached("busybox", recipe, _write_busybox, "making the busybox image")
 
 
 def python() -> Path:
     """The archive with the Python image, made now if it is not in the cache (about a minute, root)."""
     recipe = (RECIPE, PYTHON_PACKAGES, UNREAD)
-    return _cached("python", recipe, _write_python, "making the Python image (first run only)")
+    return cached("python", recipe, _write_python, "making the Python image (first run only)")
 
 
-def _cached(name: str, recipe: tuple[object, ...], write: Callable[[Path], None], what: str) -> Path:
-    """An archive in the cache; made by one at a time, and there whole or not at all."""
+def cached(name: str, recipe: tuple[object, ...], write: Callable[[Path, Step], None], what: str) -> Path:
+    """An archive in the cache; made by one at a time, and there whole or not at all.
+
+    Args:
+        name: What its file is called, before a hash of the recipe.
+        recipe: All that it depends on.
+        write: Makes it at a path in a folder that is removed afterwards, and says how far it is.
+        what: What to say meanwhile.
+    """
     folder = cache() / "images"
     folder.mkdir(exist_ok=True)
     key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]
@@ -59,14 +67,17 @@ def _cached(name: str, recipe: tuple[object, ...], write: Callable[[Path], None]
         if not archive.exists():
             for stale in folder.glob(f".{name}-*"):  # of one that was killed: this one holds the lock
                 shutil.rmtree(stale)
-            with step(what), tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
+            with (
+                step(what) as progress,
+                tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch,
+            ):
                 fresh = Path(scratch) / "image.tar"
-                write(fresh)
+                write(fresh, progress)
                 fresh.rename(archive)
     return archive
 
 
-def _write_busybox(target: Path) -> None:
+def _write_busybox(target: Path, _: Step) -> None:
     """One static program, a link for each of its names, a /tmp and two users."""
     debian.ensure("busybox-static", why="the image for test pods")
     program = shutil.which("busybox") or "/bin/busybox"
@@ -87,9 +98,21 @@ def _write_busybox(target: Path) -> None:
     )
 
 
-def _write_python(target: Path) -> None:
-    """A minimal Debian of this machine's release."""
-    debian.ensure("debootstrap", why="the Python image for test pods")
+def _write_python(target: Path, _: Step) -> None:
+    """A minimal Debian with what the programs of test pods import."""
+    write_debian(target, PYTHON, PYTHON_PACKAGES, why="the Python image for test pods")
+
+
+def write_debian(target: Path, name: str, packages: Iterable[str], why: str) -> None:
+    """Write the archive of an image that is a minimal Debian of this machine's release.
+
+    Args:
+        target: Where to, in a folder that may be written to as well.
+        name: What to call the image.
+        packages: What is in it besides.
+        why: What needs it, for the message where debootstrap can't be had.
+    """
+    debian.ensure("debootstrap", why=why)
     release = subprocess.run(
         ["sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME"],
         capture_output=True,
@@ -97,10 +120,15 @@ def _write_python(target: Path) -> None:
         check=True,
     ).stdout.strip()
     root = target.with_name("root")
-    include = f"--include={','.join(PYTHON_PACKAGES)}"
     # In a mount namespace of its own: what it mounts below its root is gone whatever happens to it.
-    alone = ["unshare", "--mount", "--propagation=private", "--"]
-    command = [*alone, "debootstrap", "--variant=minbase", include, release, str(root)]
+    command = [
+        *ALONE,
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        release,
+        str(root),
+    ]
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -116,10 +144,10 @@ def _write_python(target: Path) -> None:
     layer = target.with_name("layer.tar")
     with tarfile.open(layer, "w") as tar:
         tar.add(root, ".", filter=lambda member: None if member.isdev() else member)
-    _write_archive(target, layer, {(PYTHON,): ["/usr/bin/python3"]})
+    _write_archive(target, layer, {(name,): ["/usr/bin/python3"]})
 
 
-def _write_archive(target: Path, layer: Path, commands: dict[tuple[str, ...], list[str]]) -> None:
+def _write_archive(target: Path, layer: Path, commands: Mapping[tuple[str, ...], list[str]]) -> None:
     """A docker-archive of images that share one layer and differ in names and command."""
     digest = hashlib.sha256()
     with layer.open("rb") as content:

@@ -32,6 +32,7 @@ OWN_FOLDERS = ("/run", "/var/log", "/var/lib")
 NAMESPACES = ("--mount", "--propagation=private", "--pid", "--net", "--mount-proc")
 UNSHARE = ("unshare", *NAMESPACES, "--fork", "--kill-child", "--")
 NODES = 250
+PID_FILE = "machine.pid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +76,16 @@ class Machine:
         marker = run.folder / "machine.ready"
         self._init.wait_ready(marker.exists, within=timedelta(seconds=15))
         self._pid = self._first_process()
+        (run.folder / PID_FILE).write_text(f"{self._pid}")
         self.link = self._connect()
 
     def process(self, name: str, command: list[str]) -> Process:
         """A program inside, not yet started; it dies with the process that stands for it outside."""
-        return self._run.process(name, [*self._enter(), "setpriv", "--pdeathsig=KILL", *command])
+        return self._run.process(name, [*_enter(self._pid), "setpriv", "--pdeathsig=KILL", *command])
 
     def call(self, *command: str) -> str:
         """Run a program inside to its end and return its output; CommandError when it fails."""
-        return _call(*self._enter(), *command)
-
-    def _enter(self) -> list[str]:
-        return ["nsenter", f"--target={self._pid}", "--mount", "--pid", "--net", "--"]
+        return _call(*_enter(self._pid), *command)
 
     def _init_command(self) -> list[str]:
         """The first process inside: sets the place up, then only reaps who has lost its parent."""
@@ -141,6 +140,16 @@ class Machine:
         raise StartError(f"this machine has {NODES} nodes already")
 
 
+def call_in(folder: Path, *command: str) -> str:
+    """The same as `Machine.call`, in the machine of a run that somebody else began.
+
+    Args:
+        folder: The run's folder.
+        command: What to run.
+    """
+    return _call(*_enter(int((folder / PID_FILE).read_text())), *command)
+
+
 def obstacle() -> str | None:
     """Why this machine can't have a node, or None if it can."""
     if sys.platform != "linux":
@@ -151,6 +160,10 @@ def obstacle() -> str | None:
         return "a node takes Debian's util-linux"
     done = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
     return f"a node takes namespaces of its own: {done.stderr.strip()}" if done.returncode else None
+
+
+def _enter(pid: int) -> list[str]:
+    return ["nsenter", f"--target={pid}", "--mount", "--pid", "--net", "--"]
 
 
 def _call(*command: str) -> str:

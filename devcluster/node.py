@@ -4,6 +4,7 @@ Services are reached by their address; there is no cluster DNS.
 """
 
 import json
+import signal
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from devcluster import build, debian, images
 from devcluster.components import Components
 from devcluster.errors import CommandError, PackagesMissingError
 from devcluster.kubectl import Kubectl
-from devcluster.machine import Machine, obstacle
+from devcluster.machine import PID_FILE, Machine, call_in, obstacle
 from devcluster.run import Run
 
 NAME = "node-1"
@@ -33,6 +34,7 @@ class Node:
 
     def __init__(self, run: Run, machine: Machine, components: Components) -> None:
         """A node that is not running yet; the machine's end of the network is there."""
+        self._run = run
         self._machine = machine
         self._components = components
         self._programs = build.ensure_groups(["node"])
@@ -77,16 +79,11 @@ class Node:
 
     def load_image(self, archive: Path) -> None:
         """Import the images of a docker-archive; pods use them with `imagePullPolicy: Never`."""
-        self._ctr("image", "import", "--local", str(archive))
-
-    def _ctr(self, *arguments: str) -> str:
-        return self._machine.call(
-            str(self._programs["ctr"]), f"--address={SOCKET}", "--namespace=k8s.io", *arguments
-        )
+        load_image(self._run.folder, archive)
 
     def _containerd_answers(self) -> bool:
         try:
-            self._ctr("version")
+            _ctr(self._run.folder, "version")
         except CommandError:
             return False
         return True
@@ -188,6 +185,33 @@ BinaryName = "{self._programs["runc"]}"
             "--conntrack-tcp-timeout-established=0",
             "--conntrack-tcp-timeout-close-wait=0",
         ]
+
+
+def is_in(run: Run) -> bool:
+    """Does a node belong to this run, whoever began it?"""
+    return (run.folder / PID_FILE).exists()
+
+
+def load_image(run_folder: Path, archive: Path) -> None:
+    """Import the images of a docker-archive into the node of a run, whoever began it."""
+    _ctr(run_folder, "image", "import", "--local", str(archive))
+
+
+def signal_container(run_folder: Path, container: str, number: signal.Signals) -> None:
+    """Send the first process of a container a signal, as somebody who is root on the node could.
+
+    Args:
+        run_folder: The folder of the run that the node belongs to.
+        container: The container's id as a pod's status gives it, `containerd://…`.
+        number: The signal, such as SIGKILL.
+    """
+    identifier = container.removeprefix("containerd://")
+    _ctr(run_folder, "task", "kill", f"--signal={number.name}", identifier)
+
+
+def _ctr(run_folder: Path, *arguments: str) -> str:
+    ctr = str(build.ensure(["ctr"])["ctr"])
+    return call_in(run_folder, ctr, f"--address={SOCKET}", "--namespace=k8s.io", *arguments)
 
 
 def _is_ready(node: dict[str, Any] | None) -> bool:

@@ -1,23 +1,21 @@
 """The operator as a process on this machine, under its service account's token: never as administrator."""
 
-import json
 import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-from prometheus_client.parser import text_string_to_metric_families
 
 from devcluster import reaping
 from devcluster.cluster import Cluster
 from devcluster.components import LOOPBACK
 from devcluster.errors import StartError
 from devcluster.install import NAMESPACE, TRUST_DOMAIN, operator_kubeconfig
+from devcluster.operator_answers import parsed, sampled
 from devcluster.ports import free_ports
 from devcluster.process import Process
 
@@ -116,18 +114,13 @@ class OperatorProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 where there is none."""
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(self.metrics())
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sampled(self.metrics(), name, labels)
 
     def log_lines(self) -> list[dict[str, Any]]:
         """All that it has logged over all its starts, one dictionary a line."""
         log = self.process.log
         text = log.read_text(errors="replace") if log.exists() else ""
-        return [*_parsed(line for line in text.splitlines() if line.strip())]
+        return parsed(text)
 
     def _new_process(self, environment: Mapping[str, str]) -> Process:
         # Nothing of who runs this may reach the operator: neither settings nor credentials.
@@ -156,13 +149,3 @@ def _get(port: int, path: str) -> tuple[bool, str]:
         return False, refusal.read().decode()
     except OSError as unreachable:
         return False, str(unreachable)
-
-
-def _parsed(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
-    """Each line as JSON; a line that is none, such as a traceback's, under the key "event"."""
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = line
-        yield entry if isinstance(entry, dict) else {"event": line}

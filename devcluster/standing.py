@@ -1,5 +1,7 @@
 """A cluster that stands until it is told to go: `make cluster-up` and `make cluster-down`.
 
+With a node the operator runs as users run it, in pods; without one it is a process on this machine.
+
 `.run/` of the checkout holds what names it: `cluster.json`, the claim that keeps the run alive, and
 `kubeconfig`. Removing the folder by hand is safe too: the next start then ends the run.
 """
@@ -20,7 +22,8 @@ from devcluster import build, reaping
 from devcluster.cluster import Cluster, ExistingCluster
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError, StartError
-from devcluster.install import install_chart, uninstall_chart
+from devcluster.install import NAMESPACE, install_chart, uninstall_chart
+from devcluster.operator_pod import DEPLOYMENT, OperatorPod, runs_in
 from devcluster.operator_process import OperatorProcess, operators
 from devcluster.places import RUN_FOLDER
 from devcluster.progress import say, step
@@ -51,12 +54,17 @@ def up(*, node: bool) -> None:
             return
         _forget()
     with begin(node=node) as cluster:
-        with step("installing charts/agentid"):
-            install_chart(cluster)
-        operator = OperatorProcess(cluster)
-        with step("starting the operator"):
-            operator.start()
-        _claim(cluster, operator, node=node)
+        if runs_in(cluster):
+            with step("installing charts/agentid, with the operator in pods"):
+                OperatorPod(cluster).start()
+            _claim(cluster, None, node=node)
+        else:
+            with step("installing charts/agentid"):
+                install_chart(cluster)
+            operator = OperatorProcess(cluster)
+            with step("starting the operator"):
+                operator.start()
+            _claim(cluster, operator.process.log, node=node)
     _say_what_next()
 
 
@@ -93,7 +101,9 @@ def begin(*, node: bool) -> ControlPlane | ExistingCluster:
 
 
 def _go_on(claim: Mapping[str, Any], *, node: bool) -> None:
-    """Leave the cluster that runs, if it is what was asked for, and start its operator if that has ended.
+    """Leave the cluster that runs, if it is what was asked for, and see to its operator.
+
+    A process that has ended is started again; pods get the image of the code as it is now.
 
     Raises:
         StartError: It is another one, has no node, or does not answer.
@@ -116,28 +126,43 @@ def _go_on(claim: Mapping[str, Any], *, node: bool) -> None:
             raise StartError(
                 f"but it does not answer: `make cluster-down`, then `make cluster-up`; {silent}"
             ) from silent
-        if not operators(folder.name):
+        if claim["pods"]:
+            with step("bringing its operator to the code as it is"):
+                OperatorPod(cluster).start()
+        elif not operators(folder.name):
             with step("starting its operator, which had ended"):
                 OperatorProcess(cluster).start()
 
 
-def _claim(cluster: Cluster, operator: OperatorProcess, *, node: bool) -> None:
-    """Write down in `.run/` what is running, and let it run on."""
+def _claim(cluster: Cluster, log: Path | None, *, node: bool) -> None:
+    """Write down in `.run/` what is running, and let it run on.
+
+    Args:
+        cluster: The cluster.
+        log: The log of the operator's process; None where it runs in pods.
+        node: Whether a node was asked for.
+    """
     RUN_FOLDER.mkdir(exist_ok=True)
     KUBECONFIG.unlink(missing_ok=True)
     KUBECONFIG.touch(mode=0o600)
     KUBECONFIG.write_text(cluster.kubeconfig.read_text())
     OPERATOR_LOG.unlink(missing_ok=True)
-    OPERATOR_LOG.symlink_to(operator.process.log)
+    if log:
+        OPERATOR_LOG.symlink_to(log)
     given = given_kubeconfig()
-    claim = {"folder": str(cluster.run.folder), "given": str(given) if given else None, "node": node}
+    claim = {
+        "folder": str(cluster.run.folder),
+        "given": str(given) if given else None,
+        "node": node,
+        "pods": log is None,
+    }
     CLAIM.write_text(json.dumps(claim))
     cluster.run.detach(CLAIM)
 
 
 def _take_off(kubeconfig: Path, folder: Path) -> None:
     """Let the operator give back its lease, and uninstall the chart from somebody's cluster."""
-    with step("stopping the operator"):
+    with step("stopping what runs beside it"):
         for pid in reaping.processes(folder.name):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -163,7 +188,10 @@ def _say_what_next() -> None:
     find = build.installed_or_built if given else _pinned
     folders = ":".join(sorted({shlex.quote(str(find(name).parent)) for name in ("kubectl", "helm")}))
     say(f"kubeconfig    {KUBECONFIG}")
-    say(f"operator log  {OPERATOR_LOG}")
+    if claim["pods"]:
+        say(f"operator log  kubectl logs --namespace {NAMESPACE} deployment/{DEPLOYMENT}")
+    else:
+        say(f"operator log  {OPERATOR_LOG}")
     say("To use it from this shell:")
     print(f"export KUBECONFIG={shlex.quote(str(KUBECONFIG))} PATH={folders}:$PATH")
     if not given and any(name.lower() in ("http_proxy", "https_proxy") for name in os.environ):

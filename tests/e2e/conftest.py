@@ -1,31 +1,65 @@
-"""A real cluster with a node and the chart: one made for the session, or that of `AGENTID_KUBECONFIG`."""
+"""A real cluster with a node, and on it the operator as users run it: chart, image, pods of its own."""
 
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from devcluster import operator_image
 from devcluster.cluster import Cluster
-from devcluster.install import install_chart
+from devcluster.install import uninstall_chart
 from devcluster.kubectl import Kubectl
-from devcluster.operator_process import OperatorProcess
-from devcluster.standing import begin
+from devcluster.operator_pod import OperatorPod
+from devcluster.standing import GIVEN, begin, given_kubeconfig
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import agent, service_account
+
+NODE_OF_OURS = "node_of_ours"
+"""Mark of a test that does to a node what only who is root there can."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line("markers", f"{NODE_OF_OURS}: does what takes root on the node")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out, where a cluster was given, what can be done only to a node that was made here."""
+    if given_kubeconfig() is None:
+        return
+    why = pytest.mark.skip(
+        reason=f"takes root on a node, for its kubelet and containers; {GIVEN} names a cluster not made here"
+    )
+    for item in items:
+        if item.get_closest_marker(NODE_OF_OURS):
+            item.add_marker(why)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A cluster on which pods run, with `charts/agentid` installed, its admission rules in force."""
+    """A cluster on which pods run: one made for the session, or that of `AGENTID_KUBECONFIG`."""
+    if given_kubeconfig() is None:
+        operator_image.built()
     with begin(node=True) as started:
-        install_chart(started)
-        wait_until_in_force(started.kubectl)
-        wait_until_stamped(started.kubectl, "default")
         yield started
 
 
+@pytest.fixture(scope="session")
+def operator_of_session(cluster: Cluster) -> Iterator[OperatorPod]:
+    """Two operators in pods, as the chart installs them, its rules in force; tests ask for `operator`."""
+    pods = OperatorPod(cluster)
+    pods.start()
+    wait_until_in_force(cluster.kubectl)
+    wait_until_stamped(cluster.kubectl, "default")
+    yield pods
+    if pods.alive():
+        pods.terminate()
+    if given_kubeconfig():
+        uninstall_chart(cluster)
+
+
 @pytest.fixture
-def team(kubectl: Kubectl, operator: OperatorProcess) -> Kubectl:
+def team(kubectl: Kubectl, operator: OperatorPod) -> Kubectl:
     """The test's namespace with an Agent and its service account, and an operator that is ready."""
     assert operator.alive()
     kubectl.create([service_account(), agent()])
@@ -34,7 +68,7 @@ def team(kubectl: Kubectl, operator: OperatorProcess) -> Kubectl:
 
 @pytest.fixture(scope="module")
 def shared_namespace(
-    cluster: Cluster, operator_of_session: OperatorProcess, request: pytest.FixtureRequest
+    cluster: Cluster, operator_of_session: OperatorPod, request: pytest.FixtureRequest
 ) -> Iterator[Kubectl]:
     """A namespace for all tests of a module, whose pods so can start side by side, and a ready operator."""
     if not operator_of_session.alive():

@@ -18,6 +18,8 @@ from tests.cluster.objects import agent, service_account
 from tests.e2e import inside
 from tests.e2e.objects import pod, task_of_pod
 
+pytestmark = pytest.mark.node_of_ours
+
 LOST = timedelta(seconds=180)
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 STAYS: dict[str, Any] = {"tolerations": [{"key": OUT_OF_SERVICE, "operator": "Exists"}]}
@@ -38,7 +40,7 @@ def place() -> Iterator[Place]:
         install_chart(cluster)
         wait_until_in_force(cluster.kubectl)
         wait_until_stamped(cluster.kubectl, "default")
-        operator = OperatorProcess(cluster)
+        operator = OperatorProcess(cluster)  # a pod would be lost with the node
         operator.start()
         here = cluster.kubectl.in_namespace("lost")
         cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": "lost"}})

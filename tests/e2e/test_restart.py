@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from devcluster.kubectl import Kubectl, Object
-from devcluster.operator_process import OperatorProcess
+from devcluster.operator_pod import OperatorPod
 from devcluster.waiting import wait_until
 from tests.cluster import story
 from tests.cluster.in_force import wait_until_in_force
 from tests.cluster.objects import task
 from tests.e2e import inside
 from tests.e2e.objects import pod, task_of_pod
+
+pytestmark = pytest.mark.node_of_ours
 
 NAMES = ("quiet", "half-ended", "ended-meanwhile")
 POLICY = "nobody-updates-half-ended.agentid.test"
@@ -80,9 +82,7 @@ def untouched(before: Object, after: Object) -> bool:
     return bool(before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"])
 
 
-def test_a_killed_operator_starts_again_and_rewrites_nothing(
-    place: Kubectl, operator: OperatorProcess
-) -> None:
+def test_a_killed_operator_starts_again_and_rewrites_nothing(place: Kubectl, operator: OperatorPod) -> None:
     before = story.runs(place, "quiet", inside.STARTED)
     written = version(place, "quiet")
 
@@ -99,7 +99,7 @@ def test_a_killed_operator_starts_again_and_rewrites_nothing(
 
 
 def test_files_become_empty_when_the_operator_was_killed_between_the_end_and_the_wipe(
-    place: Kubectl, operator: OperatorProcess, nobody_updates: Callable[[], None]
+    place: Kubectl, operator: OperatorPod, nobody_updates: Callable[[], None]
 ) -> None:
     before = story.runs(place, "half-ended", inside.STARTED)
     inside.holds(place, "half-ended", story.serials(before)[-1])
@@ -124,9 +124,7 @@ def test_files_become_empty_when_the_operator_was_killed_between_the_end_and_the
     story.secret_gone(place, "half-ended", inside.STARTED)
 
 
-def test_an_end_that_came_while_no_operator_ran_is_carried_out(
-    place: Kubectl, operator: OperatorProcess
-) -> None:
+def test_an_end_that_came_while_no_operator_ran_is_carried_out(place: Kubectl, operator: OperatorPod) -> None:
     before = story.runs(place, "ended-meanwhile", inside.STARTED)
     inside.holds(place, "ended-meanwhile", story.serials(before)[-1])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from devcluster.kubectl import Kubectl, Object
-from devcluster.operator_process import OperatorProcess
+from devcluster.operator_pod import OperatorPod
 from tests.cluster import story
 from tests.e2e import inside
 from tests.e2e.objects import pod, task_of_pod
@@ -22,9 +22,9 @@ def place(together: Kubectl) -> Kubectl:
 
 
 @pytest.fixture
-def brief_grace(operator: OperatorProcess) -> Iterator[None]:
+def brief_grace(operator: OperatorPod) -> Iterator[None]:
     """An operator that deletes an emptied Secret after half a minute, although a pod lives."""
-    operator.restart({"AGENTID_WIPE_GRACE_SECONDS": "30"})
+    operator.restart({"operator": {"wipeGraceSeconds": 30}})
     yield
     operator.restart()
 

@@ -1,0 +1,154 @@
+"""The operator as users run it: what its image holds, what its pods may do, and how one follows another."""
+
+import json
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devcluster.errors import KubectlError
+from devcluster.install import NAMESPACE
+from devcluster.kubectl import Kubectl
+from devcluster.operator_answers import sampled
+from devcluster.operator_pod import CONTAINER, OperatorPod
+from devcluster.waiting import wait_until
+from tests.cluster import story
+from tests.cluster.objects import task
+from tests.e2e import inside
+
+LEASE_AND_RETRY = timedelta(seconds=15 + 2)
+"""By the chart's defaults a lease that is not renewed is another's after this."""
+ASK = """
+import json, os, pathlib, sys
+def writable(folder):
+    try:
+        (pathlib.Path(folder) / "x").touch()
+    except OSError:
+        return False
+    return True
+folders = ["/", "/tmp", "/opt/agentid", "/opt/agentid/bytecode", "/var", "/home", "/run"]
+print(json.dumps({
+    "user": os.getuid(),
+    "groups": os.getgroups(),
+    "writable": [folder for folder in folders if writable(folder)],
+    "programs": [name for name in ("pip", "pip3", "uv", "gcc", "curl", "wget")
+                 for folder in os.environ["PATH"].split(":") if os.path.exists(f"{folder}/{name}")],
+    "capabilities": next(line.split()[1] for line in open("/proc/1/status") if line.startswith("CapEff")),
+    "first": open("/proc/1/cmdline").read().split("\\0"),
+}))
+"""
+
+
+@pytest.fixture
+def system(admin: Kubectl) -> Kubectl:
+    """kubectl as administrator in the operator's namespace."""
+    return admin.in_namespace(NAMESPACE)
+
+
+def in_pod(system: Kubectl, name: str, program: str) -> str:
+    return system("exec", name, f"--container={CONTAINER}", "--", "python3", "-c", program)
+
+
+def leaders(operator: OperatorPod) -> dict[str, float]:
+    """Each pod, and whether it says that it leads."""
+    return {name: sampled(operator.served(name, "metrics"), "agentid_leader", {}) for name in operator.pods()}
+
+
+def issues(here: Kubectl, name: str) -> None:
+    """See that a task that is created now gets its credential."""
+    here.create(task(name))
+    story.runs(here, name, inside.STARTED)
+
+
+def test_a_leader_and_a_warm_standby_run_from_the_chart(team: Kubectl, operator: OperatorPod) -> None:
+    assert sorted(leaders(operator).values()) == [0.0, 1.0]
+    assert leaders(operator)[operator.leader()] == 1.0
+    assert operator.healthy()
+    assert all(operator.served(name, "readyz") == "ok\n" for name in operator.pods())
+
+    issues(team, "from-a-pod")
+
+    assert operator.metric("agentid_admission_in_force") == 1.0
+    assert {"leading"} <= {line["event"] for line in operator.log_lines()}
+
+
+def test_its_pod_is_nobody_with_nothing_to_write_to_and_nothing_to_install_with(
+    operator: OperatorPod, system: Kubectl
+) -> None:
+    seen: dict[str, Any] = json.loads(in_pod(system, operator.leader(), ASK))
+
+    assert seen["user"] == 65532
+    assert 0 not in seen["groups"]
+    assert seen["writable"] == []
+    assert seen["programs"] == []
+    assert int(seen["capabilities"], 16) == 0
+    assert any(word.endswith("agentid") for word in seen["first"])
+    with pytest.raises(KubectlError, match="No module named pip"):
+        system("exec", operator.leader(), f"--container={CONTAINER}", "--", "python3", "-m", "pip")
+
+
+def test_its_pods_run_under_their_own_service_account_and_pass_pod_security_restricted(
+    operator: OperatorPod, system: Kubectl, admin: Kubectl
+) -> None:
+    specs = [system.get("pod", name)["spec"] for name in operator.pods()]
+    assert {spec["serviceAccountName"] for spec in specs} == {"agentid"}
+
+    said = admin(
+        "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted", "--dry-run=server"
+    )
+
+    assert "labeled" in said
+    made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "same"}, "spec": specs[0]}
+    for node_only in ("nodeName", "serviceAccount"):
+        made["spec"].pop(node_only, None)
+    system.create(made, "--dry-run=server")
+
+
+def test_the_standby_takes_over_at_once_when_the_leaders_pod_is_deleted(
+    team: Kubectl, operator: OperatorPod, system: Kubectl
+) -> None:
+    issues(team, "before-the-deletion")
+    first = operator.leader()
+
+    system.delete("pod", first, "--wait=false")
+    began = time.monotonic()
+    second = wait_until(
+        "another pod leads", operator.leader, lambda seen: seen not in {"", first}, within=LEASE_AND_RETRY
+    )
+    took = time.monotonic() - began
+
+    issues(team, "after-the-deletion")
+    assert took < LEASE_AND_RETRY.total_seconds()
+    assert second in operator.pods()
+    operator.wait_ready()
+    assert len(operator.pods()) == 2
+
+
+@pytest.mark.node_of_ours
+def test_the_standby_takes_over_when_the_leader_is_killed_and_the_killed_one_stands_by(
+    team: Kubectl, operator: OperatorPod
+) -> None:
+    issues(team, "before-the-kill")
+    before = team.get("agenttask", "before-the-kill")
+
+    first = operator.kill_leader()
+    second = wait_until(
+        "another pod leads",
+        operator.leader,
+        lambda seen: seen not in {"", first},
+        within=3 * LEASE_AND_RETRY,
+    )
+
+    issues(team, "after-the-kill")
+    operator.wait_ready()
+    assert sorted(operator.pods()) == sorted([first, second])
+    wait_until(
+        "the second leads, and the first stands by",
+        lambda: leaders(operator),
+        lambda seen: seen == {first: 0.0, second: 1.0},
+    )
+    after = team.get("agenttask", "before-the-kill")
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    events = [line["event"] for line in operator.log_lines()]
+    assert events.count("leading") >= 2, "what the killed one logged is kept"
