@@ -57,29 +57,29 @@ def built() -> OperatorImage:
         PackagesMissingError: This is not root, or Debian's buildah or debootstrap is not to be had.
         CommandError: A step of the Dockerfile failed; the message ends with what it printed.
     """
-    tag = _tag()
-    name = f"{REPOSITORY}:{tag}"
+    version = tag()
+    name = f"{REPOSITORY}:{version}"
 
     def write(target: Path, progress: Step) -> None:
         _write(target, name, progress)
 
     archive = images.cached(
-        "operator", (RECIPE, tag, *_base_recipe()), write, "building the operator's image"
+        "operator", (RECIPE, version, *_base_recipe()), write, "building the operator's image"
     )
-    return OperatorImage(REPOSITORY, tag, archive)
+    return OperatorImage(REPOSITORY, version, archive)
 
 
 def built_with_docker() -> OperatorImage:
     """The same image on the Dockerfile's own base, built and saved by a Docker engine."""
-    tag = _tag()
-    name = f"{REPOSITORY}:{tag}"
+    version = tag()
+    name = f"{REPOSITORY}:{version}"
 
     def write(target: Path, progress: Step) -> None:
         _run(["docker", "build", f"--tag={name}", str(CHECKOUT)], progress)
         _run(["docker", "save", f"--output={target}", name], progress)
 
-    archive = images.cached("docker", (RECIPE, tag), write, "building the operator's image with Docker")
-    return OperatorImage(REPOSITORY, tag, archive)
+    archive = images.cached("docker", (RECIPE, version), write, "building the operator's image with Docker")
+    return OperatorImage(REPOSITORY, version, archive)
 
 
 def _remove_unused(archive: Path) -> None:
@@ -91,7 +91,7 @@ def _remove_unused(archive: Path) -> None:
                 other.unlink()
 
 
-def _tag() -> str:
+def tag() -> str:
     """A hash of all that the image is made of."""
     digest = hashlib.sha256()
     for path in _files():
@@ -117,11 +117,7 @@ def _base_recipe() -> tuple[object, ...]:
 
 def _write(target: Path, name: str, progress: Step) -> None:
     """Build the image in a storage of its own, which goes afterwards."""
-    if os.geteuid() != 0:
-        raise PackagesMissingError(
-            f"{WHY} is built by Debian's debootstrap and buildah, which takes root; with Docker it is "
-            "built for `make kind-up`, and on a cluster that has it AGENTID_IMAGE names it"
-        )
+    _root_or_raise()
     debian.ensure("buildah", why=WHY)
     base = images.cached(
         "base",
@@ -144,6 +140,15 @@ def _write(target: Path, name: str, progress: Step) -> None:
         options.append(f"--volume={CERTIFICATES}:{CERTIFICATES}:ro")
     _run([*buildah, "build", *options, str(CHECKOUT)], progress)
     _run([*buildah, "push", "--quiet", name, f"docker-archive:{target}:{name}"], progress)
+
+
+def _root_or_raise() -> None:
+    """Raise where an image can't be built without Docker, and say what else there is."""
+    if os.geteuid() != 0:
+        raise PackagesMissingError(
+            f"{WHY} is built by Debian's debootstrap and buildah, which takes root; with Docker it is "
+            "built for `make kind-up`, and on a cluster that has it AGENTID_IMAGE names it"
+        )
 
 
 def _run(command: list[str], progress: Step) -> None:

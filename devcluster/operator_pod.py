@@ -244,16 +244,21 @@ def runs_in(cluster: Cluster) -> bool:
 
 
 def _image(cluster: Cluster) -> OperatorImage:
-    """The image for the nodes of a cluster: built and imported where the node is ours, else the given one.
-
-    Raises:
-        StartError: None is given, or not as it has to be.
-    """
+    """The image for the nodes of a cluster: built and imported where the node is ours, else the given one."""
     if node.is_in(cluster.run):
         image = operator_image.built()
         if image.archive:
             node.load_image(cluster.run.folder, image.archive)
         return image
+    return given_image()
+
+
+def given_image() -> OperatorImage:
+    """The image that AGENTID_IMAGE names, for a cluster that was not made here.
+
+    Raises:
+        StartError: It names none, or not with its tag.
+    """
     repository, _, tag = os.environ.get(GIVEN_IMAGE, "").rpartition(":")
     if not repository or "/" in tag:
         raise StartError(

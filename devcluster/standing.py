@@ -126,7 +126,7 @@ def _go_on(claim: Mapping[str, Any], *, node: bool) -> None:
             raise StartError(
                 f"but it does not answer: `make cluster-down`, then `make cluster-up`; {silent}"
             ) from silent
-        if claim["pods"]:
+        if claim.get("pods"):
             with step("bringing its operator to the code as it is"):
                 OperatorPod(cluster).start()
         elif not operators(folder.name):
@@ -188,7 +188,7 @@ def _say_what_next() -> None:
     find = build.installed_or_built if given else _pinned
     folders = ":".join(sorted({shlex.quote(str(find(name).parent)) for name in ("kubectl", "helm")}))
     say(f"kubeconfig    {KUBECONFIG}")
-    if claim["pods"]:
+    if claim.get("pods"):
         say(f"operator log  kubectl logs --namespace {NAMESPACE} deployment/{DEPLOYMENT}")
     else:
         say(f"operator log  {OPERATOR_LOG}")

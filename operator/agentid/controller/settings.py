@@ -28,7 +28,7 @@ _NOT_OURS: Final = re.compile(
     # What Kubernetes puts into a pod beside Services named agentid or agentid-…, and what `make` reads.
     r"AGENTID_([A-Z0-9_]+_)?SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)"
     r"|AGENTID_([A-Z0-9_]+_)?PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
-    r"|AGENTID_PORT|AGENTID_CACHE|AGENTID_DEMO_NODE"
+    r"|AGENTID_PORT|AGENTID_CACHE|AGENTID_DEMO_NODE|AGENTID_IMAGE|AGENTID_E2E_(BUSYBOX|PYTHON)"
 )
 _TRUE_OR_FALSE: Final = {"true": True, "false": False}
 
