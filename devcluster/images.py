@@ -103,7 +103,9 @@ def _write_python(target: Path, _: Step) -> None:
     write_debian(target, PYTHON, PYTHON_PACKAGES, why="the Python image for test pods")
 
 
-def write_debian(target: Path, name: str, packages: Iterable[str], why: str) -> None:
+def write_debian(
+    target: Path, name: str, packages: Iterable[str], why: str, unread: Iterable[str] = UNREAD
+) -> None:
     """Write the archive of an image that is a minimal Debian of this machine's release.
 
     Args:
@@ -111,6 +113,7 @@ def write_debian(target: Path, name: str, packages: Iterable[str], why: str) -> 
         name: What to call the image.
         packages: What is in it besides.
         why: What needs it, for the message where debootstrap can't be had.
+        unread: Patterns of folders that are left out.
     """
     debian.ensure("debootstrap", why=why)
     release = subprocess.run(
@@ -139,8 +142,8 @@ def write_debian(target: Path, name: str, packages: Iterable[str], why: str) -> 
     )
     if done.returncode != 0:
         raise CommandError(command, done.returncode, done.stdout[-2000:])
-    for unread in UNREAD:
-        shutil.rmtree(root / unread, ignore_errors=True)
+    for folder in [found for pattern in unread for found in root.glob(pattern)]:
+        shutil.rmtree(folder, ignore_errors=True)
     layer = target.with_name("layer.tar")
     with tarfile.open(layer, "w") as tar:
         tar.add(root, ".", filter=lambda member: None if member.isdev() else member)

@@ -23,6 +23,8 @@ from devcluster.progress import Step
 REPOSITORY = "localhost/agentid"
 BASE = "localhost/agentid-base:dev"
 BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+# Nor does an operator read character sets and time zones, or bytecode other than its image's own.
+UNREAD = (*images.UNREAD, "usr/lib/*/gconv", "usr/share/zoneinfo", "usr/lib/python3*/**/__pycache__")
 SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "operator")
 # Part of the archive's name in the cache: raise it with any change to how it is built.
 RECIPE = "1"
@@ -112,7 +114,7 @@ def _files() -> Iterator[Path]:
 
 
 def _base_recipe() -> tuple[object, ...]:
-    return (images.RECIPE, BASE_PACKAGES, images.UNREAD)
+    return (images.RECIPE, BASE_PACKAGES, UNREAD)
 
 
 def _write(target: Path, name: str, progress: Step) -> None:
@@ -122,7 +124,7 @@ def _write(target: Path, name: str, progress: Step) -> None:
     base = images.cached(
         "base",
         _base_recipe(),
-        lambda base, _: images.write_debian(base, BASE, BASE_PACKAGES, WHY),
+        lambda base, _: images.write_debian(base, BASE, BASE_PACKAGES, WHY, UNREAD),
         "making the image's base (first run only)",
     )
     here = target.parent
