@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import kopf
+from kopf._core.engines.peering import Identity
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from agentid.api.names import GROUP, TASK_LABEL, VERSION
@@ -150,6 +151,8 @@ async def run_watches(
         clusterwide=not namespaces,
         namespaces=namespaces,
         standalone=True,
+        # For peering, which is off. Left out, kopf asks for the user's name, and in a pod there is none.
+        identity=Identity("agentid"),
     )
     own_signals()
     try:
