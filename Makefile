@@ -81,7 +81,7 @@ test: install ## Unit, component and cluster tests (a real API server; the first
 
 .PHONY: e2e
 e2e: install ## The same on a real node, with real pods, the operator in one of them (root)
-	@$(if $(AGENTID_KUBECONFIG),,$(RUN)python -m devcluster build controlplane node helm)
+	@$(if $(AGENTID_KUBECONFIG),,$(RUN)python -m devcluster build controlplane node helm && $(RUN)python -m devcluster image)
 	$(RUN)python -m tests.stages e2e -- $(PYTEST_ARGS)
 
 ##@ A real Kubernetes

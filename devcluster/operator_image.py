@@ -2,7 +2,7 @@
 
 Its base is a small Debian made by debootstrap, its builder Debian's buildah. What comes of it is a
 docker-archive in the cache, named by a hash of all that goes in, and so is the image's tag: changed code is
-another image. One that was not used for two days is removed when another is built.
+another image. One that was not used for two days is removed when another is used.
 """
 
 import hashlib
@@ -68,6 +68,7 @@ def built() -> OperatorImage:
     archive = images.cached(
         "operator", (RECIPE, version, *_base_recipe()), write, "building the operator's image"
     )
+    _remove_unused(archive)
     return OperatorImage(REPOSITORY, version, archive)
 
 
@@ -81,13 +82,15 @@ def built_with_docker() -> OperatorImage:
         _run(["docker", "save", f"--output={target}", name], progress)
 
     archive = images.cached("docker", (RECIPE, version), write, "building the operator's image with Docker")
+    _remove_unused(archive)
     return OperatorImage(REPOSITORY, version, archive)
 
 
 def _remove_unused(archive: Path) -> None:
     """Remove archives of earlier code, and take note that this one is in use."""
     archive.touch()
-    for other in archive.parent.glob("operator-*.tar"):
+    kind, _, _ = archive.name.rpartition("-")
+    for other in archive.parent.glob(f"{kind}-*.tar"):
         with suppress(FileNotFoundError):
             if time.time() - other.stat().st_mtime > KEPT.total_seconds():
                 other.unlink()

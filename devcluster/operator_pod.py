@@ -156,7 +156,7 @@ class OperatorPod:
                 )
             except KubectlError:
                 states = [each.get("state") for each in pod["status"].get("containerStatuses", [])]
-                answer = f"{pod['status'].get('phase')} {json.dumps(states)}\n{self._log(name, '--tail=10')}"
+                answer = f"{pod['status'].get('phase')} {json.dumps(states)}\n{self._logs(pod, '--tail=10')}"
             said.append(f"{name}: {answer.strip()}")
         return "\n".join(said) or "there are no pods of the operator"
 
@@ -188,13 +188,7 @@ class OperatorPod:
 
     def log_lines(self) -> list[dict[str, Any]]:
         """All that the pods that are there have logged, before the last restart of their container too."""
-        texts = []
-        for pod in self._pods():
-            name = pod["metadata"]["name"]
-            if any(each["restartCount"] for each in pod["status"].get("containerStatuses", [])):
-                texts.append(self._log(name, "--previous"))
-            texts.append(self._log(name))
-        return [line for text in texts for line in parsed(text)]
+        return [line for pod in self._pods() for line in parsed(self._logs(pod))]
 
     def _install(self, values: dict[str, Any]) -> None:
         """Bring the chart to these values, with the image where the nodes have it."""
@@ -230,6 +224,13 @@ class OperatorPod:
         if not node.is_in(self._cluster.run):
             raise StartError("to kill an operator takes root on its node, and this is not a node of ours")
         node.signal_container(self._cluster.run.folder, container, number)
+
+    def _logs(self, pod: Object, *options: str) -> str:
+        """What a pod has logged, before the last restart of its container too."""
+        name = pod["metadata"]["name"]
+        restarted = any(each["restartCount"] for each in pod["status"].get("containerStatuses", []))
+        before = self._log(name, "--previous", *options) if restarted else ""
+        return before + self._log(name, *options)
 
     def _log(self, pod: str, *options: str) -> str:
         try:

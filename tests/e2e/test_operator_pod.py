@@ -1,7 +1,6 @@
 """The operator as users run it: what its image holds, what its pods may do, and how one follows another."""
 
 import json
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,8 +17,8 @@ from tests.cluster import story
 from tests.cluster.objects import task
 from tests.e2e import inside
 
-LEASE_AND_RETRY = timedelta(seconds=15 + 2)
-"""By the chart's defaults a lease that is not renewed is another's after this."""
+TAKEN_OVER = timedelta(seconds=90)
+"""By the chart's defaults a lease that is not renewed is another's after 15 s and a retry."""
 ENFORCE = "pod-security.kubernetes.io/enforce"
 ASK = """
 import importlib.util, json, os, pathlib
@@ -110,23 +109,29 @@ def test_its_pods_run_under_their_own_service_account_and_pass_pod_security_rest
         restricted.create(same, "--dry-run=server")
 
 
-def test_the_standby_takes_over_at_once_when_the_leaders_pod_is_deleted(
-    team: Kubectl, operator: OperatorPod, system: Kubectl
+@pytest.fixture
+def long_lease(operator: OperatorPod) -> Iterator[timedelta]:
+    """Operators whose lease nobody outwaits in a test; how long it holds."""
+    holds = timedelta(seconds=300)
+    operator.restart({"operator": {"lease": {"durationSeconds": 300, "renewDeadlineSeconds": 200}}})
+    yield holds
+    operator.restart()
+
+
+def test_the_standby_need_not_wait_for_the_lease_when_the_leaders_pod_is_deleted(
+    team: Kubectl, operator: OperatorPod, system: Kubectl, long_lease: timedelta
 ) -> None:
     issues(team, "before-the-deletion")
     first = operator.leader()
 
     system.delete("pod", first, "--wait=false")
-    began = time.monotonic()
     second = wait_until(
-        "another pod leads", operator.leader, lambda seen: seen not in {"", first}, within=LEASE_AND_RETRY
+        "another pod leads", operator.leader, lambda seen: seen not in {"", first}, within=long_lease / 2
     )
-    took = time.monotonic() - began
 
     issues(team, "after-the-deletion")
-    assert took < LEASE_AND_RETRY.total_seconds()
-    assert second in operator.pods()
     operator.wait_ready()
+    assert second in operator.pods()
     assert len(operator.pods()) == 2
 
 
@@ -142,7 +147,7 @@ def test_the_standby_takes_over_when_the_leader_is_killed_and_the_killed_one_sta
         "another pod leads",
         operator.leader,
         lambda seen: seen not in {"", first},
-        within=3 * LEASE_AND_RETRY,
+        within=TAKEN_OVER,
     )
 
     issues(team, "after-the-kill")

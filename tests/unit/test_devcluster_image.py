@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from devcluster import kind, operator_image
 from devcluster.errors import PackagesMissingError, StartError
 from devcluster.operator_pod import GIVEN_IMAGE, OperatorImage, given_image
-from devcluster.places import CHECKOUT
+from devcluster.places import CHECKOUT, cache
 
 
 @pytest.fixture
@@ -65,6 +67,31 @@ def test_the_build_sees_what_the_tag_is_made_of_and_no_more() -> None:
     assert rules[-1] == "**/__pycache__"
     seen = {rule.removeprefix("!") for rule in rules[1:-1]}
     assert seen | {"Dockerfile", ".dockerignore"} == set(operator_image.SOURCES)
+
+
+@pytest.mark.usefixtures("checkout")
+def test_archives_that_nobody_used_for_two_days_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cache() / "images"
+    folder.mkdir()
+    ages = {"operator-old.tar": 3, "operator-new.tar": 1, "docker-old.tar": 3, "base-old.tar": 3}
+    for name, days in ages.items():
+        (folder / name).touch()
+        used = time.time() - timedelta(days=days).total_seconds()
+        os.utime(folder / name, (used, used))
+
+    def write(target: Path, *_: object) -> None:
+        target.touch()
+
+    monkeypatch.setattr(operator_image, "_write", write)
+    archive = operator_image.built().archive
+
+    assert archive is not None
+    assert {path.name for path in folder.glob("*.tar")} == {
+        archive.name,
+        "operator-new.tar",
+        "docker-old.tar",
+        "base-old.tar",
+    }
 
 
 @pytest.mark.usefixtures("checkout")
