@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from agentid.api.names import secret_name
+from agentid.doctor.trial import END, ISSUE, NAME, REMOVED
+from devcluster.cluster import Cluster
 from devcluster.errors import KubectlError
-from devcluster.install import NAMESPACE
+from devcluster.install import NAMESPACE, RELEASE, helm
 from devcluster.kubectl import Kubectl
 from devcluster.operator_answers import sampled
 from devcluster.operator_pod import CONTAINER, OperatorPod
@@ -107,6 +110,21 @@ def test_its_pods_run_under_their_own_service_account_and_pass_pod_security_rest
     spec["containers"][0].pop("securityContext")
     with pytest.raises(KubectlError, match="violates PodSecurity"):
         restricted.create(same, "--dry-run=server")
+
+
+@pytest.mark.usefixtures("operator")
+def test_helm_test_sees_a_task_issued_and_ended_and_leaves_nothing(
+    cluster: Cluster, restricted: Kubectl
+) -> None:
+    said = helm(cluster, "test", RELEASE, "--timeout=240s")
+
+    assert "Phase:          Succeeded" in said, said
+    for step in (ISSUE, END, REMOVED):
+        assert any(line.startswith("✓") and step in line for line in said.splitlines()), said
+    for kind in ("pod", "serviceaccount", "role", "rolebinding"):
+        assert restricted.find(kind, "agentid-test") is None, f"{kind} of helm test is left"
+    for kind, name in (("agenttask", NAME), ("agent", NAME), ("secret", secret_name(NAME))):
+        assert restricted.find(kind, name) is None, f"{kind} of its trial is left"
 
 
 @pytest.fixture
