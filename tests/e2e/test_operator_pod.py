@@ -116,7 +116,7 @@ def test_its_pods_run_under_their_own_service_account_and_pass_pod_security_rest
 def test_helm_test_sees_a_task_issued_and_ended_and_leaves_nothing(
     cluster: Cluster, restricted: Kubectl
 ) -> None:
-    said = helm(cluster, "test", RELEASE, "--timeout=240s")
+    said = helm(cluster, "test", RELEASE, "--logs", "--timeout=240s")
 
     assert "Phase:          Succeeded" in said, said
     for step in (ISSUE, END, REMOVED):
