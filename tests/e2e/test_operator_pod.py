@@ -76,7 +76,7 @@ def test_a_leader_and_a_warm_standby_run_from_the_chart(team: Kubectl, operator:
     assert {"leading"} <= {line["event"] for line in operator.log_lines()}
 
 
-def test_its_pod_is_nobody_with_nothing_to_write_to_and_no_installer(
+def test_its_pod_is_nobody_with_nothing_to_write_to_and_no_pip(
     operator: OperatorPod, system: Kubectl
 ) -> None:
     seen: dict[str, Any] = json.loads(in_pod(system, operator.leader(), ASK))
