@@ -1,14 +1,23 @@
 """kopf, as it is set up here, reads nothing that tenants write for it, keeps nothing and writes nothing."""
 
+import asyncio
+import getpass
+import time
+from contextlib import suppress
+from pathlib import Path
+
 import kopf
 import pytest
+import yaml
 
+from agentid.cluster.connection import Connection
 from agentid.cluster.watching import PAGE_OBJECTS
 from agentid.controller.watches import (
     ForgetfulDiffBase,
     ForgetfulMemories,
     ForgetfulProgress,
     kopf_settings,
+    run_watches,
     watched_paths,
 )
 
@@ -23,6 +32,16 @@ HOSTILE = {
         },
     }
 }
+
+SILENT = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "silent",
+    "contexts": [{"name": "silent", "context": {"cluster": "silent", "user": "nobody"}}],
+    "clusters": [{"name": "silent", "cluster": {"server": "http://127.0.0.1:1"}}],
+    "users": [{"name": "nobody", "user": {}}],
+}
+"""A kubeconfig of a cluster that does not answer."""
 
 
 def test_the_storages_read_and_write_nothing_whatever_an_object_claims() -> None:
@@ -84,3 +103,28 @@ async def test_nothing_is_kept_of_an_object_between_its_events() -> None:
 )
 def test_which_watches_there_are(namespaces: tuple[str, ...], paths: list[str]) -> None:
     assert list(watched_paths(namespaces)) == paths
+
+
+async def test_watching_begins_where_the_user_has_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 65532")  # so it is in the operator's pod
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(SILENT))
+    began = asyncio.Event()
+    async with Connection.open(kubeconfig, time.monotonic) as connection:
+        watching = asyncio.ensure_future(
+            run_watches(connection, None, (), on_listed=lambda: None, own_signals=began.set)  # type: ignore[arg-type] - nothing is seen
+        )
+        beginning = asyncio.ensure_future(began.wait())
+        try:
+            await asyncio.wait({watching, beginning}, return_when=asyncio.FIRST_COMPLETED)
+            assert began.is_set(), watching.exception()
+        finally:
+            for each in (watching, beginning):
+                each.cancel()
+                with suppress(asyncio.CancelledError):
+                    await each
