@@ -13,6 +13,7 @@ RUN := .venv/bin/
 PY_PATHS := operator devcluster demo tests
 NODE ?= 0
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 ##@ Everyday
 .PHONY: help
@@ -26,6 +27,7 @@ help: ## List what can be made
 	echo "  AGENTID_CACHE=folder       where what is built is kept (~/.cache/agentid)"
 	echo "  AGENTID_DEMO_NODE=0        demo: without a node, as on a machine that can have none"
 	echo "  PYTEST_ARGS='-k suspend'   test, e2e: some of them only"
+	echo "  BENCH_ARGS=--quick         bench: little of everything, figures not kept"
 	echo "  PYTHON=program             the Python to begin with (python3)"
 
 .PHONY: install
@@ -83,6 +85,10 @@ test: install ## Unit, component and cluster tests (a real API server; the first
 e2e: install ## The same on a real node, with real pods, the operator in one of them (root)
 	@$(if $(AGENTID_KUBECONFIG),,$(RUN)python -m devcluster build controlplane node helm && $(RUN)python -m devcluster image)
 	$(RUN)python -m tests.stages e2e -- $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: install ## Measure agentid against a bare client (about 20 minutes); the table goes to docs/performance.md
+	@$(RUN)python -m tests.bench $(BENCH_ARGS)
 
 ##@ A real Kubernetes
 .PHONY: demo

@@ -1,0 +1,123 @@
+"""The two that are measured, each a process under the operator's own service account: agentid and LIMIT."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from devcluster.controlplane import ControlPlane
+from devcluster.operator_process import TRUST_DOMAIN, OperatorProcess
+from devcluster.places import CHECKOUT
+from devcluster.process import Process
+from tests.bench import limit
+
+_PATIENT = {
+    # It is stopped with SIGSTOP while its work is laid out, and must not lose its lease by that.
+    "AGENTID_LEASE_DURATION_SECONDS": "300",
+    "AGENTID_LEASE_RENEW_DEADLINE_SECONDS": "250",
+}
+_SAMPLER = Path(__file__).parent / "sampler"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Contender(Protocol):
+    """One of the two."""
+
+    name: str
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start its process; wait until it serves."""
+
+    def stop(self) -> None:
+        """End its process in order."""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+
+
+class Agentid:
+    """The operator, from the chart's service account and with the settings of the chart."""
+
+    name = "agentid"
+
+    def __init__(self, cluster: ControlPlane) -> None:
+        self._operator = OperatorProcess(cluster, "agentid", _PATIENT)
+
+    def start(self, *, wait: bool = True, profile: Path | None = None) -> None:
+        """Start it; with `profile`, a folder, it writes there what it spent its time on."""
+        sampled = {"PYTHONPATH": str(_SAMPLER), "BENCH_PROFILE": str(profile)} if profile else {}
+        self._operator.start(sampled, wait=wait)
+
+    def stop(self) -> None:
+        """End it with SIGTERM; it gives its lease back."""
+        self._operator.terminate(timedelta(seconds=60))
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._operator.process.pid
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig of its service account."""
+        return self._operator.kubeconfig
+
+
+class Limit:
+    """The bare client."""
+
+    name = "LIMIT"
+
+    def __init__(self, cluster: ControlPlane, kubeconfig: Path, forms: Path) -> None:
+        arguments = [sys.executable, "-m", limit.__name__, str(kubeconfig), str(forms), TRUST_DOMAIN]
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        self._process: Process = cluster.run.process("limit", arguments, environment)
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it."""
+        log = self._process.log
+        log.unlink(missing_ok=True)
+        self._process.start()
+        if wait:
+            self._process.wait_ready(lambda: limit.READY in log.read_text())
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+
+@contextmanager
+def frozen(contender: Contender) -> Iterator[list[float]]:
+    """Stop a contender while work is laid out for it; when it goes on is put into the list."""
+    begins: list[float] = []
+    os.kill(contender.pid, signal.SIGSTOP)
+    try:
+        yield begins
+    finally:
+        begins.append(time.monotonic())
+        os.kill(contender.pid, signal.SIGCONT)
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_mebibytes(pid: int) -> float:
+    """The memory that a process has in use (RSS)."""
+    line = next(
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")
+    )
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,141 @@
+"""Everything that a run found, and the lines of the table that are made of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.figures import TIMES, Figure, Goal, median_ratio, percentile
+from tests.bench.machine import Machine
+from tests.bench.profile import Profile
+from tests.bench.rounds import Burst, Round, Writes
+from tests.bench.scale import Neighbours, Stage
+
+_TEN_THOUSAND = 10_000
+_AGAINST_LIMIT = f"{TIMES} LIMIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything that a run found.
+
+    Attributes:
+        machine: Where.
+        kubernetes: The API server's version.
+        rounds: Each round of agentid with the same of LIMIT.
+        writes: What agentid wrote in its rounds.
+        collected: Secrets a second that the garbage collector took when their owner went.
+        stages: agentid at each number of live tasks.
+        restarts: For each try the seconds until a new task was served, by contender.
+        neighbours: What a tenant's crowd cost the others.
+        profiles: Where the time of issues and of ends goes.
+    """
+
+    machine: Machine
+    kubernetes: str
+    rounds: Sequence[tuple[Round, Round]]
+    writes: Writes
+    collected: float
+    stages: Sequence[Stage]
+    restarts: Sequence[dict[str, float]]
+    neighbours: Neighbours
+    profiles: Sequence[Profile]
+
+
+def figures(found: Findings) -> dict[str, Figure]:
+    """Return the lines of the table by name."""
+    lines = [
+        _pace("issue_ratio", "issues", found, lambda each: each.issue),
+        _pace("end_ratio", "ends", found, lambda each: each.end),
+        *_delays(found),
+        *_counts(found),
+        *_among_many(found),
+        _drain(found),
+        _neighbours(found.neighbours),
+    ]
+    return {line.name: line for line in lines}
+
+
+def _pace(name: str, what: str, found: Findings, burst: Callable[[Round], Burst]) -> Figure:
+    pairs = [(burst(a), burst(b)) for a, b in found.rounds]
+    paces = [(a.per_second, b.per_second) for a, b in pairs]
+    costs = [(a.cpu_ms, b.cpu_ms) for a, b in pairs]
+    detail = f"{what} a second: {_both(paces)}; processor time of each: {_both(costs, 2)} ms"
+    return Figure(name, median_ratio(paces), _AGAINST_LIMIT, Goal(least=0.8), detail)
+
+
+def _delays(found: Findings) -> Iterable[Figure]:
+    creates = [(a.create_ms, b.create_ms) for a, b in found.rounds]
+    ends = [(a.end_ms, b.end_ms) for a, b in found.rounds]
+    yield Figure(
+        "create_p99_ms_at_10",
+        median(ours for ours, _ in _percentiles(creates, 99)),
+        " ms",
+        None,
+        f"from the request that creates a task to its Secret, at 10 a second; {_spread(creates)}",
+    )
+    yield Figure(
+        "end_p99_ratio_at_30",
+        median_ratio(_percentiles(ends, 99)),
+        _AGAINST_LIMIT,
+        Goal(most=1.5),
+        f"from the request that ends a task to its Secret gone, at 30 a second; {_spread(ends)}",
+    )
+
+
+def _counts(found: Findings) -> Iterable[Figure]:
+    kinds = ", ".join(f"{count} {TIMES} {kind}" for kind, count in found.writes.kinds.items())
+    detail = f"of {found.writes.lives} lives, from the audit log: {kinds}"
+    yield Figure("writes_per_life", found.writes.per_life, "", Goal(6, 6), detail)
+    yield Figure("conflicts", found.writes.conflicts, "", Goal(0, 0), "answers 409, from the audit log")
+
+
+def _among_many(found: Findings) -> Iterable[Figure]:
+    last = found.stages[-1]
+    yield Figure(
+        "rss_mib_per_10k",
+        last.growth_mebibytes * _TEN_THOUSAND / last.live,
+        " MiB",
+        Goal(most=15),
+        f"resident memory from none to {last.live} live tasks without pods: {last.growth_mebibytes:.1f} MiB",
+    )
+    pairs = [(each["agentid"], each["LIMIT"]) for each in found.restarts]
+    yield Figure(
+        "restart_ratio",
+        median_ratio(pairs),
+        f"{TIMES} bare list-watch",
+        Goal(most=1.3),
+        f"from the start of the process until a new task among {last.live} is served: {_both(pairs, 2)} s",
+    )
+
+
+def _drain(found: Findings) -> Figure:
+    pace = median(ours.end.per_second for ours, _ in found.rounds)
+    detail = (
+        f"tasks that end at once: {pace:.0f} a second; Secrets of a deleted owner, by the garbage "
+        f"collector at Kubernetes' own settings: {found.collected:.1f} a second"
+    )
+    return Figure("drain_ratio", pace / found.collected, f"{TIMES} collector", Goal(least=10), detail)
+
+
+def _neighbours(beside: Neighbours) -> Figure:
+    worse = max(beside.beside_waiting, beside.beside_served) - beside.alone
+    detail = (
+        f"median of a tenant's first task: alone {beside.alone:.1f} ms, beside a crowd that waits "
+        f"{beside.beside_waiting:.1f} ms, while the crowd is served {beside.beside_served:.1f} ms "
+        f"({beside.left} of it were still not served then)"
+    )
+    return Figure("neighbour_delay_ms", worse, " ms", Goal(most=100), detail)
+
+
+def _both(pairs: Sequence[tuple[float, float]], digits: int = 0) -> str:
+    return f"{median(a for a, _ in pairs):.{digits}f} / {median(b for _, b in pairs):.{digits}f}"
+
+
+def _percentiles(
+    pairs: Sequence[tuple[Sequence[float], Sequence[float]]], percent: float
+) -> list[tuple[float, float]]:
+    return [(percentile(a, percent), percentile(b, percent)) for a, b in pairs]
+
+
+def _spread(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> str:
+    return ", ".join(f"p{percent} {_both(_percentiles(pairs, percent), 1)} ms" for percent in (50, 99))

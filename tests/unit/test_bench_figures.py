@@ -1,0 +1,135 @@
+"""The bench's own statistics, its forms, and what it writes where."""
+
+import json
+
+import pytest
+
+from tests.bench.figures import Figure, Goal, median_ratio, percentile
+from tests.bench.forms import Forms
+from tests.bench.profile import cost_of
+from tests.bench.report import BEGIN, END, replaced
+from tests.bench.rounds import count_writes
+
+NAME, UID = "refund-000001", "0aa6a8e8-7b8d-4c39-9a3f-0e5a3a6f6f3e"
+
+
+def write(verb: str, resource: str, code: int = 200, **more: object) -> dict[str, object]:
+    return {
+        "verb": verb,
+        "stage": "ResponseComplete",
+        "requestURI": "/",
+        "objectRef": {"resource": resource, "namespace": "bench"},
+        "responseStatus": {"code": code},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        ([5], 99, 5),
+        (range(1, 101), 50, 50),
+        (range(1, 101), 99, 99),
+        (range(1, 201), 99, 198),
+        ([3, 1, 2], 0, 1),
+        ([3, 1, 2], 100, 3),
+    ],
+)
+def test_percentile_is_the_nearest_rank(values: list[float], percent: float, expected: float) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_nothing_has_no_percentile_and_no_ratio() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        percentile([], 99)
+    for rounds in ([], [(1.0, 0.0)]):
+        with pytest.raises(ValueError, match="nothing to compare"):
+            median_ratio(rounds)
+
+
+def test_a_round_is_compared_with_itself_only() -> None:
+    # The machine was three times slower in the last round: for both.
+    assert median_ratio([(90, 100), (80, 100), (27, 30)]) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("goal", "figure", "met", "shown"),
+    [
+        (Goal(least=0.8), 0.8, True, "≥ 0.8"),
+        (Goal(least=0.8), 0.7999, False, "≥ 0.8"),
+        (Goal(most=1.5), 1.51, False, "≤ 1.5"),
+        (Goal(6, 6), 6, True, "6"),
+        (Goal(6, 6), 6.001, False, "6"),
+        (Goal(most=1.5), float("nan"), False, "≤ 1.5"),
+    ],
+)
+def test_a_missed_goal_says_so(goal: Goal, figure: float, met: bool, shown: str) -> None:  # noqa: FBT001
+    assert str(goal) == shown
+    assert Figure("f", figure, "", goal, "").verdict == ("met" if met else "MISSED")
+
+
+def test_only_what_was_written_of_lives_counts() -> None:
+    life = [
+        *(write("patch", "agenttasks") for _ in range(2)),
+        write("create", "secrets"),
+        write("delete", "secrets"),
+        *(write("create", "events") for _ in range(2)),
+    ]
+    beside = [
+        write("update", "leases"),
+        write("get", "agenttasks"),
+        write("create", "agenttasks", requestURI="/x?dryRun=All"),
+        write("create", "events", code=403),
+        write("create", "events") | {"objectRef": {"resource": "events", "namespace": "elsewhere"}},
+    ]
+    counted = count_writes([*life, *beside], 1)
+    assert (counted.per_life, counted.conflicts) == (6, 0)
+    once_lost = count_writes([*life, write("patch", "agenttasks", code=409)], 1)
+    assert (once_lost.per_life, once_lost.conflicts) == (6, 1)
+
+
+def test_forms_hold_nothing_of_the_life_they_were_taken_from() -> None:
+    task = {
+        "apiVersion": "agentid.dev/v1alpha1",
+        "kind": "AgentTask",
+        "metadata": {"name": NAME, "namespace": "bench", "uid": UID},
+    }
+    issued = task | {"status": {"spiffeID": f"spiffe://x/task/{UID}", "deadline": "2026-01-01T00:00:00Z"}}
+    ended = task | {"status": {"spiffeID": f"spiffe://x/task/{UID}", "endTime": "2026-01-01T00:00:00Z"}}
+    event = {
+        "metadata": {"name": f"{NAME}.1", "uid": "e"},
+        "note": NAME,
+        "regarding": {"uid": UID},
+        "deprecatedCount": 1,
+    }
+    forms = Forms.of_life(issued, ended, [event, event])
+    for each in (
+        forms.issued_status,
+        forms.secret,
+        forms.issued_event,
+        forms.ended_status,
+        forms.ended_event,
+    ):
+        assert UID.encode() not in each
+        assert NAME.encode() not in each
+    # What is no longer there is taken off by the same merge that agentid sends.
+    assert json.loads(forms.ended_status)["status"]["deadline"] is None
+    assert "deprecatedCount" not in json.loads(forms.issued_event)
+
+
+@pytest.mark.parametrize(
+    ("stack", "cost"),
+    [
+        (["/a/agentid/pki/svid.py:issue", "/a/agentid/controller/reconcile.py:f"], "key and certificate"),
+        (["/usr/lib/python3/json.py:f", "/x/structlog/y.py:f", "/a/agentid/controller/z.py:f"], "logging"),
+        (["/usr/lib/enum.py:f"], "other"),
+    ],
+)
+def test_a_sample_counts_as_the_innermost_thing_that_has_a_name(stack: list[str], cost: str) -> None:
+    assert cost_of(stack) == cost
+
+
+def test_a_run_replaces_the_measured_part_of_the_document_and_nothing_else() -> None:
+    assert replaced(f"a\n{BEGIN}\nold\n{END}\nb\n", "new\n") == f"a\n{BEGIN}\nnew\n{END}\nb\n"
+    with pytest.raises(ValueError, match="has no part"):
+        replaced("a", "new")
