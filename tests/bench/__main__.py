@@ -17,6 +17,7 @@ from devcluster.controlplane import ControlPlane
 from devcluster.errors import DevclusterError
 from devcluster.install import NAMESPACE as OPERATOR_NAMESPACE
 from devcluster.install import SERVICE_ACCOUNT, install_chart
+from devcluster.operator_process import TRUST_DOMAIN
 from devcluster.places import RUN_FOLDER
 from devcluster.progress import step
 from tests.bench import report
@@ -25,6 +26,7 @@ from tests.bench.contenders import Agentid, Contender, Limit
 from tests.bench.figures import Figure
 from tests.bench.findings import Findings, figures
 from tests.bench.forms import Forms
+from tests.bench.learning import credentials, forms_of
 from tests.bench.lives import Lives, Name, NotInTimeError
 from tests.bench.machine import Machine
 from tests.bench.profile import Profile, profile
@@ -122,7 +124,7 @@ class Bench:
         listed = await self._api.get(f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events")
         events = sorted(listed["items"], key=lambda event: str(event["eventTime"]))
         kind = {"apiVersion": "events.k8s.io/v1", "kind": "Event"}
-        return Forms.of_life(issued, ended, [{**kind, **event} for event in events])
+        return forms_of(issued, ended, [{**kind, **event} for event in events], credentials(TRUST_DOMAIN))
 
     async def _task(self, name: Name) -> dict[str, Any]:
         return await self._api.get(f"/apis/agentid.dev/v1alpha1/namespaces/{name[0]}/agenttasks/{name[1]}")

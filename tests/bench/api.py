@@ -1,5 +1,8 @@
 """A bare client of the API server: one keep-alive session, bytes out, bytes in."""
 
+import base64
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,8 +10,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 import orjson
-
-from agentid.cluster.access import load_configuration, trust
+import yaml
 
 JSON: Final = "application/json"
 MERGE: Final = "application/merge-patch+json"
@@ -32,13 +34,13 @@ class Api:
     @asynccontextmanager
     async def open(cls, kubeconfig: Path) -> AsyncIterator[Self]:
         """Open it with the certificate or token of `kubeconfig`."""
-        configuration = await load_configuration(kubeconfig)
-        token = configuration.api_key.get("BearerToken")
-        headers = {"Authorization": f"Bearer {token.split()[-1]}"} if token else {}
-        connector = aiohttp.TCPConnector(limit=0, ssl=trust(configuration), keepalive_timeout=300)
+        document = yaml.safe_load(kubeconfig.read_text())  # noqa: ASYNC240 - nothing else is under way yet
+        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+        headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+        connector = aiohttp.TCPConnector(limit=0, ssl=_trust(cluster, user), keepalive_timeout=300)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
-            yield cls(session, configuration.host.rstrip("/"))
+            yield cls(session, cluster["server"].rstrip("/"))
 
     async def send(self, method: str, path: str, data: bytes | None = None, kind: str = JSON) -> bytes:
         """Send one request and return what was answered.
@@ -93,3 +95,15 @@ class Api:
                         raise ApiError(f"WATCH {path}: {event['object']}")
                     yield event
         raise ApiError(f"WATCH {path}: the API server has ended it")
+
+
+def _trust(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:
+    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    context = ssl.create_default_context(cadata=authority)
+    if "client-certificate-data" in user:
+        with tempfile.NamedTemporaryFile() as pair:
+            for part in ("client-certificate-data", "client-key-data"):
+                pair.write(base64.b64decode(user[part]) + b"\n")
+            pair.flush()
+            context.load_cert_chain(pair.name)
+    return context

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from devcluster.controlplane import ControlPlane
-from devcluster.operator_process import TRUST_DOMAIN, OperatorProcess
+from devcluster.operator_process import OperatorProcess
 from devcluster.places import CHECKOUT
 from devcluster.process import Process
 from tests.bench import limit
@@ -75,7 +75,7 @@ class Limit:
     name = "LIMIT"
 
     def __init__(self, cluster: ControlPlane, kubeconfig: Path, forms: Path) -> None:
-        arguments = [sys.executable, "-m", limit.__name__, str(kubeconfig), str(forms), TRUST_DOMAIN]
+        arguments = [sys.executable, "-m", limit.__name__, str(kubeconfig), str(forms)]
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         self._process: Process = cluster.run.process("limit", arguments, environment)
 

@@ -1,7 +1,7 @@
 """LIMIT: the least that anybody has to do. Lists and watches tasks, writes what agentid writes, nothing else.
 
-It decides nothing, checks nothing, remembers a UID a task, and has made its certificates beforehand.
-Run as a program: `python -m tests.bench.limit KUBECONFIG FORMS TRUST_DOMAIN`.
+It decides nothing and checks nothing; its certificates were made beforehand.
+Run as a program: `python -m tests.bench.limit KUBECONFIG FORMS`.
 """
 
 import asyncio
@@ -27,10 +27,15 @@ _WORKERS: Final = 32
 class Limit:
     """The bare client."""
 
-    def __init__(self, api: Api, written: Forms, made: list[bytes]) -> None:
+    def __init__(self, api: Api, written: Forms) -> None:
         self._api = api
-        self._forms = written
-        self._made = itertools.cycle(made)
+        self._issued_status, self._ended_status = (
+            written.issued_status.encode(),
+            written.ended_status.encode(),
+        )
+        self._issued_event, self._ended_event = written.issued_event.encode(), written.ended_event.encode()
+        self._secret, self._deletion = written.secret.encode(), written.deletion.encode()
+        self._credentials = itertools.cycle([each.encode() for each in written.credentials])
         self._count = itertools.count()
         self._secrets: dict[str, bytes] = {}
         self._begun: set[tuple[str, bool]] = set()
@@ -68,19 +73,19 @@ class Limit:
     async def _issue(self, task: dict[str, Any]) -> None:
         root = task["namespace"]
         uid, name = task["uid"].encode(), task["name"].encode()
-        await self._status(task, self._forms.issued_status)
-        secret = self._filled(self._forms.secret, uid, name).replace(forms.DATA, next(self._made))
+        await self._status(task, self._issued_status)
+        secret = self._filled(self._secret, uid, name).replace(forms.DATA, next(self._credentials))
         path = f"/api/v1/namespaces/{root}/secrets?fieldManager=agentid"
         reply = orjson.loads(await self._api.send("POST", path, secret))
         self._secrets[task["uid"]] = reply["metadata"]["uid"].encode()
-        await self._event(task, self._forms.issued_event)
+        await self._event(task, self._issued_event)
 
     async def _end(self, task: dict[str, Any]) -> None:
-        await self._status(task, self._forms.ended_status)
-        deletion = self._forms.deletion.replace(forms.SECRET_UID, self._secrets.pop(task["uid"]))
+        await self._status(task, self._ended_status)
+        deletion = self._deletion.replace(forms.SECRET_UID, self._secrets.pop(task["uid"]))
         path = f"/api/v1/namespaces/{task['namespace']}/secrets/agentid-{task['name']}"
         await self._api.send("DELETE", path, deletion)
-        await self._event(task, self._forms.ended_event)
+        await self._event(task, self._ended_event)
 
     async def _status(self, task: dict[str, Any], form: bytes) -> None:
         body = self._filled(form, task["uid"].encode(), task["name"].encode())
@@ -99,11 +104,10 @@ class Limit:
         return form.replace(forms.UID, uid).replace(forms.NAME, name)
 
 
-async def main(kubeconfig: str, written: str, trust_domain: str) -> None:
+async def main(kubeconfig: str, written: str) -> None:
     """Run until SIGTERM."""
-    made = forms.credentials(trust_domain)
     async with Api.open(Path(kubeconfig)) as api:
-        await Limit(api, Forms.load(Path(written)), made).run()
+        await Limit(api, Forms.load(Path(written))).run()
 
 
 if __name__ == "__main__":
