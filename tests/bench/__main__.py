@@ -19,7 +19,7 @@ from devcluster.install import NAMESPACE as OPERATOR_NAMESPACE
 from devcluster.install import SERVICE_ACCOUNT, install_chart
 from devcluster.operator_process import TRUST_DOMAIN
 from devcluster.places import RUN_FOLDER
-from devcluster.progress import step
+from devcluster.progress import say, step
 from tests.bench import report
 from tests.bench.api import Api, ApiError
 from tests.bench.contenders import Agentid, Contender, Limit
@@ -37,7 +37,7 @@ from tests.bench.work import NAMESPACE, Work
 OPERATOR: Final = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 _OWN_PACE: Final = Options(controller_manager=("--kube-api-qps=20", "--kube-api-burst=30"))
 """The garbage collector as Kubernetes ships it; clusters for tests have a faster one."""
-_PARTS: Final = ("rounds", "profile")
+_PARTS: Final = ("rounds", "profile", "scale")
 
 
 class Bench:
@@ -57,7 +57,7 @@ class Bench:
         rounds, writes = await self.rounds(limit)
         profiles = await self.profiles()
         collected = await self._collected()
-        stages, again, beside = await self._scale(limit)
+        stages, again, beside = await self.scale(limit)
         return Findings(machine, version, rounds, writes, collected, stages, again, beside, profiles)
 
     async def prepare(self) -> Limit:
@@ -79,21 +79,20 @@ class Bench:
 
     async def rounds(self, limit: Limit) -> tuple[list[tuple[Round, Round]], Writes]:
         """Measure both in turn, and count what agentid wrote."""
-        found, events = [], list[dict[str, Any]]()
+        found, writes = [], list[Writes]()
+        lives = self._sizes.burst + max(self._sizes.paced, self._sizes.ends_paced)
         for number in range(self._sizes.rounds):
             order: list[Contender] = [limit, self._agentid] if number % 2 else [self._agentid, limit]
             seen: dict[str, Round] = {}
             for contender in order:
                 since = self._cluster.audit_position()
-                with step(f"round {number + 1} of {self._sizes.rounds}: {contender.name}") as said:
+                with step(f"round {number + 1} of {self._sizes.rounds}: {contender.name}"):
                     seen[contender.name] = one = await self._round(contender, self._sizes)
-                    said.still(f"{one.issue.per_second:.0f} issues, {one.end.per_second:.0f} ends a second")
+                say(f"  {one.issue.per_second:.0f} issues and {one.end.per_second:.0f} ends a second")
                 if contender is self._agentid:
-                    events += self._cluster.audit(since, user=OPERATOR)
+                    writes.append(count_writes(self._cluster.audit(since, user=OPERATOR), lives))
             found.append((seen["agentid"], seen["LIMIT"]))
-        sizes = self._sizes
-        lives = sizes.rounds * (sizes.burst + max(sizes.paced, sizes.ends_paced))
-        return found, count_writes(events, lives)
+        return found, Writes.total(writes)
 
     async def profiles(self) -> list[Profile]:
         """Sample where agentid's time goes."""
@@ -140,7 +139,8 @@ class Bench:
             self._lives.forget()
         return count / (max(life.secret_gone for life in gone) - began)
 
-    async def _scale(self, limit: Limit) -> tuple[list[Stage], list[dict[str, float]], Neighbours]:
+    async def scale(self, limit: Limit) -> tuple[list[Stage], list[dict[str, float]], Neighbours]:
+        """Measure among many live tasks; they are left."""
         sizes, live = self._sizes, self._sizes.live[-1]
         with step(f"growing to {live} live tasks") as said:
             stages = await grow(self._agentid, self._work, self._lives, sizes, said)
@@ -151,8 +151,7 @@ class Bench:
         return stages, again, beside
 
 
-async def _measure(cluster: ControlPlane, sizes: Sizes, part: str | None) -> int:
-    machine = Machine.look()
+async def _measure(cluster: ControlPlane, machine: Machine, sizes: Sizes, part: str | None) -> int:
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(Api.open(cluster.kubeconfig))
         lives = await stack.enter_async_context(Lives.watched(api))
@@ -181,6 +180,9 @@ async def _only(bench: Bench, part: str) -> None:
         for each in await bench.profiles():
             Console().print(each.burst, each.costs, each.functions[:40])
         return
+    if part == "scale":
+        Console().print(*await bench.scale(limit), sep="\n")
+        return
     rounds, writes = await bench.rounds(limit)
     for ours, theirs in rounds:
         Console().print(f"issue {ours.issue} / {theirs.issue}\nend   {ours.end} / {theirs.end}")
@@ -208,6 +210,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="little of everything: shows that it works")
     parser.add_argument("--only", choices=_PARTS, help="one part, printed and not kept")
     options = parser.parse_args()
+    machine = Machine.look()
     try:
         build.ensure_groups(["controlplane", "helm"])
         with step("starting a control plane"):
@@ -215,8 +218,8 @@ def main() -> int:
         with cluster:
             with step("installing charts/agentid"):
                 install_chart(cluster)
-            return uvloop.run(_measure(cluster, QUICK if options.quick else FULL, options.only))
-    except (DevclusterError, ApiError, NotInTimeError) as error:
+            return uvloop.run(_measure(cluster, machine, QUICK if options.quick else FULL, options.only))
+    except (DevclusterError, ApiError, NotInTimeError, ExceptionGroup) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from devcluster.audit import is_write
 from tests.bench.contenders import Contender, cpu_seconds, frozen
@@ -148,6 +148,14 @@ class Writes:
     kinds: dict[str, int]
     lives: int
     conflicts: int
+
+    @classmethod
+    def total(cls, each: Sequence[Self]) -> Self:
+        """Return all of them together."""
+        kinds: Counter[str] = Counter()
+        for one in each:
+            kinds.update(one.kinds)
+        return cls(dict(kinds), sum(one.lives for one in each), sum(one.conflicts for one in each))
 
     @property
     def per_life(self) -> float:
