@@ -87,7 +87,7 @@ e2e: install ## The same on a real node, with real pods, the operator in one of 
 	$(RUN)python -m tests.stages e2e -- $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: install ## Measure agentid against a bare client (about 20 minutes); the table goes to docs/performance.md
+bench: install ## Measure agentid against a bare client; the table goes to docs/performance.md
 	@$(RUN)python -m tests.bench $(BENCH_ARGS)
 
 ##@ A real Kubernetes
