@@ -31,6 +31,8 @@ def write(verb: str, resource: str, code: int = 200, **more: object) -> dict[str
         (range(1, 101), 50, 50),
         (range(1, 101), 99, 99),
         (range(1, 201), 99, 198),
+        (range(1, 11), 99, 10),
+        ([3, 1, 2], 50, 2),
         ([3, 1, 2], 0, 1),
         ([3, 1, 2], 100, 3),
     ],
