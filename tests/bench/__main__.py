@@ -1,6 +1,7 @@
 """`python -m tests.bench`: measures, prints the table, and writes it where it is kept."""
 
 import argparse
+import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -22,7 +23,7 @@ from devcluster.places import RUN_FOLDER
 from devcluster.progress import say, step
 from tests.bench import report
 from tests.bench.api import Api, ApiError
-from tests.bench.contenders import Agentid, Contender, Limit
+from tests.bench.contenders import Agentid, Contender, Limit, running
 from tests.bench.figures import Figure
 from tests.bench.findings import Findings, figures
 from tests.bench.forms import Forms
@@ -65,11 +66,8 @@ class Bench:
         with step("learning what agentid writes"):
             await self._work.namespace(NAMESPACE)
             forms = self._cluster.run.folder / "forms.json"
-            self._agentid.start()
-            try:
+            async with running(self._agentid):
                 (await self._one_life()).save(forms)
-            finally:
-                self._agentid.stop()
             await self._work.clear()
             limit = Limit(self._cluster, self._agentid.kubeconfig, forms)
         for contender in (limit, self._agentid):
@@ -85,12 +83,13 @@ class Bench:
             order: list[Contender] = [limit, self._agentid] if number % 2 else [self._agentid, limit]
             seen: dict[str, Round] = {}
             for contender in order:
-                since = self._cluster.audit_position()
+                since = await asyncio.to_thread(self._cluster.audit_position)
                 with step(f"round {number + 1} of {self._sizes.rounds}: {contender.name}"):
                     seen[contender.name] = one = await self._round(contender, self._sizes)
                 say(f"  {one.issue.per_second:.0f} issues and {one.end.per_second:.0f} ends a second")
                 if contender is self._agentid:
-                    writes.append(count_writes(self._cluster.audit(since, user=OPERATOR), lives))
+                    events = await asyncio.to_thread(self._cluster.audit, since, user=OPERATOR)
+                    writes.append(count_writes(events, lives))
             found.append((seen["agentid"], seen["LIMIT"]))
         return found, Writes.total(writes)
 
@@ -99,16 +98,15 @@ class Bench:
         folder = RUN_FOLDER / "bench-profile"
         folder.mkdir(parents=True, exist_ok=True)
         with step("sampling where agentid's time goes"):
-            profiles = await profile(self._agentid, self._work, self._lives, self._sizes.burst, folder)
+            profiles = await profile(
+                Agentid(self._cluster, folder), self._work, self._lives, self._sizes.burst, folder
+            )
         report.write_profiles(profiles, folder)
         return profiles
 
     async def _round(self, contender: Contender, sizes: Sizes) -> Round:
-        contender.start()
-        try:
+        async with running(contender):
             found = await measure(contender, self._work, self._lives, sizes)
-        finally:
-            contender.stop()
         await self._work.clear()
         return found
 

@@ -1,5 +1,6 @@
 """A bare client of the API server: one keep-alive session, bytes out, bytes in."""
 
+import asyncio
 import base64
 import ssl
 import tempfile
@@ -17,6 +18,8 @@ MERGE: Final = "application/merge-patch+json"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 LIST_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _FIRST_ERROR: Final = 400
+_LATER: Final = 429
+_LATER_SECONDS: Final = 0.2
 
 
 class ApiError(Exception):
@@ -79,22 +82,30 @@ class Api:
                 return
 
     async def events(self, path: str, version: str, accept: str = JSON) -> AsyncIterator[dict[str, Any]]:
-        """Yield what changes after `version`, for as long as the API server tells.
+        """Yield what changes after `version`; where the API server ends the watch, go on where it ended.
+
+        It does so with whoever does not read fast enough, and when it begins anew with a CRD just installed.
 
         Raises:
-            ApiError: it tells no more.
+            ApiError: it refuses, or does not know any more what came after `version`.
         """
-        where = f"{self._server}{path}?watch=true&resourceVersion={version}&timeoutSeconds=86400"
-        async with self._session.get(where, headers={"Accept": accept}) as answer:
-            rest = b""
-            async for chunk in answer.content.iter_any():
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    event = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        raise ApiError(f"WATCH {path}: {event['object']}")
-                    yield event
-        raise ApiError(f"WATCH {path}: the API server has ended it")
+        while True:
+            where = f"{self._server}{path}?watch=true&resourceVersion={version}&timeoutSeconds=86400"
+            async with self._session.get(where, headers={"Accept": accept}) as answer:
+                if answer.status == _LATER:
+                    await asyncio.sleep(_LATER_SECONDS)
+                    continue
+                if answer.status >= _FIRST_ERROR:
+                    raise ApiError(f"WATCH {path}: {answer.status} {await answer.text()}")
+                rest = b""
+                async for chunk in answer.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        event = orjson.loads(line)
+                        if event["type"] == "ERROR":
+                            raise ApiError(f"WATCH {path}: {event['object']}")
+                        version = event["object"]["metadata"]["resourceVersion"]
+                        yield event
 
 
 def _trust(cluster: Mapping[str, str], user: Mapping[str, str]) -> ssl.SSLContext:

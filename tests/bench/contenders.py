@@ -1,11 +1,12 @@
 """The two that are measured, each a process under the operator's own service account: agentid and LIMIT."""
 
+import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -46,13 +47,14 @@ class Agentid:
 
     name = "agentid"
 
-    def __init__(self, cluster: ControlPlane) -> None:
-        self._operator = OperatorProcess(cluster, "agentid", _PATIENT)
-
-    def start(self, *, wait: bool = True, profile: Path | None = None) -> None:
-        """Start it; with `profile`, a folder, it writes there what it spent its time on."""
+    def __init__(self, cluster: ControlPlane, profile: Path | None = None) -> None:
+        """With `profile`, a folder, it writes there what it spends its time on."""
         sampled = {"PYTHONPATH": str(_SAMPLER), "BENCH_PROFILE": str(profile)} if profile else {}
-        self._operator.start(sampled, wait=wait)
+        self._operator = OperatorProcess(cluster, "agentid", _PATIENT | sampled)
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it."""
+        self._operator.start(wait=wait)
 
     def stop(self) -> None:
         """End it with SIGTERM; it gives its lease back."""
@@ -95,6 +97,16 @@ class Limit:
     def pid(self) -> int:
         """Its process."""
         return self._process.pid
+
+
+@asynccontextmanager
+async def running(contender: Contender, *, wait: bool = True) -> AsyncIterator[None]:
+    """Start a contender and end it; the watches of the harness are read meanwhile."""
+    await asyncio.to_thread(contender.start, wait=wait)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(contender.stop)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from devcluster.waiting import wait_until
-from tests.bench.contenders import Agentid
+from tests.bench.contenders import Agentid, running
 from tests.bench.lives import Lives
 from tests.bench.rounds import Burst, end_burst, issue_burst
 from tests.bench.work import Work
@@ -49,17 +49,14 @@ class Profile:
 
 
 async def profile(agentid: Agentid, work: Work, lives: Lives, count: int, folder: Path) -> list[Profile]:
-    """Return the profiles of issues and of ends; agentid runs only meanwhile."""
-    agentid.start(profile=folder)
-    try:
+    """Return the profiles of issues and of ends; agentid, sampled, runs only meanwhile."""
+    async with running(agentid):
         names = work.names(count)
         await _cut(agentid, folder / "0.json")
         issue = await issue_burst(agentid, work, lives, names)
         await _cut(agentid, folder / "1.json")
         end = await end_burst(agentid, work, lives, names)
         await _cut(agentid, folder / "2.json")
-    finally:
-        agentid.stop()
     await work.clear()
     return [_read(issue, folder / "1.json"), _read(end, folder / "2.json")]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from devcluster.progress import Step
-from tests.bench.contenders import Agentid, Contender, resident_mebibytes
+from tests.bench.contenders import Agentid, Contender, resident_mebibytes, running
 from tests.bench.lives import Lives
 from tests.bench.rounds import Sizes, end_burst, issue_burst
 from tests.bench.work import Work
@@ -26,9 +26,8 @@ class Stage:
 
 async def grow(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes, step: Step) -> list[Stage]:
     """Start agentid without tasks, let their number grow, and look at each size; it is stopped then."""
-    agentid.start()
     stages: list[Stage] = []
-    try:
+    async with running(agentid):
         empty, live = resident_mebibytes(agentid.pid), 0
         for size in sizes.live:
             names = work.names(size - live)
@@ -43,8 +42,6 @@ async def grow(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes, step: S
             issue = await issue_burst(agentid, work, lives, burst)
             end = await end_burst(agentid, work, lives, burst)
             stages.append(Stage(live, growth, issue.per_second, end.per_second))
-    finally:
-        agentid.stop()
     return stages
 
 
@@ -60,13 +57,10 @@ async def restarts(
             names = work.names(1, word="zz-new")
             await work.create(names[0])
             began = time.monotonic()
-            contender.start(wait=False)
-            try:
+            async with running(contender, wait=False):
                 (life,) = await lives.until(
                     f"{contender.name} serves a new task", names, lambda life: life.served, within=120
                 )
-            finally:
-                contender.stop()
             seconds[contender.name] = life.secret - began
         found.append(seconds)
     return found
@@ -91,8 +85,7 @@ class Neighbours:
 
 async def neighbours(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes) -> Neighbours:
     """Measure what a tenant with many waiting tasks costs the others; agentid runs only meanwhile."""
-    agentid.start()
-    try:
+    async with running(agentid):
         alone = await _first_tasks(work, lives, "alone", sizes.neighbours)
         await work.namespace("crowd", agent=False)
         crowd = work.names(sizes.crowd, "crowd")
@@ -104,8 +97,6 @@ async def neighbours(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes) -
         await work.agent("crowd")
         served = await _first_tasks(work, lives, "served", sizes.neighbours)
         left = sum(1 for name in crowd if not lives[name].secret)
-    finally:
-        agentid.stop()
     return Neighbours(median(alone), median(waiting), median(served), left)
 
 
