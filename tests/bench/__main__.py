@@ -31,13 +31,24 @@ from tests.bench.learning import credentials, forms_of
 from tests.bench.lives import Lives, Name, NotInTimeError
 from tests.bench.machine import Machine
 from tests.bench.profile import Profile, profile
-from tests.bench.rounds import FULL, QUICK, Round, Sizes, Writes, count_writes, measure
+from tests.bench.rounds import (
+    FULL,
+    QUICK,
+    Round,
+    Sizes,
+    Writes,
+    count_writes,
+    end_burst,
+    issue_burst,
+    measure,
+)
 from tests.bench.scale import Neighbours, Stage, grow, neighbours, restarts
 from tests.bench.work import NAMESPACE, Work
 
 OPERATOR: Final = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 _OWN_PACE: Final = Options(controller_manager=("--kube-api-qps=20", "--kube-api-burst=30"))
 """The garbage collector as Kubernetes ships it; clusters for tests have a faster one."""
+_WARM_UP: Final = 100
 _PARTS: Final = ("rounds", "profile", "scale")
 
 
@@ -70,9 +81,13 @@ class Bench:
                 (await self._one_life()).save(forms)
             await self._work.clear()
             limit = Limit(self._cluster, self._agentid.kubeconfig, forms)
-        for contender in (limit, self._agentid):
-            with step(f"warming up with {contender.name}"):
-                await self._round(contender, QUICK)
+        with step("warming up"):
+            for contender in (limit, self._agentid):
+                names = self._work.names(_WARM_UP)
+                async with running(contender):
+                    await issue_burst(contender, self._work, self._lives, names)
+                    await end_burst(contender, self._work, self._lives, names)
+                await self._work.clear()
         return limit
 
     async def rounds(self, limit: Limit) -> tuple[list[tuple[Round, Round]], Writes]:

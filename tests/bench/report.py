@@ -12,8 +12,8 @@ from tests.bench.profile import Profile
 
 DOCUMENT: Final = CHECKOUT / "docs" / "performance.md"
 FIGURES: Final = RUN_FOLDER / "bench.json"
-BEGIN: Final = "<!-- measured: written by `make bench` -->"
-END: Final = "<!-- /measured -->"
+HEADING: Final = "\n## Measured\n"
+"""What follows it in docs/performance.md, to its end, is written by each full run."""
 _FIELDS: Final = (
     "issue_ratio",
     "end_ratio",
@@ -84,13 +84,12 @@ def replaced(document: str, measured: str) -> str:
     """Return the document with its measured part replaced.
 
     Raises:
-        ValueError: the marks of that part are not in it.
+        ValueError: it has no such part.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"docs/performance.md has no part between {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{measured.rstrip()}\n{END}{after}"
+    before, heading, _ = document.partition(HEADING)
+    if not heading:
+        raise ValueError(f"docs/performance.md has no heading{HEADING.rstrip()}")
+    return f"{before}{heading}\n{measured.rstrip()}\n"
 
 
 def write_profiles(profiles: Sequence[Profile], folder: Path) -> None:

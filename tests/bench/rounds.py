@@ -34,13 +34,13 @@ class Sizes:
 
 FULL: Final = Sizes(
     rounds=3,
-    paced=200,
-    ends_paced=450,
+    paced=120,
+    ends_paced=300,
     burst=1000,
     live=(1000, 4000, 10_000),
     growth_burst=300,
     restarts=3,
-    owned=500,
+    owned=250,
     crowd=5000,
     neighbours=15,
 )

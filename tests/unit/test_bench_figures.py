@@ -7,7 +7,7 @@ import pytest
 from tests.bench.figures import Figure, Goal, median_ratio, percentile
 from tests.bench.learning import forms_of
 from tests.bench.profile import cost_of
-from tests.bench.report import BEGIN, END, replaced
+from tests.bench.report import HEADING, replaced
 from tests.bench.rounds import count_writes
 
 NAME, UID = "refund-000001", "0aa6a8e8-7b8d-4c39-9a3f-0e5a3a6f6f3e"
@@ -132,6 +132,6 @@ def test_a_sample_counts_as_the_innermost_thing_that_has_a_name(stack: list[str]
 
 
 def test_a_run_replaces_the_measured_part_of_the_document_and_nothing_else() -> None:
-    assert replaced(f"a\n{BEGIN}\nold\n{END}\nb\n", "new\n") == f"a\n{BEGIN}\nnew\n{END}\nb\n"
-    with pytest.raises(ValueError, match="has no part"):
+    assert replaced(f"# a\n{HEADING}\nold\n", "new\n") == f"# a\n{HEADING}\nnew\n"
+    with pytest.raises(ValueError, match="has no heading"):
         replaced("a", "new")
