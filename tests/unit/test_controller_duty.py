@@ -60,9 +60,17 @@ def world() -> World:
 
 
 @pytest.fixture
-def duty(world: World) -> Duty:
-    metrics = Metrics()
-    queue = WorkQueue(lambda: 0.0, metrics.count_failed_pass)
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def queue(metrics: Metrics) -> WorkQueue:
+    return WorkQueue(lambda: 0.0, metrics.count_failed_pass)
+
+
+@pytest.fixture
+def duty(world: World, queue: WorkQueue, metrics: Metrics) -> Duty:
     return Duty(world, queue, Deadlines(lambda: _NOW, queue.add), metrics)
 
 
@@ -159,3 +167,24 @@ def test_a_pod_without_a_task_leaves_nothing_in_doubt(duty: Duty, world: World) 
     labels = {"agentid.dev/task": "t"}
     world.take_pod({"metadata": {"namespace": "ns", "name": "p", "uid": "u-p", "labels": labels}})
     assert duty.settled
+
+
+async def test_after_a_takeover_what_is_gone_comes_first_and_then_what_changed_last(
+    duty: Duty, world: World, queue: WorkQueue
+) -> None:
+    for name, version in (("old", 5), ("gone", 6), ("new", 90), ("newer", 100), ("older", 4)):
+        metadata = {"namespace": "ns", "name": name, "uid": name, "resourceVersion": str(version)}
+        world.take_task({"metadata": metadata})
+        queue.add(("ns", name))
+    world.drop_task(("ns", "gone"), "gone")
+    duty.take_over(Takeover(_NOW))
+    seen: list[str] = []
+
+    async def look_at(key: Key) -> None:
+        seen.append(key[1])
+
+    runner = asyncio.create_task(queue.run(look_at, 1))
+    async with asyncio.timeout(10):
+        await queue.wait_idle()
+    runner.cancel()
+    assert seen == ["gone", "newer", "new", "old", "older"]

@@ -261,3 +261,24 @@ async def test_a_failed_pass_is_logged_with_what_the_pass_bound() -> None:
         ("ns", "a", "u-1"),
         ("ns", "b", None),
     ]
+
+
+async def test_what_is_begun_anew_is_looked_at_in_the_new_order_and_once() -> None:
+    queue, seen = _queue(), list[Key]()
+
+    async def look_at(key: Key) -> None:
+        seen.append(key)
+
+    for name in "abcd":
+        queue.add(("ns", name))
+    queue.begin_anew([("ns", "d"), ("ns", "b"), ("ns", "a")])
+    await _run_until_idle(queue, look_at, concurrency=1)
+    assert seen == [("ns", "d"), ("ns", "b"), ("ns", "a")]
+
+
+async def test_begun_anew_with_nothing_the_queue_is_idle() -> None:
+    queue = _queue()
+    queue.add(("ns", "a"))
+    queue.begin_anew([])
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        await queue.wait_idle()

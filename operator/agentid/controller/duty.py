@@ -1,5 +1,6 @@
 """What begins with a takeover and ends with the lease: which tasks to look at, and what is unsettled."""
 
+import math
 from datetime import UTC, datetime
 from typing import Final
 
@@ -36,13 +37,16 @@ class Duty:
     def take_over(self, takeover: Takeover) -> bool:
         """Begin: what was remembered of Secrets counts no longer, every task is looked at once.
 
+        What changed last comes first: that is where nobody has done anything yet, while most others only
+        have to be seen to be in order.
+
         Returns whether there is nothing to look at.
         """
         self._on_duty = True
         self.takeover = takeover
         self._unsettled = {key for key, _ in self._world.records()}
         self._world.begin_anew()
-        self.look_at_all()
+        self._queue.begin_anew(key for key, _ in sorted(self._world.records(), key=_change, reverse=True))
         return not self._unsettled
 
     @property
@@ -94,6 +98,12 @@ class Duty:
                 # Nothing that the predecessor may have left half done is in doubt any more.
                 leader.settle()
                 _log.info("settled")
+
+
+def _change(entry: tuple[Key, Record]) -> float:
+    """Return a number that grows with the time of the last change; a task that is gone is the latest."""
+    task = entry[1].task
+    return task.version if task is not None else math.inf
 
 
 def _in_doubt(record: Record) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
@@ -56,6 +56,15 @@ class WorkQueue:
         self._lanes.setdefault(key[0], deque()).append(key)
         self._idle.clear()
         self._work.set()
+
+    def begin_anew(self, keys: Iterable[Key]) -> None:
+        """Have `keys` looked at in this order, in place of all that waits."""
+        self._lanes.clear()
+        self._waiting.clear()
+        for key in keys:
+            self.add(key)
+        if not self._active and not self._waiting:
+            self._idle.set()
 
     @property
     def depth(self) -> int:

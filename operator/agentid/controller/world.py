@@ -87,6 +87,8 @@ class World:
 
     def take_task(self, body: Mapping[str, Any]) -> None:
         """Take in a task as a watch or a read showed it; older states than the known one are ignored."""
+        if self._is_known(body):
+            return
         new = PackedTask.of(body)
         record = self._records.setdefault((new.namespace, new.name), Record())
         if record.own_write:
@@ -94,6 +96,15 @@ class World:
                 record.during_write = new
             return
         self._put_task(record, new)
+
+    def _is_known(self, body: Mapping[str, Any]) -> bool:
+        """Whether it is no newer than what is known of this task: the watch shows our own writes too."""
+        metadata = mapping(body.get("metadata"))
+        record = self._records.get((text(metadata.get("namespace")), text(metadata.get("name"))))
+        known = record.task if record is not None else None
+        if known is None or known.uid != metadata.get("uid"):
+            return False
+        return version_number(body) <= known.version
 
     def begin_own_write(self, record: Record) -> None:
         """Hold back what the watch brings of this task until the reply to our own write is there."""
