@@ -1,9 +1,13 @@
 """The spec hash: what was decided on is in it, the state is not, and an upgrade leaves it alone."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 
 from agentid.api.agenttask import AgentTaskSpec
@@ -87,6 +91,17 @@ def test_the_state_is_not_in_it(field: str) -> None:
 def test_version_1_is_what_it_was() -> None:
     assert hashed(WHOLE) == "v1:10c20689a7caf1dd5df112f9f46238cec7479558c6e8303dc50f22be74b164ad"
     assert hashed(SHORT) == "v1:a24334165edc27368c0aec44b701649bb28cc6b1ad6f5e295d55e46a42c8fabf"
+
+
+@given(
+    st.text(min_size=1, max_size=60),
+    st.lists(st.text(min_size=1, max_size=60), max_size=3),
+    st.integers(1, 2**31),
+)
+def test_it_is_taken_over_the_rfc_8785_form(username: str, groups: list[str], generation: int) -> None:
+    requester = {"username": username, "groups": groups, "podUID": "p", "intentGeneration": generation}
+    whole = WHOLE | {"requester": requester}
+    assert hashed(whole) == f"v1:{hashlib.sha256(rfc8785.dumps(whole)).hexdigest()}"
 
 
 def test_defaults_that_are_typed_change_nothing() -> None:

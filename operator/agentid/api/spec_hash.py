@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any, Final
 
-import rfc8785
+import orjson
 
 from agentid.api.agenttask import AgentTaskSpec, CredentialRequest, Intent, Requester, Workload
 
@@ -14,7 +14,9 @@ VERSION: Final = "v1"
 
 def spec_hash(spec: AgentTaskSpec) -> str:
     """Return `v1:` and the SHA-256, in hexadecimal, over the RFC 8785 form of the projection of `spec`."""
-    return f"{VERSION}:{hashlib.sha256(rfc8785.dumps(_projection(spec))).hexdigest()}"
+    # Of ASCII names, text, truth values and whole numbers, sorted JSON without spaces is that form already.
+    canonical = orjson.dumps(_projection(spec), option=orjson.OPT_SORT_KEYS)
+    return f"{VERSION}:{hashlib.sha256(canonical).hexdigest()}"
 
 
 def _projection(spec: AgentTaskSpec) -> _Projection:
