@@ -51,7 +51,7 @@ def as_markdown(found: Findings, lines: dict[str, Figure]) -> str:
     ]
     text += ["", "agentid among many live tasks:", ""]
     text += [
-        "| live tasks | resident memory over none, MiB | issues a second | ends a second |",
+        "| live tasks | resident memory more than with none, MiB | issues a second | ends a second |",
         "|---|---|---|---|",
     ]
     text += [

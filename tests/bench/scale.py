@@ -25,9 +25,13 @@ class Stage:
 
 
 async def grow(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes, step: Step) -> list[Stage]:
-    """Start agentid without tasks, let their number grow, and look at each size; it is stopped then."""
+    """Start agentid without live tasks, let their number grow, and look at each size; it is stopped then."""
     stages: list[Stage] = []
     async with running(agentid):
+        # What the first tasks of all leave, buffers and caches, is there however many follow.
+        first = work.names(sizes.growth_burst)
+        await issue_burst(agentid, work, lives, first)
+        await end_burst(agentid, work, lives, first)
         empty, live = resident_mebibytes(agentid.pid), 0
         for size in sizes.live:
             names = work.names(size - live)
