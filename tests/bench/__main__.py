@@ -233,7 +233,10 @@ def main() -> int:
                 install_chart(cluster)
             return uvloop.run(_measure(cluster, machine, QUICK if options.quick else FULL, options.only))
     except (DevclusterError, ApiError, NotInTimeError, ExceptionGroup) as error:
-        sys.stderr.write(f"bench: {error}\n")
+        first: Exception = error
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        sys.stderr.write(f"bench: {first}\n")
         return 1
     except KeyboardInterrupt:
         return 130

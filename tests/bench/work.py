@@ -118,7 +118,7 @@ class Work:
 
         async def create(name: Name) -> None:
             metadata = {"name": name[1], "ownerReferences": [reference]}
-            data = {"tls.key": "eA==" * 2000}
+            data = {"tls.key": "YWJj" * 1000}
             await self._api.post(
                 f"{root}/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
             )
