@@ -1,4 +1,4 @@
-"""A way to the API server that ends the operator, loses an answer, holds one request, or silences watches.
+"""A way to the API server that ends the operator, loses or forges answers, holds requests, silences watches.
 
 The operator is given a kubeconfig that names this proxy. It hands everything on as the operator sent it; when
 the request comes that a trap is set for, the trap springs before it is handed on or before it is answered.
@@ -6,14 +6,17 @@ What a watch brings while watches are silent is lost.
 """
 
 import asyncio
+import json
 import re
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import yaml
@@ -25,8 +28,42 @@ from devcluster.ports import free_ports
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host"}
 
-_LONGEST_HOLD_SECONDS = 60
+_LONGEST_HOLD_SECONDS = 120
+_LOOK_SECONDS = 0.05
 _ADDED = {"Accept", "Accept-Encoding", "Content-Type", "User-Agent"}
+
+
+def nothing() -> None:
+    """Do nothing besides what a trap does by itself."""
+
+
+def any_body(_body: Mapping[str, Any]) -> bool:
+    """Whatever is sent."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered in place of the API server: a `Status` of this kind."""
+
+    code: int
+    reason: str
+    message: str
+    retry_after_seconds: int | None = None
+
+    def response(self) -> web.Response:
+        """The answer as it is sent."""
+        status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "code": self.code,
+            "reason": self.reason,
+            "message": self.message,
+        }
+        pause = self.retry_after_seconds
+        headers = {} if pause is None else {"Retry-After": str(pause)}
+        return web.json_response(status, status=self.code, headers=headers)
 
 
 @dataclass(slots=True)
@@ -36,25 +73,38 @@ class Trap:
     Attributes:
         method: Its HTTP method.
         path: A pattern for its whole path.
-        answered: Whether it is handed on before the trap is sprung; its answer is lost in any case.
+        answered: Whether it is handed on before the trap is sprung; its own answer is lost in any case.
         spring: What is done then.
         let_go: Where there is one, the request is held until this is set, and then handed on and answered
             like any other.
+        is_it: Looks at what is sent, where method and path do not tell.
+        answer: What is answered; None: the connection is cut.
         sprung: Set once it was done.
+        came_at: When such requests came, in seconds of the monotonic clock: this one and those after it.
+        answered_late: The code that a held request was answered with, once it was.
     """
 
     method: str
     path: str
     answered: bool
-    spring: Callable[[], None]
+    spring: Callable[[], None] = nothing
     let_go: threading.Event | None = None
+    is_it: Callable[[Mapping[str, Any]], bool] = any_body
+    answer: Answer | None = None
     sprung: threading.Event = field(default_factory=threading.Event)
+    came_at: list[float] = field(default_factory=list)
+    answered_late: int | None = None
 
-    def fits(self, request: web.BaseRequest) -> bool:
+    def fits(self, request: web.BaseRequest, body: bytes = b"") -> bool:
         """Is that the request?"""
-        if self.sprung.is_set() or request.method != self.method or "dryRun" in request.query:
+        if request.method != self.method or "dryRun" in request.query:
             return False
-        return re.fullmatch(self.path, request.path) is not None
+        if re.fullmatch(self.path, request.path) is None:
+            return False
+        if self.is_it is not any_body and not self.is_it(json.loads(body or b"{}")):
+            return False
+        self.came_at.append(time.monotonic())
+        return not self.sprung.is_set()
 
     def wait(self, within: timedelta = timedelta(seconds=60)) -> None:
         """Wait until it was sprung."""
@@ -131,12 +181,13 @@ class Interceptor:
 
     async def _handle(self, out: aiohttp.ClientSession, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        caught = next((trap for trap in self._traps if trap.fits(request)), None)
+        caught = next((trap for trap in self._traps if trap.fits(request, body)), None)
+        held = None
         if caught is not None and caught.let_go is not None:
             caught.spring()
             caught.sprung.set()
-            await asyncio.to_thread(caught.let_go.wait, _LONGEST_HOLD_SECONDS)
-            caught = None
+            await _is_set(caught.let_go)
+            held, caught = caught, None
         if caught is not None and not caught.answered:
             return self._spring(caught, request)
         sent = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
@@ -147,6 +198,8 @@ class Interceptor:
             if caught is not None:
                 await answer.read()
                 return self._spring(caught, request)
+            if held is not None:
+                held.answered_late = answer.status
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP_BY_HOP}
             if "Content-Encoding" in answer.headers:
                 kept["Content-Encoding"] = answer.headers["Content-Encoding"]
@@ -174,12 +227,21 @@ class Interceptor:
                 yield b"".join(line + b"\n" for line in lines)
 
     def _spring(self, trap: Trap, request: web.BaseRequest) -> web.StreamResponse:
-        """Do what the trap is for, and leave the request without an answer."""
+        """Do what the trap is for, and answer what it says, or leave the request without an answer."""
         trap.spring()
         trap.sprung.set()
+        if trap.answer is not None:
+            return trap.answer.response()
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=502)
+
+
+async def _is_set(event: threading.Event) -> None:
+    """Wait until an event is set, without a thread for each that waits; not for ever."""
+    end = time.monotonic() + _LONGEST_HOLD_SECONDS
+    while not event.is_set() and time.monotonic() < end:  # noqa: ASYNC110 - set in another thread
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _end_what_still_streams() -> None:

@@ -92,9 +92,9 @@ def ends_with_nothing_left(here: Kubectl, reason: str = "Completed") -> None:
 class AlwaysBefore(Trap):
     """Does something before each such request is handed on, which then comes too late."""
 
-    def fits(self, request: web.BaseRequest) -> bool:
+    def fits(self, request: web.BaseRequest, body: bytes = b"") -> bool:
         """Do it; the request itself goes its way."""
-        if Trap.fits(self, request):
+        if Trap.fits(self, request, body):
             self.spring()
         return False
 
