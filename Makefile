@@ -26,7 +26,7 @@ help: ## List what can be made
 	echo "  KUBEBUILDER_ASSETS=folder  take etcd, kube-apiserver and kubectl from there; the rest is still built, with Go"
 	echo "  AGENTID_CACHE=folder       where what is built is kept (~/.cache/agentid)"
 	echo "  AGENTID_DEMO_NODE=0        demo: without a node, as on a machine that can have none"
-	echo "  PYTEST_ARGS='-k suspend'   test, e2e: some of them only"
+	echo "  PYTEST_ARGS='-k suspend'   test, e2e, faults: some of them only"
 	echo "  BENCH_ARGS=--quick         bench: little of everything, figures not kept"
 	echo "  PYTHON=program             the Python to begin with (python3)"
 
@@ -89,6 +89,15 @@ e2e: install ## The same on a real node, with real pods, the operator in one of 
 .PHONY: bench
 bench: install ## Measure agentid against a bare client; the table goes to docs/performance.md
 	@$(RUN)python -m tests.bench $(BENCH_ARGS)
+
+.PHONY: faults
+faults: install ## What goes wrong around the operator, for minutes each, and the table of it (before a release)
+	@$(RUN)python -m devcluster build controlplane helm
+	mkdir -p .run
+	rm -f .run/faults.jsonl
+	AGENTID_FAULTS_TABLE=$(CURDIR)/.run/faults.jsonl \
+	  $(RUN)python -m tests.stages cluster/test_faults_of_writes.py cluster/test_rights_removed.py faults -- $(PYTEST_ARGS)
+	$(RUN)python -m tests.fault_table .run/faults.jsonl
 
 ##@ A real Kubernetes
 .PHONY: demo

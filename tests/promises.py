@@ -5,6 +5,7 @@ be survived and be told.
 """
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Final
 
 POD_TABLE: Final = frozenset(
@@ -200,6 +201,43 @@ DOCTOR: Final = frozenset(
     }
 )
 """What `agentid doctor` and the documents tell the people who run it."""
+WRITES: Final = (
+    "issue_status",
+    "issue_secret",
+    "issue_event",
+    "renewal_status",
+    "renewal_secret",
+    "renewal_event",
+    "end_status",
+    "end_wipe",
+    "end_delete",
+    "end_event",
+)
+AT_A_WRITE: Final = (
+    "cut_before_commit",
+    "cut_after_commit",
+    "conflict_409",
+    "too_many_429",
+    "error_500_after_commit",
+    "hang_90s",
+)
+FAULTS: Final = frozenset(f"{fault} at {write}" for fault, write in product(AT_A_WRITE, WRITES)) | {
+    "a life that nothing befell",
+    "Retry-After is kept",
+    "a key written first after its task's end",
+    "API server restart",
+    "etcd stopped for 60 s at a deadline",
+    "watch silent with the connection open",
+    "410, the watch's version is too old",
+    "rights on Secrets removed at an end",
+    "quota exceeded",
+    "clock moved two hours back",
+    "clock moved two hours forward",
+    "clock two hours wrong at start",
+    "leader stopped for 45 s at each write",
+    "5,000 deadlines in one second",
+}
+"""What goes wrong around the operator; `docs/faults.md` says what came of it and within which bound."""
 
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
@@ -209,4 +247,5 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "survival": SURVIVAL,
     "telling": TELLING,
     "doctor": DOCTOR,
+    "faults": FAULTS,
 }

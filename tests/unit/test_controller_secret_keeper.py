@@ -490,3 +490,110 @@ async def test_what_could_not_be_wiped_of_a_predecessor_is_not_forgotten_for_its
     assert after_restart.facts_for(_OTHER).state is SecretState.DOUBTFUL
     await predecessor.delete(())
     assert secrets.there is None
+
+
+class LateSecrets(SecretsInMemory):
+    """The first request to create is lost on its way, and carried out when `comes` is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: SecretManifest | None = None
+        self.lose_before = "create"
+
+    async def create(self, manifest: SecretManifest) -> Version:
+        if self.lose_before == "create":
+            self.late = manifest
+        return await super().create(manifest)
+
+    async def comes(self) -> None:
+        """Carry the first request out after all, if the name is free."""
+        self.lose_before = None
+        if self.late is not None and self.there is None:
+            await super().create(self.late)
+
+
+async def _lost(make_svid: Callable[[], X509Svid]) -> tuple[LateSecrets, SecretMemory, SecretKeeper]:
+    secrets, memory = LateSecrets(), SecretMemory()
+    memory.absent()
+    keeper = _keeper(secrets, memory)
+    with pytest.raises(ConnectionLostError):
+        await keeper.fill(make_svid(), 1, (), _yes)
+    secrets.lose_before = None
+    return secrets, memory, keeper
+
+
+async def test_name_is_held_by_an_empty_secret_while_one_may_still_come(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await keeper.probe(1)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.ABSENT, expected=True)
+    assert not memory.facts_for(_OTHER).expected
+
+    await keeper.empty(())
+
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW, expected=True)
+    await secrets.comes()
+    assert secrets.key == b""
+    await keeper.delete(())
+    assert secrets.there is None
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.ABSENT)
+
+
+async def test_one_that_may_still_come_is_not_forgotten_when_another_was_written(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await keeper.probe(1)
+    await keeper.fill(make_svid(), 2, (), _yes)
+
+    await keeper.empty(())
+    await secrets.comes()
+
+    assert memory.facts_for(_MINE).expected
+    assert secrets.key == b""
+
+
+async def test_one_that_was_found_is_awaited_no_more(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await secrets.comes()
+
+    await keeper.probe(1)
+
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=1)
+
+
+async def test_one_that_came_before_the_next_try_is_awaited_no_more(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await keeper.probe(1)
+    await secrets.comes()
+    assert await keeper.fill(make_svid(), 2, (), _yes)
+
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=2)
+
+
+async def test_one_that_is_found_while_it_is_emptied_is_awaited_no_more(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await secrets.comes()
+
+    await keeper.empty(())
+
+    assert secrets.key == b""
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW)
+
+
+@pytest.mark.parametrize("refusal", [ForbiddenError("no"), TooManyRequestsError("busy", 1.0)])
+async def test_one_that_was_refused_is_not_awaited(
+    make_svid: Callable[[], X509Svid], refusal: ApiAnswerError
+) -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    secrets.refuse = refusal
+    with pytest.raises(type(refusal)):
+        await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
+
+    assert not memory.facts_for(_MINE).expected

@@ -38,6 +38,9 @@ EMPTIED = SecretFacts(SecretState.EMPTIED, emptied_at=NOW)
 IN_DOUBT = SecretFacts(SecretState.DOUBTFUL)
 GONE = SecretFacts(SecretState.ABSENT)
 TAKEN = SecretFacts(SecretState.TAKEN)
+EXPECTED = replace(GONE, expected=True)
+FILLED_ANEW = replace(FILLED, expected=True)
+HELD = replace(EMPTIED, expected=True)
 GRACE = LIMITS.wipe_grace
 ALIVE = (pod(),)
 LEAVING = (pod(leaving=True, gone_by=NOW),)
@@ -58,6 +61,10 @@ TABLE = [
     (EMPTIED, ALIVE, NOW + GRACE, SecretAction.DELETE, None),
     (EMPTIED, (), NOW, SecretAction.DELETE, None),
     (EMPTIED, (pod(node=None),), NOW, SecretAction.DELETE, None),
+    (EXPECTED, (), NOW, SecretAction.EMPTY, None),
+    (FILLED_ANEW, (), NOW, SecretAction.EMPTY, None),
+    (HELD, (), NOW, SecretAction.NONE, NOW + GRACE),
+    (HELD, (), NOW + GRACE, SecretAction.DELETE, None),
     (GONE, ALIVE, NOW, SecretAction.NONE, None),
     (TAKEN, ALIVE, NOW, SecretAction.NONE, None),
 ]

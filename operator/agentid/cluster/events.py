@@ -15,9 +15,11 @@ from agentid.cluster.connection import Body, Connection
 from agentid.cluster.errors import (
     AlreadyExistsError,
     ApiAnswerError,
+    ConflictError,
     NamespaceTerminatingError,
     NotFoundError,
     PassingError,
+    TooManyRequestsError,
 )
 from agentid.cluster.paths import EVENTS, TASKS
 
@@ -25,6 +27,7 @@ _log = structlog.get_logger("agentid.events")
 
 _MAX_NOTE_BYTES: Final = 1024
 _ATTEMPTS: Final = 3
+_LONGEST_PAUSE_SECONDS: Final = 10.0
 _MAX_NAME_LENGTH: Final = 253
 
 
@@ -157,11 +160,12 @@ class Events:
                 # Nothing can be created there any more; the log is where it can still be told.
                 _log.info("event in a terminating namespace", **_fields(event))
                 return Outcome.FAILED
-            except PassingError as error:
+            except (PassingError, ConflictError) as error:
+                # A conflict is about the quota, which another write changed at the same moment.
                 if attempt == _ATTEMPTS:
                     _log.warning("event not sent", error=str(error), **_fields(event))
                     return Outcome.FAILED
-                await asyncio.sleep(attempt)
+                await asyncio.sleep(_pause(attempt, error))
             except ApiAnswerError as error:
                 _log.warning("event refused", error=str(error), **_fields(event))
                 return Outcome.FAILED
@@ -178,6 +182,12 @@ def _fields(event: Event) -> dict[str, object]:
         "reason": event.reason,
         "note": event.note,
     }
+
+
+def _pause(attempt: int, error: ApiAnswerError) -> float:
+    """Return how many seconds to wait after so many attempts: what the API server asks for, within reason."""
+    asked = error.retry_after_seconds if isinstance(error, TooManyRequestsError) else 0.0
+    return min(max(float(attempt), asked), _LONGEST_PAUSE_SECONDS)
 
 
 def _cut(note: str) -> str:

@@ -149,9 +149,7 @@ class WorkQueue:
     def _failed(self, key: Key, error: BaseException) -> None:
         self._on_error(error)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        pause = retry_pause(failures, self._randomness())
-        if isinstance(error, TooManyRequestsError):
-            pause = max(pause, min(error.retry_after_seconds, LONGEST_RETRY_SECONDS))
+        pause = retry_pause(failures, self._randomness(), error)
         _log.info(
             "pass failed", namespace=key[0], task=key[1], error=str(error), retry_seconds=round(pause, 2)
         )
@@ -163,10 +161,15 @@ class WorkQueue:
         self.add(key)
 
 
-def retry_pause(failures: int, randomness: float) -> float:
-    """Return how many seconds to wait after so many failures: doubling, with up to a quarter added."""
-    doubled = FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 16)
-    return min(doubled, LONGEST_RETRY_SECONDS) * (1 + randomness / 4)
+def retry_pause(failures: int, randomness: float, error: BaseException | None = None) -> float:
+    """Return how many seconds to wait after so many failures: doubling, with up to a quarter added.
+
+    It is as long as the API server asks for where `error` says so, but never more than a minute or so.
+    """
+    pause = FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 16)
+    if isinstance(error, TooManyRequestsError):
+        pause = max(pause, error.retry_after_seconds)
+    return min(pause, LONGEST_RETRY_SECONDS) * (1 + randomness / 4)
 
 
 def _first(ages: dict[Key, float]) -> list[float]:

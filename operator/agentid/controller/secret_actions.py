@@ -133,7 +133,7 @@ class SecretActions:
         self, key: Key, record: Record, action: SecretAction, error: ApiAnswerError
     ) -> None:
         record.failures += 1
-        pause = retry_pause(record.failures, self._randomness())
+        pause = retry_pause(record.failures, self._randomness(), error)
         before = record.failed_write
         refused = action is SecretAction.PROBE and before is not None and before.refused
         if action is SecretAction.FILL:

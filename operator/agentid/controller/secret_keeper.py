@@ -13,11 +13,14 @@ from typing import Final
 from agentid.api.names import API_VERSION, secret_name
 from agentid.cluster.errors import (
     AlreadyExistsError,
+    ApiAnswerError,
     ConflictError,
     FixedFieldError,
     ForbiddenError,
     InvalidError,
+    NamespaceTerminatingError,
     NotFoundError,
+    PassingError,
     TooManyRequestsError,
 )
 from agentid.cluster.paths import PODS, TASKS
@@ -90,22 +93,27 @@ class SecretKeeper:
                 if version is not None:
                     version = await self._secrets.replace(manifest, version)
                 else:
-                    version = await self._secrets.create(manifest)
+                    version = await self._create(manifest)
             except (AlreadyExistsError, ConflictError):
                 if before.state is SecretState.ABSENT:
                     before.doubtful(self._task_uid)
+                was_to_be_created = version is None
                 leftover = await self._own_version()
+                if leftover is not None and was_to_be_created:
+                    self._memory.answered()
                 if leftover is None or not await still_wanted():
                     return False
                 version = await self._secrets.replace(manifest, leftover)
             except NotFoundError:
                 before.absent()
-                version = await self._secrets.create(manifest)
+                version = await self._create(manifest)
         self._memory.filled(self._task_uid, generation, version)
         return True
 
     async def empty(self, pods: Iterable[PodFacts]) -> None:
         """Replace all values by empty ones; nothing there, or another's, is remembered as such.
+
+        Where nothing is there but may still come, an empty one is made, so that what comes is refused.
 
         Raises:
             ApiAnswerError: it could not be written.
@@ -113,13 +121,10 @@ class SecretKeeper:
         manifest = self._manifest(pods, empty_files(self._trust_domain))
         known = self._memory.version if self._mine else None
         is_known = self._memory.is_known and self._mine
+        is_sure = self._memory.state in _SURE and self._mine
         try:
             with self._in_doubt():
-                try:
-                    version = await self._secrets.replace(manifest, known)
-                except ConflictError:
-                    # Changed by the garbage collector, which drops owners that are gone; or another one.
-                    version = await self._secrets.replace(manifest, None)
+                version = await self._replace_by_empty(manifest, known, is_sure=is_sure)
         except NotFoundError:
             self._memory.absent()
         except FixedFieldError:
@@ -145,6 +150,7 @@ class SecretKeeper:
         with self._in_doubt():
             await self._secrets.delete(self._namespace, secret_name(self._task_name), version.uid)
         self._memory.absent()
+        self._memory.expected = 0
         return True
 
     async def probe(self, generation: int) -> None:
@@ -168,6 +174,8 @@ class SecretKeeper:
         memory = self._memory
         if version is None:
             return
+        if memory.state not in _SURE:
+            memory.answered()
         if self._mine and memory.state is SecretState.EMPTIED:
             memory.emptied(self._task_uid, self._clock(), version)
         elif self._mine and memory.state is SecretState.FILLED:
@@ -181,6 +189,44 @@ class SecretKeeper:
             memory.filled(self._task_uid, generation, version)
         else:
             memory.doubtful(self._task_uid)
+
+    async def _create(self, manifest: SecretManifest) -> Version:
+        """Create it, and remember that it may still come if nobody says whether it was."""
+        self._memory.asked_for(self._task_uid)
+        try:
+            version = await self._secrets.create(manifest)
+        except ApiAnswerError as error:
+            if isinstance(error, TooManyRequestsError) or not isinstance(error, PassingError):
+                self._memory.answered()
+            raise
+        self._memory.answered()
+        return version
+
+    async def _replace_by_empty(
+        self, manifest: SecretManifest, known: Version | None, *, is_sure: bool
+    ) -> Version:
+        """Replace what is there, be it in the version `known` or not, and make it if it may still come."""
+        try:
+            try:
+                version = await self._secrets.replace(manifest, known)
+            except ConflictError:
+                # Changed by the garbage collector, which drops owners that are gone; or another one.
+                version = await self._secrets.replace(manifest, None)
+        except NotFoundError:
+            if not self._memory.expects(self._task_uid):
+                raise
+            return await self._hold_the_name(manifest)
+        if not is_sure:
+            self._memory.answered()
+        return version
+
+    async def _hold_the_name(self, manifest: SecretManifest) -> Version:
+        """Make it empty, so that no request that is still on its way makes it with a credential."""
+        try:
+            return await self._secrets.create(manifest)
+        except NamespaceTerminatingError as error:
+            # Nothing can come there any more.
+            raise NotFoundError(str(error)) from error
 
     @property
     def _mine(self) -> bool:

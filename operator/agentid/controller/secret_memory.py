@@ -33,6 +33,9 @@ class SecretMemory:
     `is_known` tells that there was one of the task `task_uid` when last something was known of it. It stays
     through doubt, in which `overtaken` tells that another operator has recorded a credential since: then
     `version` and `generation` are what this operator last knew.
+
+    `expected` counts the requests to create it for the task `expected_for` that were not answered, nor found
+    to have been carried out: they may still be. That lasts until the Secret was deleted.
     """
 
     state: SecretState | None = None
@@ -43,6 +46,8 @@ class SecretMemory:
     accounted: tuple[str, int] = ("", 0)
     is_known: bool = False
     overtaken: bool = False
+    expected: int = 0
+    expected_for: str = ""
 
     def facts_for(self, task_uid: str) -> SecretFacts:
         """Return the facts as the task with that UID sees them: another task's Secret holds its name."""
@@ -50,8 +55,26 @@ class SecretMemory:
             return SecretFacts(SecretState.DOUBTFUL)
         if self.task_uid != task_uid and self.state is not SecretState.ABSENT:
             return SecretFacts(SecretState.TAKEN, predecessors=self.state is not SecretState.TAKEN)
-        generation = self.generation if self.state is SecretState.FILLED else None
-        return SecretFacts(self.state, generation, self.emptied_at, overtaken=self.overtaken)
+        return SecretFacts(
+            self.state,
+            self.generation if self.state is SecretState.FILLED else None,
+            self.emptied_at,
+            overtaken=self.overtaken,
+            expected=self.expects(task_uid),
+        )
+
+    def expects(self, task_uid: str) -> bool:
+        """Return whether a request to create it for that task may still be carried out."""
+        return self.expected > 0 and self.expected_for == task_uid
+
+    def asked_for(self, task_uid: str) -> None:
+        """Note that it is asked to be created."""
+        self.expected = self.expected + 1 if self.expected_for == task_uid else 1
+        self.expected_for = task_uid
+
+    def answered(self) -> None:
+        """Note that one such request was answered, or found to have been carried out."""
+        self.expected = max(self.expected - 1, 0)
 
     def absent(self) -> None:
         """Note that there is none of the name."""
@@ -146,6 +169,7 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
         issued_at = current.not_before + BACKDATE
         if stalled or issued_at > last_at_work - margin:
             memory.doubtful(task_uid)
+            memory.asked_for(task_uid)
         else:
             memory.filled(task_uid, current.generation, None)
         return

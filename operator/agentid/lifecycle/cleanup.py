@@ -3,6 +3,10 @@
 A kubelet empties the mounted files of a running pod when the Secret's values become empty; it leaves them
 as they are when the Secret is deleted. So while a pod lives that could have it mounted, the Secret is emptied
 and stays for a while; otherwise it is deleted at once.
+
+A request that got no answer may be carried out minutes later. One that replaces or deletes names the version
+or UID that it is meant for and comes too late; one that creates the Secret, credential and all, is refused
+only while the name is taken. So where one is expected, an empty Secret holds the name for the same while.
 """
 
 from collections.abc import Sequence
@@ -34,11 +38,12 @@ def clean_up(
     `comes_back`: the task may get a credential again. Then the empty Secret stays as long as a pod lives
     that could have it mounted, since a mount follows a refilled Secret but not one made anew.
     """
-    if secret.state in {SecretState.ABSENT, SecretState.TAKEN}:
+    if secret.state is SecretState.TAKEN or (secret.state is SecretState.ABSENT and not secret.expected):
         return Cleanup(SecretAction.NONE)
     if secret.state is not SecretState.EMPTIED:
-        return Cleanup(SecretAction.EMPTY if any(map(lives, pods)) else SecretAction.DELETE)
-    if not any(lives(pod) and pod.scheduled for pod in pods):
+        stays = secret.expected or any(map(lives, pods))
+        return Cleanup(SecretAction.EMPTY if stays else SecretAction.DELETE)
+    if not secret.expected and not any(lives(pod) and pod.scheduled for pod in pods):
         return Cleanup(SecretAction.DELETE)
     if comes_back:
         return Cleanup(SecretAction.NONE)

@@ -139,6 +139,7 @@ class SecretFacts:
 
     `predecessors`, only where TAKEN: it is known to be of an earlier task of this name, and goes by itself.
     `overtaken`, only where DOUBTFUL: another operator recorded a credential, which is looked for.
+    `expected`: it was to be created with a credential in it, and nobody knows whether that is still to come.
     """
 
     state: SecretState
@@ -146,6 +147,7 @@ class SecretFacts:
     emptied_at: datetime | None = None
     predecessors: bool = False
     overtaken: bool = False
+    expected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

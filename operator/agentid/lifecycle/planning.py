@@ -11,7 +11,6 @@ from agentid.lifecycle.model import (
     Observation,
     Plan,
     SecretAction,
-    SecretState,
 )
 from agentid.lifecycle.pods import lingering
 from agentid.lifecycle.record import (
@@ -116,7 +115,7 @@ def _end(observation: Observation, rule: str, end: End) -> Plan:
 
 def _stay(observation: Observation, rule: str) -> Plan:
     left = _left_to_clean(observation, comes_back=False)
-    is_clean = secret_of(observation).state in {SecretState.ABSENT, SecretState.TAKEN}
+    is_clean = left.action is SecretAction.NONE and left.wake_at is None
     goes_at = _goes_at(observation, observation.task.status.end_time)
     goes_now = is_clean and goes_at is not None and goes_at <= observation.now
     return Plan(
