@@ -16,8 +16,9 @@ CHECKOUT: Final = Path(__file__).parents[1]
 PAGE: Final = CHECKOUT / "docs" / "faults.md"
 KEEP: Final = "AGENTID_FAULTS_TABLE"
 """The variable that names the file in which what was seen is kept; without it, nothing is."""
-_BEGIN: Final = "<!-- written by make faults: begin -->"
-_END: Final = "<!-- written by make faults: end -->"
+_BEGIN: Final = "## What was seen\n"
+_END: Final = "\n## Made with every change\n"
+"""The headings between which the table stands."""
 _HEAD: Final = "| fault | at | came out | bound | seen | run on |\n|---|---|---|---|---|---|\n"
 
 

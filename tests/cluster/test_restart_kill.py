@@ -31,6 +31,8 @@ when = pytest.mark.parametrize("answered", [False, True], ids=["before", "after"
 def interceptor(cluster: ControlPlane, operator_of_session: OperatorProcess) -> Iterator[Interceptor]:
     """The operator's way to the API server, and the operator on it."""
     proxy = Interceptor(cluster, operator_of_session.kubeconfig)
+    # So long the name of a Secret is held that a killed operator may have been about to create.
+    proxy.environment["AGENTID_WIPE_GRACE_SECONDS"] = "15"
     with proxy.running():
         leases.begin_anew(operator_of_session, proxy.environment)
         yield proxy
