@@ -70,8 +70,16 @@ class Life:
 class Lives:
     """Tasks in one namespace. Each is ended as soon as its second credential is seen in its Secret."""
 
-    def __init__(self, here: Kubectl, names: Iterable[str], with_pods: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        here: Kubectl,
+        names: Iterable[str],
+        with_pods: Collection[str] = (),
+        *,
+        ttl_seconds: int = TTL_SECONDS,
+    ) -> None:
         self._here = here
+        self._ttl_seconds = ttl_seconds
         self.of = {name: Life(pod=name in with_pods) for name in names}
 
     def begin(self) -> None:
@@ -83,7 +91,7 @@ class Lives:
                 playing.scheduled(self._here, name)
                 playing.start(self._here, name)
         manifests = [
-            task(name, credential={"ttlSeconds": TTL_SECONDS}, **(ANY_POD if each.pod else {}))
+            task(name, credential={"ttlSeconds": self._ttl_seconds}, **(ANY_POD if each.pod else {}))
             for name, each in self.of.items()
         ]
         for first in range(0, len(manifests), AT_ONCE):

@@ -15,6 +15,8 @@ from tests.fault_table import record
 
 HANG = "hang_90s"
 WITHIN = timedelta(seconds=270)
+TTL_SECONDS = 90
+"""A renewal at two thirds that hangs for 15 s is made before the first credential runs out."""
 BOUND_SECONDS = 30.0
 """15 s until a request is given up, and a second for each further one."""
 
@@ -24,7 +26,7 @@ def test_write_that_hangs_and_is_done_later_changes_nothing_in_how_a_life_comes_
     cluster: ControlPlane, team: Kubectl, interceptor: Interceptor, operator_of_session: OperatorProcess
 ) -> None:
     set_traps = traps([HANG])
-    lives = Lives(team, [life(*each) for each in set_traps], with_pods())
+    lives = Lives(team, [life(*each) for each in set_traps], with_pods(), ttl_seconds=TTL_SECONDS)
     operator_of_session.start(interceptor.environment)
     interceptor.set(*set_traps.values())
     lives.begin()

@@ -8,7 +8,13 @@ import structlog
 
 from agentid.api.agenttask_status import Credential
 from agentid.api.reasons import EventAction
-from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError
+from agentid.cluster.errors import (
+    ApiAnswerError,
+    ConflictError,
+    NotFoundError,
+    PassingError,
+    TooManyRequestsError,
+)
 from agentid.cluster.tasks import Tasks
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.departures import Departures, earlier
@@ -166,15 +172,35 @@ class Reconciler:
         if task is None:
             raise NotFoundError(f"AgentTask {key[0]}/{key[1]} is gone")
         old: dict[str, Any] = task.unpacked()["status"]
-        reply = None
+        reply, lost = None, None
         self._world.begin_own_write(record)
         try:
             reply = await self._tasks.write_status(
                 *key, facts.uid, facts.resource_version, old, report.status
             )
+        except PassingError as error:
+            lost = error
         finally:
             self._world.end_own_write(record, reply)
+        if lost is not None and not await self._is_written(key, record, facts.uid, report, lost):
+            raise lost
         record.lost_writes = 0
+
+    async def _is_written(
+        self, key: Key, record: Record, uid: str, report: Report, error: PassingError
+    ) -> bool:
+        """Whether a status whose answer was lost is there all the same, by a fresh look, if there is one.
+
+        Otherwise nobody would tell of it, and a credential that it records would be made anew.
+        """
+        if isinstance(error, TooManyRequestsError):
+            return False
+        try:
+            await self._observer.look_again(key, uid)
+        except ApiAnswerError:
+            return False
+        task = record.task
+        return task is not None and task.uid == uid and task.facts().status == report.status
 
     async def _unwritten(  # noqa: PLR0913, PLR0917 - what was to be written, why it was not, and what to do now
         self,
