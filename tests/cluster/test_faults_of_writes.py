@@ -13,7 +13,6 @@ from tests.cluster.lives import CLEAN, Life, Lives, Outcome, team_of
 from tests.cluster.writes import FAULTS, RETRY_AFTER_SECONDS, WRITES, life, traps, with_pods
 from tests.fault_table import record
 
-QUICK = [fault for fault, what in FAULTS.items() if not what.hangs]
 UNTOUCHED = ("untouched", "untouched-with-pod")
 BRIEF_GRACE = {"AGENTID_WIPE_GRACE_SECONDS": "10"}
 WITHIN = timedelta(seconds=150)
@@ -36,7 +35,7 @@ def seen(cluster: ControlPlane, node: str, operator_of_session: OperatorProcess)
     """One operator that leads a life for each fault at each write, all side by side."""
     assert node
     proxy = Interceptor(cluster, operator_of_session.kubeconfig)
-    set_traps = traps(QUICK)
+    set_traps = traps(FAULTS)
     names = [*UNTOUCHED, *(life(*each) for each in set_traps)]
     with proxy.running(), team_of(cluster, "faults") as here:
         if operator_of_session.alive():
@@ -56,7 +55,7 @@ def test_life_that_nothing_befell_makes_one_secret_and_deletes_it(seen: Seen) ->
 
 @pytest.mark.parametrize(
     ("fault", "write"),
-    [pytest.param(fault, write, id=f"{fault}.{write}") for fault in QUICK for write in WRITES],
+    [pytest.param(fault, write, id=f"{fault}.{write}") for fault in FAULTS for write in WRITES],
 )
 def test_fault_at_a_write_changes_nothing_in_how_a_life_comes_out(seen: Seen, fault: str, write: str) -> None:
     name, trap = life(fault, write), seen.traps[fault, write]

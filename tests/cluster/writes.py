@@ -79,12 +79,10 @@ class Fault:
     Attributes:
         committed: Whether the API server does it.
         answer: What is answered; None: the connection is cut.
-        hangs: It is held, its sender gives up, and then it is handed on.
     """
 
     committed: bool = False
     answer: Answer | None = None
-    hangs: bool = False
 
 
 _QUOTA_RACE: Final = Answer(
@@ -104,7 +102,6 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "conflict_409": Fault(answer=_QUOTA_RACE),
     "too_many_429": Fault(answer=_BUSY),
     "error_500_after_commit": Fault(committed=True, answer=_FAILED),
-    "hang_90s": Fault(hangs=True),
 }
 
 
@@ -125,27 +122,32 @@ def trap_at(write: str, task: str, *, committed: bool = False, answer: Answer | 
     )
 
 
-def trap(fault: str, write: str) -> Trap:
-    """The trap that does it."""
-    what = FAULTS[fault]
-    made = trap_at(write, life(fault, write), committed=what.committed, answer=what.answer)
-    if what.hangs:
-        over = Event()
+def hanging(write: str, task: str) -> Trap:
+    """A trap that holds that write of that task for so long, and hands it on then."""
+    made, over = trap_at(write, task), Event()
 
-        def hang() -> None:
-            timer = Timer(HANG_SECONDS, over.set)
-            timer.daemon = True
-            timer.start()
+    def hang() -> None:
+        timer = Timer(HANG_SECONDS, over.set)
+        timer.daemon = True
+        timer.start()
 
-        made.spring, made.let_go = hang, over
+    made.spring, made.let_go = hang, over
     return made
 
 
 def traps(faults: Iterable[str]) -> dict[tuple[str, str], Trap]:
     """A trap for each fault at each write."""
-    return {(fault, write): trap(fault, write) for fault in faults for write in WRITES}
+    return {
+        (fault, write): trap_at(
+            write, life(fault, write), committed=FAULTS[fault].committed, answer=FAULTS[fault].answer
+        )
+        for fault in faults
+        for write in WRITES
+    }
 
 
 def with_pods() -> set[str]:
     """The tasks that need a pod that lives."""
-    return {life(fault, write) for fault in FAULTS for write, each in WRITES.items() if each.pod}
+    return {
+        life(fault, write) for fault in (*FAULTS, "hang_90s") for write, each in WRITES.items() if each.pod
+    }
