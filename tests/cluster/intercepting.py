@@ -200,6 +200,8 @@ class Interceptor:
                 return self._spring(caught, request)
             if held is not None:
                 held.answered_late = answer.status
+                if request.transport is None:  # who asked has given it up
+                    return web.Response(status=answer.status)
             kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP_BY_HOP}
             if "Content-Encoding" in answer.headers:
                 kept["Content-Encoding"] = answer.headers["Content-Encoding"]
