@@ -68,7 +68,7 @@ class Life:
 
 
 class Lives:
-    """Tasks in one namespace. Each is ended as soon as its second credential is seen in its Secret."""
+    """Tasks in one namespace. Each is ended once its second credential is in its Secret and told of."""
 
     def __init__(
         self,
@@ -123,6 +123,7 @@ class Lives:
     def _step(self) -> None:
         """Look at all once, and end those whose time has come."""
         tasks, secrets = self._look()
+        renewed = self._renewed()
         to_end = []
         for name, each in self.of.items():
             found = tasks.get(name, {})
@@ -133,7 +134,7 @@ class Lives:
                 counted = story.serials(found)
                 if serial and counted and serial == counted[-1] and serial not in each.held:
                     each.held.append(serial)
-                if len(each.held) > 1:
+                if len(each.held) > 1 and name in renewed:
                     to_end.append(name)
                 continue
             now = time.monotonic()
@@ -152,6 +153,13 @@ class Lives:
         for name in names:
             self.of[name].ended_at = time.monotonic()
         self._here("patch", "agenttask", *names, "--type=merge", f"--patch={patch}")
+
+    def _renewed(self) -> set[str]:
+        """The tasks whose renewal an Event tells of, once one may be."""
+        if not any(len(each.held) > 1 and each.ended_at is None for each in self.of.values()):
+            return set()
+        events = self._here.list("events.events.k8s.io")
+        return {each["regarding"]["name"] for each in events if each["reason"] == "CredentialRenewed"}
 
     def _look(self) -> tuple[dict[str, Object], dict[str, Object]]:
         """All tasks and Secrets by name, in one call."""
