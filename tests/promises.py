@@ -201,6 +201,7 @@ DOCTOR: Final = frozenset(
     }
 )
 """What `agentid doctor` and the documents tell the people who run it."""
+
 WRITES: Final = (
     "issue_status",
     "issue_secret",

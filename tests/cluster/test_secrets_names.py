@@ -13,7 +13,7 @@ import pytest
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import NotFoundError
 from agentid.cluster.secrets import SecretManifest, Secrets
-from agentid.controller.secret_keeper import owners_of
+from agentid.controller.secret_owners import owners_of
 from agentid.pki.files import BUNDLE_FILE, empty_files
 from agentid.pki.spiffe_id import TrustDomain
 from devcluster.controlplane import ControlPlane

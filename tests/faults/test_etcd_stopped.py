@@ -34,8 +34,14 @@ def test_deadlines_while_etcd_stands_still_are_met_when_it_goes_on(
         assert story.leaf(team.get("secret", f"agentid-{name}")).not_valid_after_utc in deadlines
 
     cluster.etcd.signal(signal.SIGSTOP)
+    stood_still = time.monotonic()
     try:
-        time.sleep(STOPPED_SECONDS)  # it is the length of the fault, not something to wait for
+        wait_until(
+            "etcd has stood still for so long",
+            lambda: time.monotonic() - stood_still,
+            lambda seconds: seconds >= STOPPED_SECONDS,
+            within=timedelta(seconds=2 * STOPPED_SECONDS),
+        )
     finally:
         cluster.etcd.signal(signal.SIGCONT)
     went_on = time.monotonic()

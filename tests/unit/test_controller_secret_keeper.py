@@ -527,17 +527,16 @@ async def test_name_is_held_by_an_empty_secret_while_one_may_still_come(
 ) -> None:
     secrets, memory, keeper = await _lost(make_svid)
     await keeper.probe(1)
-    assert memory.facts_for(_MINE) == SecretFacts(SecretState.ABSENT, expected=True)
-    assert not memory.facts_for(_OTHER).expected
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.ABSENT, unanswered_at=_NOW)
+    assert memory.facts_for(_OTHER).unanswered_at is None
 
     await keeper.empty(())
 
-    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW, expected=True)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW, unanswered_at=_NOW)
     await secrets.comes()
     assert secrets.key == b""
     await keeper.delete(())
     assert secrets.there is None
-    assert memory.facts_for(_MINE) == SecretFacts(SecretState.ABSENT)
 
 
 async def test_one_that_may_still_come_is_not_forgotten_when_another_was_written(
@@ -550,40 +549,18 @@ async def test_one_that_may_still_come_is_not_forgotten_when_another_was_written
     await keeper.empty(())
     await secrets.comes()
 
-    assert memory.facts_for(_MINE).expected
+    assert memory.facts_for(_MINE).unanswered_at == _NOW
     assert secrets.key == b""
 
 
-async def test_one_that_was_found_is_awaited_no_more(make_svid: Callable[[], X509Svid]) -> None:
-    secrets, memory, keeper = await _lost(make_svid)
-    await secrets.comes()
-
-    await keeper.probe(1)
-
-    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=1)
-
-
-async def test_one_that_came_before_the_next_try_is_awaited_no_more(
-    make_svid: Callable[[], X509Svid],
-) -> None:
+async def test_one_that_was_found_is_written_over_in_its_version(make_svid: Callable[[], X509Svid]) -> None:
     secrets, memory, keeper = await _lost(make_svid)
     await keeper.probe(1)
     await secrets.comes()
+
     assert await keeper.fill(make_svid(), 2, (), _yes)
 
-    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=2)
-
-
-async def test_one_that_is_found_while_it_is_emptied_is_awaited_no_more(
-    make_svid: Callable[[], X509Svid],
-) -> None:
-    secrets, memory, keeper = await _lost(make_svid)
-    await secrets.comes()
-
-    await keeper.empty(())
-
-    assert secrets.key == b""
-    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=2, unanswered_at=_NOW)
 
 
 @pytest.mark.parametrize("refusal", [ForbiddenError("no"), TooManyRequestsError("busy", 1.0)])
@@ -596,4 +573,4 @@ async def test_one_that_was_refused_is_not_awaited(
     with pytest.raises(type(refusal)):
         await _keeper(secrets, memory).fill(make_svid(), 1, (), _yes)
 
-    assert not memory.facts_for(_MINE).expected
+    assert memory.facts_for(_MINE).unanswered_at is None

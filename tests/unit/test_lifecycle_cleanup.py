@@ -38,9 +38,9 @@ EMPTIED = SecretFacts(SecretState.EMPTIED, emptied_at=NOW)
 IN_DOUBT = SecretFacts(SecretState.DOUBTFUL)
 GONE = SecretFacts(SecretState.ABSENT)
 TAKEN = SecretFacts(SecretState.TAKEN)
-EXPECTED = replace(GONE, expected=True)
-FILLED_ANEW = replace(FILLED, expected=True)
-HELD = replace(EMPTIED, expected=True)
+EXPECTED = replace(GONE, unanswered_at=NOW)
+FILLED_ANEW = replace(FILLED, unanswered_at=NOW)
+HELD = replace(EMPTIED, unanswered_at=NOW)
 GRACE = LIMITS.wipe_grace
 ALIVE = (pod(),)
 LEAVING = (pod(leaving=True, gone_by=NOW),)
@@ -65,6 +65,10 @@ TABLE = [
     (FILLED_ANEW, (), NOW, SecretAction.EMPTY, None),
     (HELD, (), NOW, SecretAction.NONE, NOW + GRACE),
     (HELD, (), NOW + GRACE, SecretAction.DELETE, None),
+    (EXPECTED, (), NOW + GRACE, SecretAction.NONE, None),
+    (FILLED_ANEW, (), NOW + GRACE, SecretAction.DELETE, None),
+    (replace(HELD, emptied_at=NOW + GRACE / 2), ALIVE, NOW + GRACE, SecretAction.NONE, NOW + 1.5 * GRACE),
+    (replace(HELD, unanswered_at=NOW + GRACE / 2), ALIVE, NOW + GRACE, SecretAction.NONE, NOW + 1.5 * GRACE),
     (GONE, ALIVE, NOW, SecretAction.NONE, None),
     (TAKEN, ALIVE, NOW, SecretAction.NONE, None),
 ]

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import structlog
 
-from agentid.cluster.errors import ApiAnswerError, TooManyRequestsError
+from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import PODS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
-from agentid.controller.queue import LONGEST_RETRY_SECONDS, retry_pause
+from agentid.controller.queue import retry_pause
 from agentid.controller.world import World
 
 _log = structlog.get_logger("agentid.intake")
@@ -81,9 +81,7 @@ class Intake:
                     return await self._reads.get(PODS, namespace, name)
             except ApiAnswerError as error:
                 failures += 1
-                pause = retry_pause(failures, self._randomness())
-                if isinstance(error, TooManyRequestsError):
-                    pause = max(pause, min(error.retry_after_seconds, LONGEST_RETRY_SECONDS))
+                pause = retry_pause(failures, self._randomness(), error)
                 _log.warning(
                     "pod could not be looked at",
                     namespace=namespace,

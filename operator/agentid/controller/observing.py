@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from agentid.api.agenttask_status import AgentTaskStatus
+from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.lease import Takeover
 from agentid.cluster.paths import AGENTS, PODS, TASKS
 from agentid.cluster.reads import Reads
@@ -98,6 +99,14 @@ class Observer:
             self._world.take_task(body)
         else:
             self._world.drop_task(key, uid)
+
+    async def finds(self, key: Key, record: Record, uid: str, status: AgentTaskStatus) -> bool:
+        """Return whether a fresh look, if there is one, shows that the task with that UID has this status."""
+        try:
+            await self.look_again(key, uid)
+        except ApiAnswerError:
+            return False
+        return record.task is not None and record.task.uid == uid and record.task.facts().status == status
 
     def _remember(self, record: Record, task: TaskFacts, pods: tuple[PodFacts, ...]) -> None:
         """Bring what is remembered of the Secret together with what the status says."""

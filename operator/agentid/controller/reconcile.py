@@ -7,7 +7,6 @@ from typing import Any, Final
 import structlog
 
 from agentid.api.agenttask_status import Credential
-from agentid.api.reasons import EventAction
 from agentid.cluster.errors import (
     ApiAnswerError,
     ConflictError,
@@ -20,7 +19,7 @@ from agentid.controller.deadlines import Deadlines
 from agentid.controller.departures import Departures, earlier
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
-from agentid.controller.records import Key, Record, Untold
+from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
@@ -50,7 +49,6 @@ _TAKEN_LOOK: Final = timedelta(seconds=30)
 _MAX_LOST_WRITES: Final = 2
 """How many status writes in a row an end loses to others' changes before the Secret is taken away anyway."""
 _WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
-_TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
 
 
 class Reconciler:
@@ -143,7 +141,7 @@ class Reconciler:
             if svid is None:
                 self._teller.status(observation, plan, report.status, None)
         outcome = await act()
-        self._tell(record, observation, plan, report, outcome, svid)
+        self._teller.done(record, observation, plan, report, outcome, svid)
         if plan.delete_task:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
         wake_at = plan.wake_at
@@ -172,35 +170,22 @@ class Reconciler:
         if task is None:
             raise NotFoundError(f"AgentTask {key[0]}/{key[1]} is gone")
         old: dict[str, Any] = task.unpacked()["status"]
-        reply, lost = None, None
+        reply = None
         self._world.begin_own_write(record)
         try:
             reply = await self._tasks.write_status(
                 *key, facts.uid, facts.resource_version, old, report.status
             )
-        except PassingError as error:
-            lost = error
+        except TooManyRequestsError:
+            raise
+        except PassingError:
+            # If it was done all the same, nobody else tells of it, nor has the key that it records.
+            self._world.end_own_write(record, None)
+            if not await self._observer.finds(key, record, facts.uid, report.status):
+                raise
         finally:
             self._world.end_own_write(record, reply)
-        if lost is not None and not await self._is_written(key, record, facts.uid, report, lost):
-            raise lost
         record.lost_writes = 0
-
-    async def _is_written(
-        self, key: Key, record: Record, uid: str, report: Report, error: PassingError
-    ) -> bool:
-        """Whether a status whose answer was lost is there all the same, by a fresh look, if there is one.
-
-        Otherwise nobody would tell of it, and a credential that it records would be made anew.
-        """
-        if isinstance(error, TooManyRequestsError):
-            return False
-        try:
-            await self._observer.look_again(key, uid)
-        except ApiAnswerError:
-            return False
-        task = record.task
-        return task is not None and task.uid == uid and task.facts().status == report.status
 
     async def _unwritten(  # noqa: PLR0913, PLR0917 - what was to be written, why it was not, and what to do now
         self,
@@ -238,49 +223,6 @@ class Reconciler:
             return False
         status = record.task.facts().status
         return status.credential_generation == plan.issue.generation and bool(status.credentials)
-
-    def _tell(  # noqa: PLR0913, PLR0917 - what was decided, recorded, made and done
-        self,
-        record: Record,
-        observation: Observation,
-        plan: Plan,
-        report: Report | None,
-        outcome: Outcome,
-        svid: X509Svid | None,
-    ) -> None:
-        """Send the Event; that of an end says what became of the Secret, that of an issue waits until it did.
-
-        An emptied Secret that is deleted later is told by itself.
-        """
-        task, draft = observation.task, report.event if report is not None else None
-        if svid is not None and report is not None:
-            # Neither counted nor logged as issued unless it is there.
-            is_there = outcome is not Outcome.FAILED
-            self._teller.status(observation, plan, report.status, svid if is_there else None)
-        ends = draft is not None and plan.secret in _WIPES and draft.action in _TAKES_AWAY
-        if draft is not None and plan.issue is not None:
-            record.unconfirmed = (plan.issue.generation, Untold(task, draft, observation.now))
-        elif draft is not None and ends:
-            self._teller.taken_away(
-                Untold(task, draft, observation.now),
-                None if outcome is Outcome.FAILED else record.secret.facts_for(task.uid).state,
-            )
-        elif draft is not None:
-            self._teller.event(task, draft)
-        if outcome is Outcome.DELETED and not ends:
-            alone = not task.status.credentials
-            self._teller.deleted(task.namespace, task.name, task.uid, observation.secret, alone=alone)
-        self._confirm(record, task.uid)
-
-    def _confirm(self, record: Record, task_uid: str) -> None:
-        """Tell of a credential once it surely is in its Secret; never of one that surely is not."""
-        secret = record.secret.facts_for(task_uid)
-        if record.unconfirmed is None or secret.state is SecretState.DOUBTFUL:
-            return
-        (generation, untold), record.unconfirmed = record.unconfirmed, None
-        is_there = secret.state is SecretState.FILLED and secret.generation == generation
-        if is_there and untold.task.uid == task_uid:
-            self._teller.event(untold.task, untold.draft)
 
 
 def _credential(svid: X509Svid, generation: int) -> Credential:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from agentid.api.names import API_VERSION, secret_name
+from agentid.api.names import secret_name
 from agentid.cluster.errors import (
     AlreadyExistsError,
     ApiAnswerError,
@@ -23,9 +23,9 @@ from agentid.cluster.errors import (
     PassingError,
     TooManyRequestsError,
 )
-from agentid.cluster.paths import PODS, TASKS
-from agentid.cluster.secrets import Owner, SecretManifest, Secrets, Version
+from agentid.cluster.secrets import SecretManifest, Secrets, Version
 from agentid.controller.secret_memory import SecretMemory
+from agentid.controller.secret_owners import owners_of
 from agentid.lifecycle.model import PodFacts, SecretState
 from agentid.pki.files import BUNDLE_FILE, empty_files, secret_files
 from agentid.pki.spiffe_id import TrustDomain
@@ -37,15 +37,6 @@ _SURE: Final = frozenset({SecretState.FILLED, SecretState.EMPTIED})
 _SOMEBODYS: Final = _SURE | {SecretState.DOUBTFUL}
 REFUSALS: Final = (ForbiddenError, InvalidError, TooManyRequestsError)
 """Answers that say that nothing was done, and that what is known of the Secret may hold."""
-
-
-def owners_of(task_name: str, task_uid: str, pods: Iterable[PodFacts]) -> tuple[Owner, ...]:
-    """Return what keeps the Secret alive: its task and each pod that may have it mounted.
-
-    With the task alone the garbage collector would take the Secret before the kubelet saw it emptied.
-    """
-    task = (Owner(API_VERSION, TASKS.kind, task_name, task_uid),) if task_uid else ()
-    return (*task, *(Owner(PODS.api_version, PODS.kind, pod.name, pod.uid) for pod in pods))
 
 
 class SecretKeeper:
@@ -97,10 +88,7 @@ class SecretKeeper:
             except (AlreadyExistsError, ConflictError):
                 if before.state is SecretState.ABSENT:
                     before.doubtful(self._task_uid)
-                was_to_be_created = version is None
                 leftover = await self._own_version()
-                if leftover is not None and was_to_be_created:
-                    self._memory.answered()
                 if leftover is None or not await still_wanted():
                     return False
                 version = await self._secrets.replace(manifest, leftover)
@@ -121,10 +109,9 @@ class SecretKeeper:
         manifest = self._manifest(pods, empty_files(self._trust_domain))
         known = self._memory.version if self._mine else None
         is_known = self._memory.is_known and self._mine
-        is_sure = self._memory.state in _SURE and self._mine
         try:
             with self._in_doubt():
-                version = await self._replace_by_empty(manifest, known, is_sure=is_sure)
+                version = await self._put_empty(manifest, known)
         except NotFoundError:
             self._memory.absent()
         except FixedFieldError:
@@ -150,7 +137,6 @@ class SecretKeeper:
         with self._in_doubt():
             await self._secrets.delete(self._namespace, secret_name(self._task_name), version.uid)
         self._memory.absent()
-        self._memory.expected = 0
         return True
 
     async def probe(self, generation: int) -> None:
@@ -174,8 +160,6 @@ class SecretKeeper:
         memory = self._memory
         if version is None:
             return
-        if memory.state not in _SURE:
-            memory.answered()
         if self._mine and memory.state is SecretState.EMPTIED:
             memory.emptied(self._task_uid, self._clock(), version)
         elif self._mine and memory.state is SecretState.FILLED:
@@ -191,37 +175,28 @@ class SecretKeeper:
             memory.doubtful(self._task_uid)
 
     async def _create(self, manifest: SecretManifest) -> Version:
-        """Create it, and remember that it may still come if nobody says whether it was."""
-        self._memory.asked_for(self._task_uid)
+        """Create it, and remember when, if nobody says whether it was: it may still come."""
+        before, self._memory.unanswered = self._memory.unanswered, (self._task_uid, self._clock())
         try:
             version = await self._secrets.create(manifest)
         except ApiAnswerError as error:
             if isinstance(error, TooManyRequestsError) or not isinstance(error, PassingError):
-                self._memory.answered()
+                self._memory.unanswered = before
             raise
-        self._memory.answered()
+        self._memory.unanswered = before
         return version
 
-    async def _replace_by_empty(
-        self, manifest: SecretManifest, known: Version | None, *, is_sure: bool
-    ) -> Version:
-        """Replace what is there, be it in the version `known` or not, and make it if it may still come."""
+    async def _put_empty(self, manifest: SecretManifest, known: Version | None) -> Version:
+        """Replace what is there, be it in the version `known` or not, or make it where one may still come."""
         try:
             try:
-                version = await self._secrets.replace(manifest, known)
+                return await self._secrets.replace(manifest, known)
             except ConflictError:
                 # Changed by the garbage collector, which drops owners that are gone; or another one.
-                version = await self._secrets.replace(manifest, None)
+                return await self._secrets.replace(manifest, None)
         except NotFoundError:
-            if not self._memory.expects(self._task_uid):
+            if self._memory.unanswered_at(self._task_uid) is None:
                 raise
-            return await self._hold_the_name(manifest)
-        if not is_sure:
-            self._memory.answered()
-        return version
-
-    async def _hold_the_name(self, manifest: SecretManifest) -> Version:
-        """Make it empty, so that no request that is still on its way makes it with a credential."""
         try:
             return await self._secrets.create(manifest)
         except NamespaceTerminatingError as error:
@@ -277,10 +252,5 @@ class SecretKeeper:
         return self._manifest((), {**empty_files(self._trust_domain), BUNDLE_FILE: _NOT_EMPTY})
 
     def _manifest(self, pods: Iterable[PodFacts], files: Mapping[str, bytes]) -> SecretManifest:
-        return SecretManifest(
-            self._namespace,
-            secret_name(self._task_name),
-            self._task_uid,
-            owners_of(self._task_name, self._task_uid, pods),
-            files,
-        )
+        owners = owners_of(self._task_name, self._task_uid, pods)
+        return SecretManifest(self._namespace, secret_name(self._task_name), self._task_uid, owners, files)

@@ -34,8 +34,7 @@ class SecretMemory:
     through doubt, in which `overtaken` tells that another operator has recorded a credential since: then
     `version` and `generation` are what this operator last knew.
 
-    `expected` counts the requests to create it for the task `expected_for` that were not answered, nor found
-    to have been carried out: they may still be. That lasts until the Secret was deleted.
+    `unanswered` is the UID of a task and when its Secret was last asked to be created without an answer.
     """
 
     state: SecretState | None = None
@@ -46,8 +45,7 @@ class SecretMemory:
     accounted: tuple[str, int] = ("", 0)
     is_known: bool = False
     overtaken: bool = False
-    expected: int = 0
-    expected_for: str = ""
+    unanswered: tuple[str, datetime] | None = None
 
     def facts_for(self, task_uid: str) -> SecretFacts:
         """Return the facts as the task with that UID sees them: another task's Secret holds its name."""
@@ -60,21 +58,12 @@ class SecretMemory:
             self.generation if self.state is SecretState.FILLED else None,
             self.emptied_at,
             overtaken=self.overtaken,
-            expected=self.expects(task_uid),
+            unanswered_at=self.unanswered_at(task_uid),
         )
 
-    def expects(self, task_uid: str) -> bool:
-        """Return whether a request to create it for that task may still be carried out."""
-        return self.expected > 0 and self.expected_for == task_uid
-
-    def asked_for(self, task_uid: str) -> None:
-        """Note that it is asked to be created."""
-        self.expected = self.expected + 1 if self.expected_for == task_uid else 1
-        self.expected_for = task_uid
-
-    def answered(self) -> None:
-        """Note that one such request was answered, or found to have been carried out."""
-        self.expected = max(self.expected - 1, 0)
+    def unanswered_at(self, task_uid: str) -> datetime | None:
+        """Return when a creation for that task was last asked for without an answer; it may still be done."""
+        return self.unanswered[1] if self.unanswered is not None and self.unanswered[0] == task_uid else None
 
     def absent(self) -> None:
         """Note that there is none of the name."""
@@ -169,7 +158,7 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
         issued_at = current.not_before + BACKDATE
         if stalled or issued_at > last_at_work - margin:
             memory.doubtful(task_uid)
-            memory.asked_for(task_uid)
+            memory.unanswered = (task_uid, last_at_work)
         else:
             memory.filled(task_uid, current.generation, None)
         return

@@ -13,13 +13,25 @@ from agentid.api.reasons import ConditionType, EventAction, EventReason
 from agentid.cluster.events import Event, Events, Reference, task_reference
 from agentid.cluster.paths import PODS, SECRETS
 from agentid.controller.metrics import Metrics
-from agentid.controller.records import Untold
-from agentid.lifecycle.model import EventDraft, Observation, Plan, SecretFacts, SecretState, TaskFacts
+from agentid.controller.records import Record, Untold
+from agentid.controller.secret_actions import Outcome
+from agentid.lifecycle.model import (
+    EventDraft,
+    Observation,
+    Plan,
+    Report,
+    SecretAction,
+    SecretFacts,
+    SecretState,
+    TaskFacts,
+)
 from agentid.lifecycle.wording import at
 from agentid.pki.svid import X509Svid
 
 _log = structlog.get_logger("agentid.tasks")
 
+_WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
+_TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
 _BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
 
 
@@ -96,6 +108,49 @@ class Teller:
             log.info("task ended", message=finished.message)
         else:
             log.info("task status", message=finished.message if finished is not None else "")
+
+    def done(  # noqa: PLR0913, PLR0917 - what was decided, recorded, made and done
+        self,
+        record: Record,
+        observation: Observation,
+        plan: Plan,
+        report: Report | None,
+        outcome: Outcome,
+        svid: X509Svid | None,
+    ) -> None:
+        """Send the Event; that of an end says what became of the Secret, that of an issue waits until it did.
+
+        An emptied Secret that is deleted later is told by itself.
+        """
+        task, draft = observation.task, report.event if report is not None else None
+        if svid is not None and report is not None:
+            # Neither counted nor logged as issued unless it is there.
+            is_there = outcome is not Outcome.FAILED
+            self.status(observation, plan, report.status, svid if is_there else None)
+        ends = draft is not None and plan.secret in _WIPES and draft.action in _TAKES_AWAY
+        if draft is not None and plan.issue is not None:
+            record.unconfirmed = (plan.issue.generation, Untold(task, draft, observation.now))
+        elif draft is not None and ends:
+            self.taken_away(
+                Untold(task, draft, observation.now),
+                None if outcome is Outcome.FAILED else record.secret.facts_for(task.uid).state,
+            )
+        elif draft is not None:
+            self.event(task, draft)
+        if outcome is Outcome.DELETED and not ends:
+            alone = not task.status.credentials
+            self.deleted(task.namespace, task.name, task.uid, observation.secret, alone=alone)
+        self._confirm(record, task.uid)
+
+    def _confirm(self, record: Record, task_uid: str) -> None:
+        """Tell of a credential once it surely is in its Secret; never of one that surely is not."""
+        secret = record.secret.facts_for(task_uid)
+        if record.unconfirmed is None or secret.state is SecretState.DOUBTFUL:
+            return
+        (generation, untold), record.unconfirmed = record.unconfirmed, None
+        is_there = secret.state is SecretState.FILLED and secret.generation == generation
+        if is_there and untold.task.uid == task_uid:
+            self.event(untold.task, untold.draft)
 
 
 def _related(task: TaskFacts, draft: EventDraft) -> Reference | None:

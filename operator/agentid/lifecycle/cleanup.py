@@ -6,7 +6,7 @@ and stays for a while; otherwise it is deleted at once.
 
 A request that got no answer may be carried out minutes later. One that replaces or deletes names the version
 or UID that it is meant for and comes too late; one that creates the Secret, credential and all, is refused
-only while the name is taken. So where one is expected, an empty Secret holds the name for the same while.
+only while the name is taken. So an empty Secret holds the name for the same while after one was sent.
 """
 
 from collections.abc import Sequence
@@ -38,17 +38,17 @@ def clean_up(
     `comes_back`: the task may get a credential again. Then the empty Secret stays as long as a pod lives
     that could have it mounted, since a mount follows a refilled Secret but not one made anew.
     """
-    if secret.state is SecretState.TAKEN or (secret.state is SecretState.ABSENT and not secret.expected):
+    held_until = secret.unanswered_at + wipe_grace if secret.unanswered_at is not None else now
+    may_come = now < held_until
+    if secret.state is SecretState.TAKEN or (secret.state is SecretState.ABSENT and not may_come):
         return Cleanup(SecretAction.NONE)
     if secret.state is not SecretState.EMPTIED:
-        stays = secret.expected or any(map(lives, pods))
-        return Cleanup(SecretAction.EMPTY if stays else SecretAction.DELETE)
-    if not secret.expected and not any(lives(pod) and pod.scheduled for pod in pods):
-        return Cleanup(SecretAction.DELETE)
-    if comes_back:
-        return Cleanup(SecretAction.NONE)
-    wiped_at = (secret.emptied_at or now) + wipe_grace
-    return Cleanup(SecretAction.DELETE) if wiped_at <= now else Cleanup(SecretAction.NONE, wiped_at)
+        return Cleanup(SecretAction.EMPTY if may_come or any(map(lives, pods)) else SecretAction.DELETE)
+    if any(lives(pod) and pod.scheduled for pod in pods):
+        if comes_back:
+            return Cleanup(SecretAction.NONE)
+        held_until = max(held_until, (secret.emptied_at or now) + wipe_grace)
+    return Cleanup(SecretAction.NONE, held_until) if now < held_until else Cleanup(SecretAction.DELETE)
 
 
 def secret_of(observation: Observation) -> SecretFacts:

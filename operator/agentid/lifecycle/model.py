@@ -139,7 +139,7 @@ class SecretFacts:
 
     `predecessors`, only where TAKEN: it is known to be of an earlier task of this name, and goes by itself.
     `overtaken`, only where DOUBTFUL: another operator recorded a credential, which is looked for.
-    `expected`: it was to be created with a credential in it, and nobody knows whether that is still to come.
+    `unanswered_at`: it was then asked to be created, credential and all, and that may still be carried out.
     """
 
     state: SecretState
@@ -147,7 +147,7 @@ class SecretFacts:
     emptied_at: datetime | None = None
     predecessors: bool = False
     overtaken: bool = False
-    expected: bool = False
+    unanswered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
