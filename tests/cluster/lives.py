@@ -175,7 +175,8 @@ class Lives:
         written = writes_to_secrets(cluster, self._here)
         told: dict[str, set[str]] = {}
         for event in self._here.list("events.events.k8s.io"):
-            told.setdefault(event["regarding"]["name"], set()).add(event["reason"])
+            if event["regarding"]["kind"] == "AgentTask":
+                told.setdefault(event["regarding"]["name"], set()).add(event["reason"])
         return {
             name: Outcome(
                 story.standing(tasks[name]),
