@@ -114,7 +114,7 @@ class Operator:
                     pod = plan.issue.pod if plan.issue else None
                     self._put(generation, frozenset(owners | ({pod.uid} if pod else set())), create=True)
                     self.secret = SecretFacts(SecretState.FILLED, generation=generation)
-                case SecretAction.EMPTY:
+                case SecretAction.EMPTY | SecretAction.HOLD:
                     self._put(None, frozenset())
                     self.secret = SecretFacts(SecretState.EMPTIED, emptied_at=self.cluster.now)
                 case SecretAction.DELETE:

@@ -177,6 +177,9 @@ def after(observation: Observation) -> Observation:
         SecretAction.NONE: observation.secret,
         SecretAction.FILL: SecretFacts(SecretState.FILLED, generation=status.credential_generation),
         SecretAction.EMPTY: SecretFacts(SecretState.EMPTIED, emptied_at=observation.now),
+        SecretAction.HOLD: replace(
+            observation.secret, state=SecretState.EMPTIED, generation=None, emptied_at=observation.now
+        ),
         SecretAction.DELETE: SecretFacts(SecretState.ABSENT),
         SecretAction.PROBE: (
             SecretFacts(SecretState.FILLED, generation=status.credential_generation)

@@ -90,15 +90,13 @@ AGENTS = st.one_of(
         ]
     ),
 )
+AT = st.none() | MOMENTS.map(lambda s: NOW + timedelta(seconds=s))
 SECRETS = st.one_of(
     st.just(None),
-    st.sampled_from([SecretState.ABSENT, SecretState.DOUBTFUL, SecretState.TAKEN]).map(SecretFacts),
-    st.builds(SecretFacts, st.just(SecretState.FILLED), generation=st.integers(1, 4)),
-    st.builds(
-        SecretFacts,
-        st.just(SecretState.EMPTIED),
-        emptied_at=st.none() | MOMENTS.map(lambda s: NOW + timedelta(seconds=s)),
-    ),
+    st.just(SecretFacts(SecretState.TAKEN)),
+    st.builds(SecretFacts, st.sampled_from([SecretState.ABSENT, SecretState.DOUBTFUL]), unanswered_at=AT),
+    st.builds(SecretFacts, st.just(SecretState.FILLED), generation=st.integers(1, 4), unanswered_at=AT),
+    st.builds(SecretFacts, st.just(SecretState.EMPTIED), emptied_at=AT, unanswered_at=AT),
 )
 WORLDS: st.SearchStrategy[World] = st.builds(
     World,

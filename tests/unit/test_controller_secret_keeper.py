@@ -530,7 +530,7 @@ async def test_name_is_held_by_an_empty_secret_while_one_may_still_come(
     assert memory.facts_for(_MINE) == SecretFacts(SecretState.ABSENT, unanswered_at=_NOW)
     assert memory.facts_for(_OTHER).unanswered_at is None
 
-    await keeper.empty(())
+    await keeper.empty((), hold=True)
 
     assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW, unanswered_at=_NOW)
     await secrets.comes()
@@ -546,7 +546,7 @@ async def test_one_that_may_still_come_is_not_forgotten_when_another_was_written
     await keeper.probe(1)
     await keeper.fill(make_svid(), 2, (), _yes)
 
-    await keeper.empty(())
+    await keeper.empty((), hold=True)
     await secrets.comes()
 
     assert memory.facts_for(_MINE).unanswered_at == _NOW
@@ -561,6 +561,15 @@ async def test_one_that_was_found_is_written_over_in_its_version(make_svid: Call
     assert await keeper.fill(make_svid(), 2, (), _yes)
 
     assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=2, unanswered_at=_NOW)
+
+
+async def test_name_is_not_held_by_what_is_deleted_anyway(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+
+    assert not await keeper.delete(())
+
+    assert memory.facts_for(_MINE).state is SecretState.ABSENT
+    assert secrets.there is None
 
 
 @pytest.mark.parametrize("refusal", [ForbiddenError("no"), TooManyRequestsError("busy", 1.0)])

@@ -25,12 +25,12 @@ from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
+    WIPES,
     IssueOrder,
     Limits,
     Observation,
     Plan,
     Report,
-    SecretAction,
     SecretState,
 )
 from agentid.lifecycle.record import may_write
@@ -48,7 +48,6 @@ _TAKEN_LOOK: Final = timedelta(seconds=30)
 """How often it is tried whether a name held by somebody else's Secret is free again."""
 _MAX_LOST_WRITES: Final = 2
 """How many status writes in a row an end loses to others' changes before the Secret is taken away anyway."""
-_WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
 
 
 class Reconciler:
@@ -208,7 +207,7 @@ class Reconciler:
             self._metrics.conflicts.inc()
             record.lost_writes += 1
         is_due = not overtaken or (record.lost_writes > _MAX_LOST_WRITES and may_write(observation))
-        if is_due and plan.issue is None and plan.secret in _WIPES:
+        if is_due and plan.issue is None and plan.secret in WIPES:
             self._metrics.not_taken_away.inc()
             _log.warning("end not recorded", rule=plan.rule, action=plan.secret.value, error=str(error))
             await act()

@@ -14,7 +14,7 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.queue import retry_pause
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_keeper import REFUSALS, SecretKeeper
-from agentid.lifecycle.model import FailedWrite, Observation, Plan, PodFacts, SecretAction
+from agentid.lifecycle.model import WIPES, FailedWrite, Observation, Plan, PodFacts, SecretAction
 from agentid.pki.spiffe_id import TrustDomain
 from agentid.pki.svid import X509Svid
 
@@ -26,10 +26,10 @@ StillWanted = Callable[[], Awaitable[bool]]
 _MOST_OWNERS: Final = 16
 """How many pods keep an emptied Secret alive; without a bound, many pods make it too large to be written."""
 
-_WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
 _TOLD: Final = {
     SecretAction.FILL: "written",
     SecretAction.EMPTY: "emptied",
+    SecretAction.HOLD: "emptied",
     SecretAction.DELETE: "deleted",
     SecretAction.PROBE: "looked for",
 }
@@ -112,8 +112,8 @@ class SecretActions:
     async def _wipe(self, keeper: SecretKeeper, action: SecretAction, pods: tuple[PodFacts, ...]) -> Outcome:
         # Those that may still have it mounted keep it from the garbage collector until they saw it emptied.
         mounting = tuple(pod for pod in pods if pod.scheduled and not pod.finished)[:_MOST_OWNERS]
-        if action is SecretAction.EMPTY:
-            await keeper.empty(mounting)
+        if action in {SecretAction.EMPTY, SecretAction.HOLD}:
+            await keeper.empty(mounting, hold=action is SecretAction.HOLD)
         elif action is SecretAction.DELETE and await keeper.delete(mounting):
             return Outcome.DELETED
         return Outcome.DONE
@@ -145,7 +145,7 @@ class SecretActions:
             again=record.failures > 1,
         )
         self._metrics.secret_failures.inc()
-        if action in _WIPES:
+        if action in WIPES:
             self._metrics.not_taken_away.inc()
         _log.warning(
             "secret write failed",

@@ -98,10 +98,10 @@ class SecretKeeper:
         self._memory.filled(self._task_uid, generation, version)
         return True
 
-    async def empty(self, pods: Iterable[PodFacts]) -> None:
+    async def empty(self, pods: Iterable[PodFacts], *, hold: bool = False) -> None:
         """Replace all values by empty ones; nothing there, or another's, is remembered as such.
 
-        Where nothing is there but may still come, an empty one is made, so that what comes is refused.
+        `hold`: where nothing is there, an empty one is made, so that what may still come is refused.
 
         Raises:
             ApiAnswerError: it could not be written.
@@ -111,7 +111,7 @@ class SecretKeeper:
         is_known = self._memory.is_known and self._mine
         try:
             with self._in_doubt():
-                version = await self._put_empty(manifest, known)
+                version = await self._put_empty(manifest, known, hold=hold)
         except NotFoundError:
             self._memory.absent()
         except FixedFieldError:
@@ -186,8 +186,8 @@ class SecretKeeper:
         self._memory.unanswered = before
         return version
 
-    async def _put_empty(self, manifest: SecretManifest, known: Version | None) -> Version:
-        """Replace what is there, be it in the version `known` or not, or make it where one may still come."""
+    async def _put_empty(self, manifest: SecretManifest, known: Version | None, *, hold: bool) -> Version:
+        """Replace what is there, be it in the version `known` or not; `hold`: or make it."""
         try:
             try:
                 return await self._secrets.replace(manifest, known)
@@ -195,7 +195,7 @@ class SecretKeeper:
                 # Changed by the garbage collector, which drops owners that are gone; or another one.
                 return await self._secrets.replace(manifest, None)
         except NotFoundError:
-            if self._memory.unanswered_at(self._task_uid) is None:
+            if not hold:
                 raise
         try:
             return await self._secrets.create(manifest)

@@ -16,11 +16,11 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.records import Record, Untold
 from agentid.controller.secret_actions import Outcome
 from agentid.lifecycle.model import (
+    WIPES,
     EventDraft,
     Observation,
     Plan,
     Report,
-    SecretAction,
     SecretFacts,
     SecretState,
     TaskFacts,
@@ -30,7 +30,6 @@ from agentid.pki.svid import X509Svid
 
 _log = structlog.get_logger("agentid.tasks")
 
-_WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.DELETE})
 _TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
 _BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
 
@@ -127,7 +126,7 @@ class Teller:
             # Neither counted nor logged as issued unless it is there.
             is_there = outcome is not Outcome.FAILED
             self.status(observation, plan, report.status, svid if is_there else None)
-        ends = draft is not None and plan.secret in _WIPES and draft.action in _TAKES_AWAY
+        ends = draft is not None and plan.secret in WIPES and draft.action in _TAKES_AWAY
         if draft is not None and plan.issue is not None:
             record.unconfirmed = (plan.issue.generation, Untold(task, draft, observation.now))
         elif draft is not None and ends:

@@ -43,7 +43,9 @@ def clean_up(
     if secret.state is SecretState.TAKEN or (secret.state is SecretState.ABSENT and not may_come):
         return Cleanup(SecretAction.NONE)
     if secret.state is not SecretState.EMPTIED:
-        return Cleanup(SecretAction.EMPTY if may_come or any(map(lives, pods)) else SecretAction.DELETE)
+        if may_come:
+            return Cleanup(SecretAction.HOLD)
+        return Cleanup(SecretAction.EMPTY if any(map(lives, pods)) else SecretAction.DELETE)
     if any(lives(pod) and pod.scheduled for pod in pods):
         if comes_back:
             return Cleanup(SecretAction.NONE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Final
 
 from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec
@@ -206,12 +207,18 @@ class SecretAction(Enum):
     """Write the credential of `Plan.issue` (after the status was written)."""
     EMPTY = "empty"
     """Replace its values by empty ones; afterwards its state is EMPTIED, or ABSENT if it was not there."""
+    HOLD = "hold"
+    """The same, but one that was not there is made, empty, so that what still comes finds the name taken."""
     DELETE = "delete"
     """Delete it, with its UID as precondition; after a restart that takes an EMPTY first."""
     PROBE = "probe"
     """Find out by dry runs whether it is there and whose it is. Afterwards its state is ABSENT, TAKEN, or, if
     it is this task's, FILLED with the status' credential. What was sure, or is in doubt between several
     credentials, stays so: then it says whether a write would be taken now, before a key is made for it."""
+
+
+WIPES: Final = frozenset({SecretAction.EMPTY, SecretAction.HOLD, SecretAction.DELETE})
+"""What takes a credential out of the Secret."""
 
 
 @dataclass(frozen=True, slots=True)
