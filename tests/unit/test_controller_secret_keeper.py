@@ -553,14 +553,51 @@ async def test_one_that_may_still_come_is_not_forgotten_when_another_was_written
     assert secrets.key == b""
 
 
-async def test_one_that_was_found_is_written_over_in_its_version(make_svid: Callable[[], X509Svid]) -> None:
+async def test_one_that_came_before_the_next_try_is_awaited_no_more(
+    make_svid: Callable[[], X509Svid],
+) -> None:
     secrets, memory, keeper = await _lost(make_svid)
     await keeper.probe(1)
     await secrets.comes()
 
     assert await keeper.fill(make_svid(), 2, (), _yes)
 
-    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=2, unanswered_at=_NOW)
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=2)
+
+
+async def test_one_that_was_found_is_awaited_no_more(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await secrets.comes()
+
+    await keeper.probe(1)
+
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=1)
+
+
+async def test_one_that_is_found_while_it_is_emptied_is_awaited_no_more(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await secrets.comes()
+
+    await keeper.empty((), hold=True)
+
+    assert secrets.key == b""
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW)
+
+
+async def test_of_two_that_may_come_one_is_awaited_when_the_other_was_found(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await keeper.probe(1)
+    secrets.lose_after = "create"
+    with pytest.raises(ConnectionLostError):
+        await keeper.fill(make_svid(), 2, (), _yes)
+
+    await keeper.empty((), hold=True)
+
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW, unanswered_at=_NOW)
 
 
 async def test_name_is_not_held_by_what_is_deleted_anyway(make_svid: Callable[[], X509Svid]) -> None:

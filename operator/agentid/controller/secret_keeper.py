@@ -89,6 +89,8 @@ class SecretKeeper:
                 if before.state is SecretState.ABSENT:
                     before.doubtful(self._task_uid)
                 leftover = await self._own_version()
+                if leftover is not None and version is None:
+                    self._memory.found()
                 if leftover is None or not await still_wanted():
                     return False
                 version = await self._secrets.replace(manifest, leftover)
@@ -109,9 +111,17 @@ class SecretKeeper:
         manifest = self._manifest(pods, empty_files(self._trust_domain))
         known = self._memory.version if self._mine else None
         is_known = self._memory.is_known and self._mine
+        is_sure = self._memory.state in _SURE and self._mine
         try:
             with self._in_doubt():
-                version = await self._put_empty(manifest, known, hold=hold)
+                try:
+                    version = await self._put_empty(manifest, known)
+                    if not is_sure:
+                        self._memory.found()
+                except NotFoundError:
+                    if not hold:
+                        raise
+                    version = await self._hold_the_name(manifest)
         except NotFoundError:
             self._memory.absent()
         except FixedFieldError:
@@ -160,6 +170,8 @@ class SecretKeeper:
         memory = self._memory
         if version is None:
             return
+        if memory.state not in _SURE:
+            memory.found()
         if self._mine and memory.state is SecretState.EMPTIED:
             memory.emptied(self._task_uid, self._clock(), version)
         elif self._mine and memory.state is SecretState.FILLED:
@@ -176,7 +188,8 @@ class SecretKeeper:
 
     async def _create(self, manifest: SecretManifest) -> Version:
         """Create it, and remember when, if nobody says whether it was: it may still come."""
-        before, self._memory.unanswered = self._memory.unanswered, (self._task_uid, self._clock())
+        before = self._memory.unanswered
+        self._memory.asked_for(self._task_uid, self._clock())
         try:
             version = await self._secrets.create(manifest)
         except ApiAnswerError as error:
@@ -186,17 +199,16 @@ class SecretKeeper:
         self._memory.unanswered = before
         return version
 
-    async def _put_empty(self, manifest: SecretManifest, known: Version | None, *, hold: bool) -> Version:
-        """Replace what is there, be it in the version `known` or not; `hold`: or make it."""
+    async def _put_empty(self, manifest: SecretManifest, known: Version | None) -> Version:
+        """Replace what is there, be it in the version `known` or not."""
         try:
-            try:
-                return await self._secrets.replace(manifest, known)
-            except ConflictError:
-                # Changed by the garbage collector, which drops owners that are gone; or another one.
-                return await self._secrets.replace(manifest, None)
-        except NotFoundError:
-            if not hold:
-                raise
+            return await self._secrets.replace(manifest, known)
+        except ConflictError:
+            # Changed by the garbage collector, which drops owners that are gone; or another one.
+            return await self._secrets.replace(manifest, None)
+
+    async def _hold_the_name(self, manifest: SecretManifest) -> Version:
+        """Make it, empty, so that no request that is still on its way makes it with a credential."""
         try:
             return await self._secrets.create(manifest)
         except NamespaceTerminatingError as error:

@@ -1,7 +1,7 @@
 """What this operator remembers of a task's Secret, since it may not read it."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from agentid.api.agenttask_status import AgentTaskStatus
@@ -34,7 +34,8 @@ class SecretMemory:
     through doubt, in which `overtaken` tells that another operator has recorded a credential since: then
     `version` and `generation` are what this operator last knew.
 
-    `unanswered` is the UID of a task and when its Secret was last asked to be created without an answer.
+    `unanswered` tells of a task, by its UID, when its Secret was last asked to be created without an answer,
+    and how often that was without its being found since.
     """
 
     state: SecretState | None = None
@@ -45,7 +46,7 @@ class SecretMemory:
     accounted: tuple[str, int] = ("", 0)
     is_known: bool = False
     overtaken: bool = False
-    unanswered: tuple[str, datetime] | None = None
+    unanswered: tuple[str, datetime, int] = ("", datetime.min.replace(tzinfo=UTC), 0)
 
     def facts_for(self, task_uid: str) -> SecretFacts:
         """Return the facts as the task with that UID sees them: another task's Secret holds its name."""
@@ -62,8 +63,19 @@ class SecretMemory:
         )
 
     def unanswered_at(self, task_uid: str) -> datetime | None:
-        """Return when a creation for that task was last asked for without an answer; it may still be done."""
-        return self.unanswered[1] if self.unanswered is not None and self.unanswered[0] == task_uid else None
+        """Return when a creation for that task was last asked for that may still be carried out."""
+        uid, at, times = self.unanswered
+        return at if times and uid == task_uid else None
+
+    def asked_for(self, task_uid: str, at: datetime) -> None:
+        """Note that it was asked to be created, and nobody has said yes or no."""
+        times = self.unanswered[2] if self.unanswered[0] == task_uid else 0
+        self.unanswered = (task_uid, at, times + 1)
+
+    def found(self) -> None:
+        """Note that one such request was carried out; where there were more, those may still be."""
+        uid, at, times = self.unanswered
+        self.unanswered = (uid, at, max(times - 1, 0))
 
     def absent(self) -> None:
         """Note that there is none of the name."""
@@ -158,7 +170,7 @@ def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's wo
         issued_at = current.not_before + BACKDATE
         if stalled or issued_at > last_at_work - margin:
             memory.doubtful(task_uid)
-            memory.unanswered = (task_uid, last_at_work)
+            memory.asked_for(task_uid, last_at_work)
         else:
             memory.filled(task_uid, current.generation, None)
         return
