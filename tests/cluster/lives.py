@@ -213,6 +213,15 @@ def team_of(cluster: ControlPlane, name: str) -> Iterator[Kubectl]:
     cluster.kubectl.delete("namespace", here.namespace, "--wait=false")
 
 
+def made_and_deleted(cluster: ControlPlane, here: Kubectl, *names: str) -> dict[str, tuple[int, int]]:
+    """How often the operator created, and deleted, the Secret of each of these tasks."""
+    written = writes_to_secrets(cluster, here)
+    return {
+        name: (written.count(("create", f"agentid-{name}")), written.count(("delete", f"agentid-{name}")))
+        for name in names
+    }
+
+
 def writes_to_secrets(cluster: ControlPlane, here: Kubectl) -> list[tuple[str, str]]:
     """Verb and name of every write of the operator to a Secret of a namespace that was carried out."""
     found = []

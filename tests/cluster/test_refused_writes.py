@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import story
 from tests.cluster.in_force import wait_until_in_force
+from tests.cluster.lives import made_and_deleted
 from tests.cluster.objects import ANY_POD, TASK, pod, task
 
 FREEZE = "change-freeze.example.com"
@@ -234,7 +236,7 @@ def limit_secrets(here: Kubectl) -> None:
 
 
 def test_credential_that_a_quota_keeps_from_its_secret_is_not_said_to_be_issued(
-    team: Kubectl, operator: OperatorProcess
+    team: Kubectl, cluster: ControlPlane, operator: OperatorProcess
 ) -> None:
     limit_secrets(team)
     team.create(task())
@@ -259,6 +261,9 @@ def test_credential_that_a_quota_keeps_from_its_secret_is_not_said_to_be_issued(
     assert running["status"]["credentialGeneration"] == 2
     assert "Stalled" not in story.conditions(running)
     assert reasons(team, running, 2)[-1] == "CredentialIssued"
+    team.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
+    story.secret_gone(team)
+    assert made_and_deleted(cluster, team, TASK) == {TASK: (1, 1)}
 
 
 def test_task_whose_secret_is_refused_ends_at_its_start_deadline_across_a_restart(

@@ -12,6 +12,7 @@ from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
+from tests.cluster.lives import made_and_deleted
 from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
 from tests.cluster.unguarded import once_let, without
 
@@ -47,6 +48,7 @@ def test_restart_of_the_api_server_loses_nothing(
     assert story.settled(team, "unbound", SLOWLY)["status"] == unbound["status"]
     team.create(task("after"))
     story.runs(team, "after", SLOWLY)
+    assert made_and_deleted(cluster, team, TASK, "unbound") == {TASK: (1, 1), "unbound": (1, 0)}
     assert operator.alive()
     assert running["status"]["spiffeID"]
 
@@ -78,6 +80,11 @@ def test_ends_that_a_watch_never_showed_are_found_after_a_relist(
     for name in (TASK, "deleted", "ended"):
         story.secret_gone(team, name, SLOWLY)
     story.secret_gone_or_empty(team, "two", SLOWLY)
+    gone = (TASK, "deleted", "ended")
+    seen = made_and_deleted(cluster, team, *gone)
+    # That of a task that is gone may be the garbage collector's to delete.
+    assert {name: seen[name] for name in (TASK, "ended")} == {TASK: (1, 1), "ended": (1, 1)}
+    assert seen["deleted"][0] == 1
     assert operator.alive()
 
 

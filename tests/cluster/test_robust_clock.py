@@ -14,6 +14,7 @@ from devcluster.waiting import wait_until
 from tests.cluster import story
 from tests.cluster.in_this_process import InThisProcess
 from tests.cluster.intercepting import Interceptor, Trap
+from tests.cluster.lives import made_and_deleted
 from tests.cluster.objects import task
 
 TWO_HOURS = 7200.0
@@ -42,7 +43,7 @@ def interceptor(
 
 @pytest.mark.parametrize("step", [-TWO_HOURS, TWO_HOURS], ids=["back", "forward"])
 def test_a_clock_that_is_set_moves_no_end_and_no_second_try_of_a_wipe(
-    place: Kubectl, interceptor: Interceptor, step: float
+    place: Kubectl, cluster: ControlPlane, interceptor: Interceptor, step: float
 ) -> None:
     wall = WallClock()
     operator = InThisProcess(interceptor, clock=Clock(wall))
@@ -64,6 +65,11 @@ def test_a_clock_that_is_set_moves_no_end_and_no_second_try_of_a_wipe(
         place.create(task("new"))
         story.runs(place, "new")
         assert story.standing(place.get("agenttask", "goes-on")) == "Running"
+        assert made_and_deleted(cluster, place, "ended", "goes-on", "new") == {
+            "ended": (1, 1),
+            "goes-on": (1, 0),
+            "new": (1, 0),
+        }
         assert operator.why_not_ready() == ""
 
 

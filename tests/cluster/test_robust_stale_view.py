@@ -13,6 +13,7 @@ from devcluster.waiting import wait_until
 from tests.cluster import story
 from tests.cluster.in_this_process import InThisProcess
 from tests.cluster.intercepting import Interceptor
+from tests.cluster.lives import made_and_deleted
 from tests.cluster.objects import pod, task
 
 STALE_SECONDS = 10.0
@@ -60,7 +61,7 @@ def interceptor(
 
 
 def test_a_stale_view_issues_and_renews_nothing_but_ends_and_recovers(
-    place: Kubectl, interceptor: Interceptor
+    place: Kubectl, cluster: ControlPlane, interceptor: Interceptor
 ) -> None:
     operator = InThisProcess(interceptor, stale_seconds=STALE_SECONDS)
     with talking(place), operator.running():
@@ -85,3 +86,4 @@ def test_a_stale_view_issues_and_renews_nothing_but_ends_and_recovers(
         operator.wait_ready()
         again = story.runs(place, "renewed")
         assert story.serials(again) != story.serials(renewed)
+        assert made_and_deleted(cluster, place, "ended") == {"ended": (1, 1)}

@@ -11,7 +11,7 @@ from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import story
-from tests.cluster.lives import writes_to_secrets
+from tests.cluster.lives import made_and_deleted
 from tests.cluster.objects import task
 from tests.cluster.unguarded import once_let
 from tests.fault_table import record
@@ -60,10 +60,7 @@ def test_deadlines_while_etcd_stands_still_are_met_when_it_goes_on(
     assert story.standing(team.get("agenttask", "goes-on")) == "Running"
     team.create(task("new"))
     story.runs(team, "new")
-    written = writes_to_secrets(cluster, team)
-    assert [written.count((verb, f"agentid-{name}")) for name in NAMES for verb in ("create", "delete")] == [
-        1
-    ] * (2 * len(NAMES))
+    assert made_and_deleted(cluster, team, *NAMES) == dict.fromkeys(NAMES, (1, 1))
     assert operator.alive()
     record(
         "etcd stopped for 60 s",

@@ -16,7 +16,7 @@ from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.intercepting import Interceptor, Trap
 from tests.cluster.leases import leads
-from tests.cluster.lives import Lives, writes_to_secrets
+from tests.cluster.lives import Lives, made_and_deleted
 from tests.cluster.objects import ANY_POD, pod, task
 from tests.cluster.writes import WRITES, life, trap_at
 from tests.fault_table import record
@@ -159,11 +159,8 @@ def test_writes_of_a_leader_that_stood_still_come_too_late(
     assert all(code is not None and code >= REFUSED for code in held.late().values()), held.late()
     assert Lives(held.here, held.names.values(), [held.names["end_wipe"]]).readable() == []
     held.end()
-    written = writes_to_secrets(cluster, held.here)
-    assert {
-        write: (written.count(("create", f"agentid-{name}")), written.count(("delete", f"agentid-{name}")))
-        for write, name in held.names.items()
-    } == dict.fromkeys(held.names, (1, 1))
+    names = held.names.values()
+    assert made_and_deleted(cluster, held.here, *names) == dict.fromkeys(names, (1, 1))
     for write, code in held.late().items():
         record(
             "leader stopped for 45 s",
