@@ -22,6 +22,11 @@ _END: Final = "\n## Made with every change\n"
 _HEAD: Final = "| fault | at | came out | bound | seen | run on |\n|---|---|---|---|---|---|\n"
 
 
+def is_kept() -> bool:
+    """Return whether this is a run of `make faults`."""
+    return KEEP in os.environ
+
+
 def record(fault: str, at: str, *, bound: str, seen: str, came_out: str = "as a clean run") -> None:
     """Keep what was seen of a fault; nothing happens outside of `make faults`.
 

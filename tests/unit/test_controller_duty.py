@@ -138,6 +138,11 @@ async def test_a_takeover_is_settled_once_each_task_was_looked_at_and_its_secret
     assert duty.settled
 
 
+def _absent_but_asked_for(memory: SecretMemory) -> None:
+    memory.absent()
+    memory.asked_for("u-1", _NOW)
+
+
 _SECRETS: dict[str, tuple[Callable[[SecretMemory], None], bool]] = {
     "unknown": (lambda memory: memory.forget(), False),
     "doubtful": (lambda memory: memory.doubtful("u-1"), False),
@@ -145,6 +150,7 @@ _SECRETS: dict[str, tuple[Callable[[SecretMemory], None], bool]] = {
     "absent": (lambda memory: memory.absent(), True),
     "filled": (lambda memory: memory.filled("u-1", 2, None), True),
     "emptied": (lambda memory: memory.emptied("u-1", _NOW, None), True),
+    "one that may still come": (_absent_but_asked_for, False),
 }
 
 

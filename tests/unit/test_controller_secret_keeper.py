@@ -600,6 +600,35 @@ async def test_of_two_that_may_come_one_is_awaited_when_the_other_was_found(
     assert memory.facts_for(_MINE) == SecretFacts(SecretState.EMPTIED, emptied_at=_NOW, unanswered_at=_NOW)
 
 
+async def test_one_secret_that_is_found_twice_is_one_that_came(make_svid: Callable[[], X509Svid]) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await keeper.probe(1)
+    secrets.lose_before = "create"
+    with pytest.raises(ConnectionLostError):
+        await keeper.fill(make_svid(), 2, (), _yes)
+    await secrets.comes()
+
+    await keeper.probe(2)
+    assert await keeper.fill(make_svid(), 3, (), _yes)
+
+    assert memory.facts_for(_MINE) == SecretFacts(SecretState.FILLED, generation=3, unanswered_at=_NOW)
+
+
+async def test_one_that_was_answered_is_not_taken_for_the_one_that_may_come(
+    make_svid: Callable[[], X509Svid],
+) -> None:
+    secrets, memory, keeper = await _lost(make_svid)
+    await keeper.probe(1)
+    assert await keeper.fill(make_svid(), 2, (), _yes)
+    secrets.lose_after = "replace"
+    with pytest.raises(ConnectionLostError):
+        await keeper.fill(make_svid(), 3, (), _yes)
+
+    await keeper.probe(3)
+
+    assert memory.facts_for(_MINE).unanswered_at == _NOW
+
+
 async def test_name_is_not_held_by_what_is_deleted_anyway(make_svid: Callable[[], X509Svid]) -> None:
     secrets, memory, keeper = await _lost(make_svid)
 

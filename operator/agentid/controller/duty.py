@@ -110,4 +110,5 @@ def _in_doubt(record: Record) -> bool:
     """Whether more than the task's status is needed to know how its Secret stands."""
     if record.secret.state is None:
         return record.task is not None or bool(record.departed)
-    return record.failed_write is not None or record.secret.state not in _SURE
+    may_come = record.secret.unanswered[2] > 0
+    return may_come or record.failed_write is not None or record.secret.state not in _SURE

@@ -90,7 +90,7 @@ class SecretKeeper:
                     before.doubtful(self._task_uid)
                 leftover = await self._own_version()
                 if leftover is not None and version is None:
-                    self._memory.found()
+                    self._memory.found(leftover.uid)
                 if leftover is None or not await still_wanted():
                     return False
                 version = await self._secrets.replace(manifest, leftover)
@@ -117,7 +117,7 @@ class SecretKeeper:
                 try:
                     version = await self._put_empty(manifest, known)
                     if not is_sure:
-                        self._memory.found()
+                        self._memory.found(version.uid)
                 except NotFoundError:
                     if not hold:
                         raise
@@ -171,7 +171,7 @@ class SecretKeeper:
         if version is None:
             return
         if memory.state not in _SURE:
-            memory.found()
+            memory.found(version.uid)
         if self._mine and memory.state is SecretState.EMPTIED:
             memory.emptied(self._task_uid, self._clock(), version)
         elif self._mine and memory.state is SecretState.FILLED:

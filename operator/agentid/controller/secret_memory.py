@@ -35,7 +35,8 @@ class SecretMemory:
     `version` and `generation` are what this operator last knew.
 
     `unanswered` tells of a task, by its UID, when its Secret was last asked to be created without an answer,
-    and how often that was without its being found since.
+    and how often that was without its being found since. `last_uid` is that of the Secret last seen: found
+    again, it is no other creation that was carried out.
     """
 
     state: SecretState | None = None
@@ -47,6 +48,7 @@ class SecretMemory:
     is_known: bool = False
     overtaken: bool = False
     unanswered: tuple[str, datetime, int] = ("", datetime.min.replace(tzinfo=UTC), 0)
+    last_uid: str = ""
 
     def facts_for(self, task_uid: str) -> SecretFacts:
         """Return the facts as the task with that UID sees them: another task's Secret holds its name."""
@@ -72,10 +74,12 @@ class SecretMemory:
         times = self.unanswered[2] if self.unanswered[0] == task_uid else 0
         self.unanswered = (task_uid, at, times + 1)
 
-    def found(self) -> None:
-        """Note that one such request was carried out; where there were more, those may still be."""
+    def found(self, secret_uid: str) -> None:
+        """Note that one such request made this Secret; where there were more, those may still come."""
         uid, at, times = self.unanswered
-        self.unanswered = (uid, at, max(times - 1, 0))
+        if secret_uid != self.last_uid:
+            self.unanswered = (uid, at, max(times - 1, 0))
+        self.last_uid = secret_uid
 
     def absent(self) -> None:
         """Note that there is none of the name."""
@@ -140,6 +144,8 @@ class SecretMemory:
         self.state, self.task_uid, self.version = state, task_uid, version
         self.generation, self.emptied_at = None, None
         self.is_known, self.overtaken = False, False
+        if version is not None:
+            self.last_uid = version.uid
 
 
 def recall(  # noqa: PLR0913 - everything that tells how near a predecessor's work was
