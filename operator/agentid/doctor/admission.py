@@ -29,6 +29,7 @@ _INSTALL: Final = (
     "Install the chart again (helm upgrade), and find out in the audit log who changed it; until then the "
     "operator issues nothing."
 )
+_TRY_AGAIN: Final = "See to what the message names, then ask again; the operator tries it every minute."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,13 @@ def judge_forgeries(tried: Tried, settings: AdmissionSettings, namespace: str) -
     if _by_rbac(tried.forged):
         refusal = f"You may not try it: {tried.forged.get('message')}."
         return [unseen(FORGERY, refusal, _more_rights(namespace))]
+    if _by_others(tried.forged):
+        return [unseen(FORGERY, f"It could not be tried: {_answer(tried.forged)}.", _TRY_AGAIN)]
     if not is_corrected(tried.forged, settings, tried.asker):
         said = f"An AgentTask with a forged requester was not corrected: {_answer(tried.forged)}."
         return [problem(FORGERY, said, f"Rules take some seconds to act; if it stays: {_INSTALL}")]
+    if _by_others(tried.refused):
+        return [unseen(FORGERY, f"It could not be tried: {_answer(tried.refused)}.", _TRY_AGAIN)]
     if not is_refused(tried.refused):
         said = f"An AgentTask that a rule has to refuse was not: {_answer(tried.refused)}."
         return [problem(FORGERY, said, f"Rules take some seconds to act; if it stays: {_INSTALL}")]
@@ -112,6 +117,15 @@ def settings_told(found: Found, namespace: str | None, account: str) -> Admissio
 def _by_rbac(answer: Mapping[str, Any]) -> bool:
     message = str(answer.get("message"))
     return answer.get("reason") == "Forbidden" and "cannot create resource" in message
+
+
+def _by_others(answer: Mapping[str, Any]) -> bool:
+    """Return whether it is a refusal that says nothing of our rules."""
+    if answer.get("kind") != "Status":
+        return False
+    message = str(answer.get("message"))
+    ours = any(f"'{name}'" in message for _, name in rule_keys())
+    return answer.get("reason") == "NotFound" or (answer.get("reason") == "Forbidden" and not ours)
 
 
 def _answer(answer: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from agentid.doctor.look import Look, Right, Subject
 CHECK: Final = "operator's rights"
 EVERYBODY_CHECK: Final = "everybody's rights"
 LEASE_NAME: Final = "agentid-operator"
-EVERYBODY: Final = Subject("agentid.dev:doctor:anybody", ("system:authenticated",))
+EVERYBODY: Final = Subject("agentid.dev:doctor:anybody", ("system:authenticated", "system:unauthenticated"))
 
 _ADMISSION: Final = "admissionregistration.k8s.io"
 _RULE_KINDS: Final = (
@@ -22,6 +22,16 @@ _RULE_KINDS: Final = (
 )
 _SEEN: Final = ("get", "list", "watch")
 _WRITTEN: Final = ("create", "update", "patch", "delete")
+# Get is enough: a websocket begins with it.
+_INTO_PODS: Final = ("exec", "attach", "portforward", "proxy")
+_RUNS_PODS: Final = (
+    ("batch", "jobs"),
+    ("batch", "cronjobs"),
+    ("apps", "deployments"),
+    ("apps", "daemonsets"),
+    ("apps", "statefulsets"),
+    ("apps", "replicasets"),
+)
 _SHOWN: Final = 6
 
 
@@ -74,7 +84,10 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
         yield from (Right(verb, "agents", GROUP, namespace) for verb in _WRITTEN)
         yield Right("delegate", "delegators", GROUP, namespace)
         yield from (Right(verb, "pods", "", namespace) for verb in _WRITTEN)
-        yield from (Right("create", f"pods/{part}", "", namespace) for part in ("exec", "attach"))
+        yield from (
+            Right(verb, f"pods/{part}", "", namespace) for part in _INTO_PODS for verb in ("get", "create")
+        )
+        yield from (Right("create", kind, group, namespace) for group, kind in _RUNS_PODS)
         yield Right("update", "pods/ephemeralcontainers", "", namespace)
         yield Right("create", "serviceaccounts/token", "", namespace)
         yield Right("impersonate", "serviceaccounts", "", namespace)
@@ -146,16 +159,15 @@ def judge_operator(
 
 
 def judge_everybody(has: Mapping[Right, bool]) -> list[Finding]:
-    """Say what every authenticated user may do that only an administrator should."""
+    """Say what everybody may do, authenticated or not, that only an administrator should."""
     if open_to_all := [right for right, allowed in has.items() if allowed]:
-        said = f"Every authenticated user may: {_listed(open_to_all)}."
-        remedy = "Remove the binding to system:authenticated that gives it; it undoes what agentid stands on."
-        return [problem(EVERYBODY_CHECK, said, remedy)]
-    return [
-        well(
-            EVERYBODY_CHECK, "Being authenticated alone gives no right on rules, authority, Agents or status."
+        said = f"Everybody may: {_listed(open_to_all)}."
+        remedy = (
+            "Remove the binding to system:authenticated or system:unauthenticated that gives it; it undoes "
+            "what agentid stands on."
         )
-    ]
+        return [problem(EVERYBODY_CHECK, said, remedy)]
+    return [well(EVERYBODY_CHECK, "No right on rules, authority, Agents or status is everybody's.")]
 
 
 def _listed(rights: list[Right]) -> str:
