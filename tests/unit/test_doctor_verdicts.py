@@ -19,7 +19,12 @@ from agentid.api.admission import (
     rule_keys,
     rules,
 )
-from agentid.cluster.errors import AdmissionRefusedError, ConnectionLostError, ForbiddenError
+from agentid.cluster.errors import (
+    AdmissionRefusedError,
+    AlreadyExistsError,
+    ConnectionLostError,
+    ForbiddenError,
+)
 from agentid.doctor import admission, authority, clocks, leftovers, pods, rights, trial, versions
 from agentid.doctor.finding import Finding, Standing, exit_code, problem, unseen, warning, well
 from agentid.pki.authority import AuthorityMaterial
@@ -120,6 +125,14 @@ REFUSED = {
     "message": "ValidatingAdmissionPolicy 'kopf-annotations.agentid.dev' with binding denied request",
 }
 
+NO_NAMESPACE = {"kind": "Status", "reason": "NotFound", "message": 'namespaces "a" not found'}
+REFUSED_BY_OTHERS = {
+    "kind": "Status",
+    "status": "Failure",
+    "reason": "Forbidden",
+    "message": "agenttasks.agentid.dev \"a\" is forbidden: policy 'no-agents.example.com' denied request",
+}
+
 
 @pytest.mark.parametrize(
     ("forged", "refused", "standing", "told"),
@@ -143,6 +156,11 @@ REFUSED = {
             Standing.UNSEEN,
             "You may not try it",
         ),
+        (NO_NAMESPACE, NO_NAMESPACE, Standing.UNSEEN, 'It could not be tried: namespaces "a" not found'),
+        (REFUSED_BY_OTHERS, REFUSED, Standing.UNSEEN, "policy 'no-agents.example.com'"),
+        (STAMPED, REFUSED_BY_OTHERS, Standing.UNSEEN, "policy 'no-agents.example.com'"),
+        (forged_task("agentid-system"), REFUSED_BY_OTHERS, Standing.PROBLEM, "was not corrected"),
+        (REFUSED, REFUSED, Standing.PROBLEM, "was not corrected"),
     ],
 )
 def test_forgeries(forged: dict[str, Any], refused: dict[str, Any], standing: Standing, told: str) -> None:
@@ -173,6 +191,17 @@ def test_no_right_is_both_needed_and_too_much(watched: tuple[str, ...]) -> None:
     settings = replace(SETTINGS, watch_namespaces=watched)
 
     assert not set(rights.needed(settings)) & set(rights.too_much(settings))
+
+
+@pytest.mark.parametrize("watched", [(), ("team-a",)])
+def test_what_runs_something_or_reaches_into_a_pod_is_too_much(watched: tuple[str, ...]) -> None:
+    beyond = set(rights.too_much(replace(SETTINGS, watch_namespaces=watched)))
+
+    for namespace in watched or ("",):
+        for part in ("exec", "attach", "portforward", "proxy"):
+            assert {rights.Right(verb, f"pods/{part}", "", namespace) for verb in ("get", "create")} <= beyond
+        assert rights.Right("create", "jobs", "batch", namespace) in beyond
+        assert rights.Right("create", "deployments", "apps", namespace) in beyond
 
 
 def test_what_everybody_may_do_is_a_problem() -> None:
@@ -440,3 +469,13 @@ def test_a_trial_that_rbac_refuses_says_nothing_of_agentid_and_one_that_a_rule_r
     by_rule = AdmissionRefusedError("not served", "watched-namespaces.agentid.dev")
     assert trial.judge_refusal(by_rule).standing is Standing.PROBLEM
     assert trial.judge_refusal(ConnectionLostError("cut")).standing is Standing.PROBLEM
+
+
+def test_what_is_left_of_a_trial_is_deleted_by_its_label_and_nothing_else_is() -> None:
+    foreign = AlreadyExistsError("AgentTask support/doctor-trial is there and not of a trial; rename it")
+
+    assert "delete" not in trial.judge_leftover(foreign, "support").remedy
+    remedy = trial.judge_leftover(ConnectionLostError("cut"), "support").remedy
+    assert (
+        remedy == "kubectl delete agenttask,agent -l app.kubernetes.io/managed-by=agentid-doctor -n support"
+    )

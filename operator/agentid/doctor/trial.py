@@ -174,8 +174,7 @@ class Trial:
         try:
             await self._remove()
         except ApiAnswerError as error:
-            said = f"What the trial made could not be removed: {error}"
-            return [problem(REMOVED, said, f"kubectl delete agenttask,agent {NAME} -n {self._namespace}")]
+            return [judge_leftover(error, self._namespace)]
         return [well(REMOVED, f"The AgentTask and the Agent {NAME} are removed.")]
 
     async def _remove(self) -> None:
@@ -195,7 +194,8 @@ class Trial:
                 )
             if self._elapsed() - began > self._within:
                 raise AlreadyExistsError(
-                    f"{resource.kind} {self._namespace}/{NAME} was deleted and does not go"
+                    f"{resource.kind} {self._namespace}/{NAME} was deleted and does not go; "
+                    "see to its finalizers"
                 )
             options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": metadata["uid"]}}
             try:
@@ -213,6 +213,15 @@ def judge_refusal(error: ApiAnswerError) -> Finding:
         )
         return unseen(ISSUE, f"You may not try it: {error}", remedy)
     return problem(ISSUE, f"The API server refused it: {error}", "The message says what to mend.")
+
+
+def judge_leftover(error: ApiAnswerError, namespace: str) -> Finding:
+    """Say what stays; the remedy deletes nothing that is not of a trial."""
+    if isinstance(error, AlreadyExistsError):
+        return problem(REMOVED, f"Not all of that name is gone: {error}", "The message says what to mend.")
+    selector = ",".join(f"{label}={value}" for label, value in _OWN.items())
+    said = f"What the trial made could not be removed: {error}"
+    return problem(REMOVED, said, f"kubectl delete agenttask,agent -l {selector} -n {namespace}")
 
 
 def judge_issue(waited: Waited, task: str) -> Finding:
