@@ -1,5 +1,6 @@
 """Renders the chart as Helm does, without a cluster."""
 
+import os
 import subprocess
 from functools import cache
 from typing import Any
@@ -31,6 +32,16 @@ def rendered(*values: str, namespace: str = "agentid-system", trust_domain: str 
 def render(*values: str, namespace: str = "agentid-system") -> list[Manifest]:
     """The objects of the chart with these values; those of `helm test` are among them."""
     return [each for each in yaml.safe_load_all(rendered(*values, namespace=namespace)) if each]
+
+
+def notes(*values: str) -> str:
+    """What Helm says after an installation with these values."""
+    helm = build.ensure(["helm"])["helm"]
+    command = [str(helm), "install", "agentid", str(CHART), "--dry-run=client"]
+    command += [f"--set={value}" for value in ("trustDomain=prod.example.com", *values)]
+    nowhere = os.environ | {"KUBECONFIG": os.devnull}
+    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=True)
+    return done.stdout.partition("\nNOTES:\n")[2]
 
 
 def of_kind(objects: list[Manifest], kind: str) -> list[Manifest]:

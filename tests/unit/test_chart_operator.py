@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentid.controller.settings import PREFIX, Settings, read_settings
-from tests.rendering import Manifest, of_kind, one, render
+from tests.rendering import Manifest, notes, of_kind, one, render
 
 NOT_OF_THE_CHART = {
     "kubeconfig": "in a pod the token of its own account is used",
@@ -173,21 +173,28 @@ def test_probes_ask_where_the_operator_serves() -> None:
     assert paths["startup"] == paths["liveness"] == {"path": "/healthz", "port": "metrics"}
 
 
-def test_nothing_comes_in_but_to_the_metrics_and_nothing_goes_out_but_to_the_api_server_and_dns() -> None:
+def test_nothing_comes_in_but_to_the_metrics_and_nothing_goes_out_but_to_the_api_server() -> None:
     def ports(rules: list[Manifest]) -> set[tuple[int, str]]:
         return {(each["port"], each["protocol"]) for rule in rules for each in rule["ports"]}
 
     policy = one(render(), "NetworkPolicy", "agentid-operator")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert ports(policy["ingress"]) == {(8080, "TCP")}
-    assert ports(policy["egress"]) == {(443, "TCP"), (6443, "TCP"), (53, "UDP"), (53, "TCP")}
+    assert ports(policy["egress"]) == {(443, "TCP"), (6443, "TCP")}
 
-    values = ("networkPolicy.apiServerPorts={8443}", "networkPolicy.dnsPorts=null")
+    values = ("networkPolicy.apiServerPorts={8443}",)
     cidr = "networkPolicy.apiServerCidrs={10.96.0.1/32}"
     narrowed = one(render(*values, cidr), "NetworkPolicy", "agentid-operator")["spec"]
     assert ports(narrowed["egress"]) == {(8443, "TCP")}
     assert narrowed["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.96.0.1/32"}}]
+    by_name = one(render("networkPolicy.dnsPorts={53}"), "NetworkPolicy", "agentid-operator")["spec"]
+    assert ports(by_name["egress"]) == {(443, "TCP"), (6443, "TCP"), (53, "UDP"), (53, "TCP")}
     assert of_kind(render("networkPolicy.enabled=false"), "NetworkPolicy") == []
+
+
+@pytest.mark.parametrize(("grace", "timeout"), [(120, "300s"), (3600, "3780s")])
+def test_the_wait_before_uninstalling_is_longer_than_an_empty_secret_stays(grace: int, timeout: str) -> None:
+    assert f" --timeout={timeout}\n" in notes(f"operator.wipeGraceSeconds={grace}")
 
 
 def test_without_operators_in_pods_nothing_is_there_for_them() -> None:
