@@ -56,7 +56,10 @@ def release(cluster: ControlPlane) -> Iterator[ControlPlane]:
     """The cluster; afterwards nothing of the release is in it, no CRD and no task."""
     yield cluster
     uninstall_chart(cluster)
-    cluster.kubectl("delete", "crds", *CRDS, "--ignore-not-found", "--timeout=60s")
+    # The API server looks for what is left of a kind for a minute, and then once more.
+    cluster.kubectl(
+        "delete", "crds", *CRDS, "--ignore-not-found", "--timeout=180s", timeout=timedelta(seconds=200)
+    )
 
 
 @pytest.fixture
