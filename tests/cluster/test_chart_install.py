@@ -56,7 +56,7 @@ def release(cluster: ControlPlane) -> Iterator[ControlPlane]:
     """The cluster; afterwards nothing of the release is in it, no CRD and no task."""
     yield cluster
     uninstall_chart(cluster)
-    # The API server looks for what is left of a kind for a minute, and then once more.
+    # The API server's finalizer may meet a storage that is being set up, and tries again with growing pauses.
     cluster.kubectl(
         "delete", "crds", *CRDS, "--ignore-not-found", "--timeout=180s", timeout=timedelta(seconds=200)
     )
