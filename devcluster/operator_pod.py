@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from agentid.api.names import OPERATOR_LEASE
 from agentid.errors import AgentidError
 from devcluster import node, operator_image
 from devcluster.cluster import Cluster
@@ -19,7 +20,6 @@ from devcluster.waiting import wait_until
 
 GIVEN_IMAGE = "AGENTID_IMAGE"
 DEPLOYMENT = "agentid-operator"
-LEASE = "agentid-operator"
 CONTAINER = "operator"
 PORT = 8080
 STARTUP = timedelta(seconds=120)
@@ -166,7 +166,7 @@ class OperatorPod:
 
     def leader(self) -> str:
         """The name of the pod that holds the Lease now; "" where none does."""
-        lease = self._kubectl.find("lease", LEASE)
+        lease = self._kubectl.find("lease", OPERATOR_LEASE)
         holder = str(lease["spec"].get("holderIdentity") or "") if lease else ""
         return holder.rpartition("_")[0]
 

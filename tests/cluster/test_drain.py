@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from agentid.api.names import OPERATOR_LEASE
 from agentid.cluster.lease import SETTLED_ANNOTATION
 from devcluster.audit import is_write
 from devcluster.controlplane import ControlPlane
@@ -20,7 +21,6 @@ from tests.cluster.intercepting import Interceptor, Trap
 from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
-LEASE = "agentid-operator"
 STATUS = ("PATCH", rf".*/agenttasks/{TASK}/status")
 SECRET = ("POST", r".*/secrets")
 EVENT = ("POST", r".*/events")
@@ -45,7 +45,7 @@ class Replacing:
 
     def lease(self) -> Object:
         """The Lease as it is."""
-        return self.system.get("lease", LEASE)
+        return self.system.get("lease", OPERATOR_LEASE)
 
     def logged(self, event: str, since: int) -> list[Object]:
         """What was logged of that kind after so many lines."""

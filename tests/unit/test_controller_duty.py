@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -22,6 +22,7 @@ from agentid.controller.world import World
 from agentid.lifecycle.model import FailedWrite
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
+_GRACE = timedelta(seconds=120)
 _KEY: Key = ("ns", "t")
 
 
@@ -71,7 +72,14 @@ def queue(metrics: Metrics) -> WorkQueue:
 
 @pytest.fixture
 def duty(world: World, queue: WorkQueue, metrics: Metrics) -> Duty:
-    return Duty(world, queue, Deadlines(lambda: _NOW, queue.add), metrics)
+    return Duty(
+        world,
+        queue,
+        Deadlines(lambda: _NOW, queue.add),
+        metrics,
+        wipe_grace=_GRACE,
+        clock=lambda: _NOW,
+    )
 
 
 async def _look(duty: Duty) -> None:
@@ -138,9 +146,12 @@ async def test_a_takeover_is_settled_once_each_task_was_looked_at_and_its_secret
     assert duty.settled
 
 
-def _absent_but_asked_for(memory: SecretMemory) -> None:
-    memory.absent()
-    memory.asked_for("u-1", _NOW)
+def _absent_but_asked_for(at: datetime) -> Callable[[SecretMemory], None]:
+    def remember(memory: SecretMemory) -> None:
+        memory.absent()
+        memory.asked_for("an earlier task", at)
+
+    return remember
 
 
 _SECRETS: dict[str, tuple[Callable[[SecretMemory], None], bool]] = {
@@ -150,7 +161,8 @@ _SECRETS: dict[str, tuple[Callable[[SecretMemory], None], bool]] = {
     "absent": (lambda memory: memory.absent(), True),
     "filled": (lambda memory: memory.filled("u-1", 2, None), True),
     "emptied": (lambda memory: memory.emptied("u-1", _NOW, None), True),
-    "one that may still come": (_absent_but_asked_for, False),
+    "one that may still come": (_absent_but_asked_for(_NOW - _GRACE + timedelta(seconds=1)), False),
+    "one that cannot come any more": (_absent_but_asked_for(_NOW - _GRACE), True),
 }
 
 

@@ -19,6 +19,9 @@ SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a passw
 AUTHORITY_SECRET: Final = "x509-authority"  # noqa: S105 - a name, not a password
 """In the operator's namespace: keys and certificates of the CA. Outside the reserved prefix on purpose."""
 
+OPERATOR_LEASE: Final = "agentid-operator"
+"""In the operator's namespace: the Lease of the active operator. The chart's Role names it."""
+
 CREDENTIAL_FOLDER: Final = "/var/run/secrets/agentid.dev"
 """Where a labelled pod finds its credential (SPIFFE filesystem draft: SPIFFE_CREDENTIAL_FOLDER)."""
 

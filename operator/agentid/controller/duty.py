@@ -1,7 +1,8 @@
 """What begins with a takeover and ends with the lease: which tasks to look at, and what is unsettled."""
 
 import math
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -24,11 +25,22 @@ _SURE: Final = frozenset({SecretState.ABSENT, SecretState.FILLED, SecretState.EM
 class Duty:
     """The active operator's work. A standby keeps its world up to date and looks at nothing."""
 
-    def __init__(self, world: World, queue: WorkQueue, deadlines: Deadlines, metrics: Metrics) -> None:
+    def __init__(  # noqa: PLR0913 - what it hands out work to, and what tells when a late write cannot come
+        self,
+        world: World,
+        queue: WorkQueue,
+        deadlines: Deadlines,
+        metrics: Metrics,
+        *,
+        wipe_grace: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._world = world
         self._queue = queue
         self._deadlines = deadlines
         self._metrics = metrics
+        self._wipe_grace = wipe_grace
+        self._clock = clock
         self._on_duty = False
         self._unsettled: set[Key] = set()
         self._half_done: set[Key] = set()
@@ -59,7 +71,7 @@ class Duty:
             self._on_duty
             and not self._unsettled
             and not self._half_done
-            and not any(_in_doubt(record) for _, record in self._world.records())
+            and not any(self._in_doubt(record) for _, record in self._world.records())
         )
 
     def step_down(self) -> None:
@@ -99,16 +111,15 @@ class Duty:
                 leader.settle()
                 _log.info("settled")
 
+    def _in_doubt(self, record: Record) -> bool:
+        """Whether more than the task's status is needed to know how its Secret stands."""
+        if record.secret.state is None:
+            return record.task is not None or bool(record.departed)
+        may_come = record.secret.may_come(self._clock(), self._wipe_grace)
+        return may_come or record.failed_write is not None or record.secret.state not in _SURE
+
 
 def _change(entry: tuple[Key, Record]) -> float:
     """Return a number that grows with the time of the last change; a task that is gone is the latest."""
     task = entry[1].task
     return task.version if task is not None else math.inf
-
-
-def _in_doubt(record: Record) -> bool:
-    """Whether more than the task's status is needed to know how its Secret stands."""
-    if record.secret.state is None:
-        return record.task is not None or bool(record.departed)
-    may_come = record.secret.unanswered[2] > 0
-    return may_come or record.failed_write is not None or record.secret.state not in _SURE

@@ -138,7 +138,8 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
     world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add)
-    duty = Duty(world, queue, deadlines, metrics)
+    wipe_grace = settings.limits().wipe_grace
+    duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
     lock = _lock(settings, connection, clock)
     return _Core(
         settings=settings,

@@ -69,6 +69,11 @@ class SecretMemory:
         uid, at, times = self.unanswered
         return at if times and uid == task_uid else None
 
+    def may_come(self, now: datetime, within: timedelta) -> bool:
+        """Return whether one may still be made that was asked for and not answered, at most `within` ago."""
+        _, at, times = self.unanswered
+        return times > 0 and now < at + within
+
     def asked_for(self, task_uid: str, at: datetime) -> None:
         """Note that it was asked to be created, and nobody has said yes or no."""
         times = self.unanswered[2] if self.unanswered[0] == task_uid else 0

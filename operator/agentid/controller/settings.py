@@ -15,6 +15,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
 from agentid.api.admission import AdmissionSettings, OwnerKind
 from agentid.api.fields import DnsLabel, DnsName
+from agentid.api.names import OPERATOR_LEASE
 from agentid.cluster.lease import LeaseTimes
 from agentid.cluster.paths import Resource
 from agentid.controller.errors import SettingsError
@@ -90,7 +91,7 @@ class Settings(BaseSettings):
     concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 32
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
     admission_proof_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
-    lease_name: DnsName = "agentid-operator"
+    lease_name: DnsName = OPERATOR_LEASE
     """The chart's Role names this Lease and no other: another name needs a Role that allows it."""
     lease_duration_seconds: Annotated[WholeNumber, Field(ge=3, le=300)] = 15
     lease_renew_deadline_seconds: Annotated[WholeNumber, Field(ge=2, le=299)] = 10

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from agentid.api.names import OPERATOR_LEASE
 from agentid.cluster.connection import Body
 from agentid.cluster.paths import LEASES
 from agentid.controller.clock_proof import MOST_SKEW_SECONDS, ahead_of
 from agentid.doctor.finding import Finding, problem, warning, well
 from agentid.doctor.look import Look
-from agentid.doctor.rights import LEASE_NAME
 
 LEASE: Final = "lease"
 CLOCK: Final = "clocks"
@@ -40,14 +40,14 @@ class LeaseSeen:
 
 async def look_at_lease(look: Look, namespace: str, elapsed: Callable[[], float]) -> list[Finding]:
     """Look at the Lease for as long as it takes to see it renewed, or not, and judge it."""
-    first = await look.find(LEASES, namespace, LEASE_NAME)
+    first = await look.find(LEASES, namespace, OPERATOR_LEASE)
     if first is None:
         return judge_lease(None, namespace)
     began, last = elapsed(), first
     duration = _duration(first)
     while last == first and _holder(first) and elapsed() - began <= duration:
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        last = await look.find(LEASES, namespace, LEASE_NAME) or first
+        last = await look.find(LEASES, namespace, OPERATOR_LEASE) or first
     server = await look.connection.server_date()
     seen = LeaseSeen(
         _holder(last), duration, _time((last.get("spec") or {}).get("renewTime")), last != first, server
@@ -57,7 +57,7 @@ async def look_at_lease(look: Look, namespace: str, elapsed: Callable[[], float]
 
 def judge_lease(seen: LeaseSeen | None, namespace: str) -> list[Finding]:
     """Say who leads, and whether its clock is the API server's."""
-    title = f"Lease {namespace}/{LEASE_NAME}"
+    title = f"Lease {namespace}/{OPERATOR_LEASE}"
     start = f"Look at the operator's pods and their log: kubectl get pods -n {namespace}."
     if seen is None:
         return [problem(LEASE, f"{title} is not there: no operator has ever led.", start)]

@@ -8,15 +8,14 @@ from typing import Any, Final
 from agentid.cluster.connection import Body, Connection
 from agentid.cluster.errors import ApiAnswerError, ForbiddenError, NotFoundError
 from agentid.cluster.paths import Resource
+from agentid.cluster.watching import list_chunks
 from agentid.doctor.finding import Finding, unseen
 
-METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""With these the API server leaves everything but the metadata out of its answer."""
+"""With this the API server leaves everything but the metadata out of its answer."""
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _AT_ONCE: Final = 8
-_PAGE: Final = "500"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +71,12 @@ class Look:
 
     async def list_metadata(self, resource: Resource, namespace: str | None, selector: str) -> list[Body]:
         """Return the metadata of all objects that a label selector fits; nothing else of them travels."""
-        return [each["metadata"] for each in await self._pages(resource, namespace, selector, METADATA_LIST)]
+        found = await self._list(resource, namespace, selector, metadata_only=True)
+        return [each["metadata"] for each in found]
 
     async def list_objects(self, resource: Resource, namespace: str | None, selector: str = "") -> list[Body]:
         """Return all objects that a label selector fits."""
-        return await self._pages(resource, namespace, selector, None)
+        return await self._list(resource, namespace, selector, metadata_only=False)
 
     async def try_out(self, resource: Resource, body: Body) -> Mapping[str, Any]:
         """Return what the API server answers to an object that is sent as a dry run, be it a refusal."""
@@ -118,17 +118,17 @@ class Look:
             answer = await self.connection.post(_REVIEWS, body)
         return (answer.get("status") or {}).get("allowed") is True
 
-    async def _pages(
-        self, resource: Resource, namespace: str | None, selector: str, accept: str | None
+    async def _list(
+        self, resource: Resource, namespace: str | None, selector: str, *, metadata_only: bool
     ) -> list[Body]:
-        found: list[Body] = []
-        page = {"limit": _PAGE, **({"labelSelector": selector} if selector else {})}
-        while True:
-            answer = await self.connection.get(resource.path(namespace), page, accept=accept)
-            found += answer.get("items") or []
-            if not (token := (answer.get("metadata") or {}).get("continue")):
-                return found
-            page["continue"] = token
+        pages = list_chunks(
+            self.connection,
+            resource,
+            namespace,
+            label_selector=selector or None,
+            metadata_only=metadata_only,
+        )
+        return [each async for items, _ in pages for each in items]
 
 
 async def seen_or_said(check: str, look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:

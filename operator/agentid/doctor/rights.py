@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from agentid.api.admission import AdmissionSettings
-from agentid.api.names import AUTHORITY_SECRET, GROUP
+from agentid.api.names import AUTHORITY_SECRET, GROUP, OPERATOR_LEASE
 from agentid.doctor.finding import Finding, problem, well
 from agentid.doctor.look import Look, Right, Subject
 
 CHECK: Final = "operator's rights"
 EVERYBODY_CHECK: Final = "everybody's rights"
-LEASE_NAME: Final = "agentid-operator"
 EVERYBODY: Final = Subject("agentid.dev:doctor:anybody", ("system:authenticated", "system:unauthenticated"))
 
 _ADMISSION: Final = "admissionregistration.k8s.io"
@@ -67,7 +66,9 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
     yield from (Right(verb, "secrets", "", own, AUTHORITY_SECRET) for verb in ("get", "update"))
     yield Right("create", "agenttasks", GROUP, own)
     yield Right("create", "leases", "coordination.k8s.io", own)
-    yield from (Right(verb, "leases", "coordination.k8s.io", own, LEASE_NAME) for verb in ("get", "update"))
+    yield from (
+        Right(verb, "leases", "coordination.k8s.io", own, OPERATOR_LEASE) for verb in ("get", "update")
+    )
 
 
 def too_much(settings: AdmissionSettings) -> tuple[Right, ...]:
@@ -114,7 +115,7 @@ def closed_to_everybody(settings: AdmissionSettings) -> tuple[Right, ...]:
     return (
         Right("get", "secrets", "", own, AUTHORITY_SECRET),
         Right("delete", "secrets", "", own, AUTHORITY_SECRET),
-        Right("update", "leases", "coordination.k8s.io", own, LEASE_NAME),
+        Right("update", "leases", "coordination.k8s.io", own, OPERATOR_LEASE),
         Right("create", "serviceaccounts/token", "", own, settings.operator_service_account),
         Right("create", "pods", "", own),
         Right("patch", "agenttasks/status", GROUP),
