@@ -1,6 +1,6 @@
 """The status of an `AgentTask`: how it stands, as the operator alone writes it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, Strict
 
@@ -30,6 +30,24 @@ class BoundPod(Model):
     fingerprint: Annotated[str, Field(max_length=64)] = Field(
         description="Digest over the images, containers and controlling owner that the decision was made on."
     )
+
+
+MAX_POLICIES: Final = 16
+"""How many of the rules that allowed a credential a status names."""
+
+
+class Decision(Model):
+    """What the newest credential was issued by."""
+
+    action: Literal["issue", "renew", "resume"] = Field(description="What policy was asked.")
+    policies: list[Annotated[str, Field(max_length=400)]] = Field(
+        max_length=MAX_POLICIES,
+        description="The rules that allowed it, each as kind and name of its object and its own name.",
+    )
+    digest: Annotated[str, Field(max_length=71)] = Field(
+        description="Digest of all policies that were asked; that of each is in its own status."
+    )
+    at: Timestamp = Field(description="When it was decided.")
 
 
 class Condition(Model):
@@ -71,6 +89,9 @@ class AgentTaskStatus(Model):
         max_length=8,
         description="Credentials that count, the newest last: the current one, and those still in their life "
         "after a renewal.",
+    )
+    decision: Decision | None = Field(
+        default=None, description="By which policies the newest credential was issued."
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")

@@ -32,6 +32,8 @@ class WaitReason(StrEnum):
 
     AWAITING_AGENT = "AwaitingAgent"
     CEILING_EXCEEDED = "CeilingExceeded"
+    AWAITING_POLICY = "AwaitingPolicy"
+    AWAITING_APPROVAL = "AwaitingApproval"
     AWAITING_WORKLOAD = "AwaitingWorkload"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
     AWAITING_POD = "AwaitingPod"
@@ -97,6 +99,8 @@ class EventReason(StrEnum):
     TASK_ENDED = "TaskEnded"
     AWAITING_AGENT = "AwaitingAgent"
     CEILING_EXCEEDED = "CeilingExceeded"
+    POLICY_DENIED = "PolicyDenied"
+    APPROVAL_REQUIRED = "ApprovalRequired"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
     POD_MISMATCH = "PodMismatch"
     POD_CHANGED = "PodChanged"
