@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 import orjson
 
-from agentid.cluster.connection import Body, Connection
+from agentid.cluster.connection import METADATA_LIST, Body, Connection
 from agentid.cluster.errors import ConnectionLostError, GoneError, translate
 from agentid.cluster.paths import Resource
 from agentid.cluster.watch_activity import STALE_SECONDS
@@ -22,7 +22,6 @@ it came, and decoded. So few; a list of 10,000 ordinary pods is still only 200 r
 _PAGE_METADATA: Final = 500
 """The same where only metadata comes; of that too a tenant may write 256 kB of annotations."""
 _WATCH_SECONDS: Final = 600
-METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ async def list_chunks(
     params = {"limit": str(_PAGE_METADATA if metadata_only else PAGE_OBJECTS)}
     if label_selector is not None:
         params["labelSelector"] = label_selector
-    accept = METADATA_ONLY if metadata_only else None
+    accept = METADATA_LIST if metadata_only else None
     while True:
         page = await connection.get(resource.path(namespace), params, accept=accept)
         metadata = page.get("metadata") or {}

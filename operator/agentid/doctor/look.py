@@ -5,14 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentid.cluster.connection import Body, Connection
+from agentid.cluster.connection import METADATA, Body, Connection
 from agentid.cluster.errors import ApiAnswerError, ForbiddenError, NotFoundError
 from agentid.cluster.paths import Resource
 from agentid.cluster.watching import list_chunks
 from agentid.doctor.finding import Finding, unseen
-
-METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""With this the API server leaves everything but the metadata out of its answer."""
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _AT_ONCE: Final = 8
