@@ -16,8 +16,8 @@ from agentid.cluster.watch_activity import STALE_SECONDS
 PAGE_OBJECTS: Final = 50
 """How many whole objects one page of a list may hold.
 
-Tenants write what is in them, up to 1.5 MB each, and a page is in memory at once, more than twice over: as
-it came, and decoded. So few; a list of 10,000 ordinary pods is still only 200 requests.
+Tenants write what is in them, up to 1.5 MB each, and two pages are in memory at once, more than twice over:
+as they came, and decoded. So few; a list of 10,000 ordinary pods is still only 200 requests.
 """
 _PAGE_METADATA: Final = 500
 """The same where only metadata comes; of that too a tenant may write 256 kB of annotations."""
@@ -42,6 +42,8 @@ async def list_chunks(
 ) -> AsyncIterator[tuple[list[Body], str]]:
     """Yield the objects page by page, each with the list's resourceVersion; never the whole at once.
 
+    While a page is worked on, the next one is on its way.
+
     Raises:
         GoneError: it took so long that the list has to begin again.
     """
@@ -49,13 +51,21 @@ async def list_chunks(
     if label_selector is not None:
         params["labelSelector"] = label_selector
     accept = METADATA_LIST if metadata_only else None
-    while True:
-        page = await connection.get(resource.path(namespace), params, accept=accept)
-        metadata = page.get("metadata") or {}
-        yield page.get("items") or [], metadata.get("resourceVersion", "")
-        if not metadata.get("continue"):
-            return
-        params["continue"] = metadata["continue"]
+    path = resource.path(namespace)
+    coming = asyncio.create_task(connection.get(path, params, accept=accept))
+    try:
+        while True:
+            page = await coming
+            metadata = page.get("metadata") or {}
+            if after := metadata.get("continue"):
+                params = {**params, "continue": after}
+                coming = asyncio.create_task(connection.get(path, params, accept=accept))
+                await asyncio.sleep(0)  # It is sent before this page is handed out.
+            yield page.get("items") or [], metadata.get("resourceVersion", "")
+            if not after:
+                return
+    finally:
+        coming.cancel()
 
 
 async def watch(

@@ -56,11 +56,12 @@ _NONE: Final[Mapping[str, Departed]] = MappingProxyType({})
 class Record:
     """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
 
-    `key` is what all else uses too: one tuple of it in memory. `departed` holds by its UID each task that is
-    gone while its Secret may remain; an empty UID stands for one that nobody remembers. `status_invalid` is what was last logged of a status that cannot be read.
-    `own_write` is true while a status write is under way, `during_write` holds what the watch brought
-    meanwhile. `lost_writes` counts the status writes in a row that others' changes of the task came before.
-    `unconfirmed` tells of the newest credential, whose generation it names, until it surely is in its Secret.
+    `key` is what all else uses too, so that it is in memory once. `departed` holds by its UID each task that
+    is gone while its Secret may remain; an empty UID stands for one that nobody remembers. `status_invalid`
+    is what was last logged of a status that cannot be read. `own_write` is true while a status write is under
+    way, `during_write` holds what the watch brought meanwhile. `lost_writes` counts the status writes in a
+    row that others' changes of the task came before. `unconfirmed` tells of the newest credential, whose
+    generation it names, until it surely is in its Secret.
     """
 
     key: Key
