@@ -1,4 +1,4 @@
-"""All there is is listed before the watches begin: what comes between is seen, a list that fails made up for."""
+"""All there is is listed before the watches begin: what comes between is seen, a failed list made up for."""
 
 import itertools
 import threading
