@@ -12,6 +12,8 @@ PYTHON ?= python3
 RUN := .venv/bin/
 PY_PATHS := operator devcluster demo tests
 NODE ?= 0
+FAULTS := $(patsubst %,cluster/test_%.py,faults_of_writes rights_removed restart_faults robust_stale_view sweep \
+  refused_writes robust_clock restart_kill) faults
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -96,10 +98,12 @@ bench: install ## Measure agentid against a bare client; the table goes to docs/
 faults: install ## What goes wrong around the operator, for minutes each, and the table of it (before a release)
 	@$(RUN)python -m devcluster build controlplane helm
 	mkdir -p .run
-	rm -f .run/faults.jsonl
+	: > .run/faults.jsonl
+	code=0
 	AGENTID_FAULTS_TABLE=$(CURDIR)/.run/faults.jsonl \
-	  $(RUN)python -m tests.stages cluster/test_faults_of_writes.py cluster/test_rights_removed.py faults -- $(PYTEST_ARGS)
+	  $(RUN)python -m tests.stages $(FAULTS) -- $(PYTEST_ARGS) || code=$$?
 	$(RUN)python -m tests.fault_table .run/faults.jsonl
+	exit $$code
 
 ##@ A real Kubernetes
 .PHONY: demo

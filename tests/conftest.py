@@ -2,9 +2,11 @@
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from devcluster import standing
 from devcluster.cluster import Cluster
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
@@ -59,3 +61,18 @@ def operator(operator_of_session: OperatorProcess) -> OperatorProcess:
         operator_of_session.start()
     operator_of_session.wait_ready()
     return operator_of_session
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that stands for `.run/`; the cluster that it names is ended afterwards."""
+    monkeypatch.setattr(standing, "RUN_FOLDER", tmp_path)
+    for name, file in (
+        ("CLAIM", "cluster.json"),
+        ("KUBECONFIG", "kubeconfig"),
+        ("OPERATOR_LOG", "operator.log"),
+    ):
+        monkeypatch.setattr(standing, name, tmp_path / file)
+    monkeypatch.delenv(standing.GIVEN, raising=False)
+    yield tmp_path
+    standing.down()

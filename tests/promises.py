@@ -191,6 +191,7 @@ DOCTOR: Final = frozenset(
         "a right that is missing, too many or everybody's",
         "an authority that is gone, damaged or about to end, and no key shown",
         "a Secret whose task is gone",
+        "a Secret that outlives its task's end",
         "a lease that nobody holds or renews",
         "a clock that is wrong",
         "a version that does not fit",

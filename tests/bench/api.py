@@ -15,8 +15,6 @@ import yaml
 
 JSON: Final = "application/json"
 MERGE: Final = "application/merge-patch+json"
-METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-LIST_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _FIRST_ERROR: Final = 400
 _LATER: Final = 429
 _LATER_SECONDS: Final = 0.2

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from tests.bench.api import JSON, LIST_METADATA_ONLY, METADATA_ONLY, Api
+from agentid.cluster.connection import METADATA, METADATA_LIST
+from tests.bench.api import JSON, Api
 
 TASKS: Final = "/apis/agentid.dev/v1alpha1/agenttasks"
 SECRETS: Final = "/api/v1/secrets"
@@ -107,10 +108,10 @@ class Lives:
         self, path: str, take: Callable[[str, dict[str, Any]], None], begun: asyncio.Event, *, metadata: bool
     ) -> None:
         version = ""
-        async for _, version in self._api.pages(path, LIST_METADATA_ONLY if metadata else JSON):  # noqa: B007 - the last one's
+        async for _, version in self._api.pages(path, METADATA_LIST if metadata else JSON):  # noqa: B007 - the last one's
             pass
         begun.set()
-        async for event in self._api.events(path, version, METADATA_ONLY if metadata else JSON):
+        async for event in self._api.events(path, version, METADATA if metadata else JSON):
             take(event["type"], event["object"])
 
     def _task(self, kind: str, body: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,20 +16,6 @@ from devcluster.install import NAMESPACE, helm
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import operators
 from devcluster.waiting import wait_until
-
-
-@pytest.fixture(autouse=True)
-def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(standing, "RUN_FOLDER", tmp_path)
-    for name, file in (
-        ("CLAIM", "cluster.json"),
-        ("KUBECONFIG", "kubeconfig"),
-        ("OPERATOR_LOG", "operator.log"),
-    ):
-        monkeypatch.setattr(standing, name, tmp_path / file)
-    monkeypatch.delenv(standing.GIVEN, raising=False)
-    yield tmp_path
-    standing.down()
 
 
 def claimed(run_folder: Path) -> Path:

@@ -6,19 +6,23 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from agentid.doctor.leftovers import LONGEST_STAY
 from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
+from tests.cluster import story
 from tests.cluster.in_force import wait_until_in_force
+from tests.cluster.lives import OPERATOR
+from tests.cluster.objects import task
 from tests.cluster.unguarded import as_written
 
 RULE = "reserved-secrets.agentid.dev"
@@ -53,6 +57,12 @@ def problem(kubeconfig: Path, check: str) -> dict[str, str]:
     assert code == 1
     assert problems[0]["remedy"]
     return problems[0]
+
+
+def delete_as_garbage_collector(here: Kubectl, name: str) -> None:
+    """What the remedy tells an administrator to do."""
+    collector = "system:serviceaccount:kube-system:generic-garbage-collector"
+    here.as_user(collector, ["system:masters"]).delete("secret", name)
 
 
 @pytest.fixture
@@ -249,12 +259,33 @@ def test_a_secret_whose_task_is_gone_is_told(
     said = problem(kubeconfig, "leftover Secrets")
 
     assert f"{namespace}/agentid-orphan" in said["sentence"]
-    collector = admin.in_namespace(namespace).as_user(
-        "system:serviceaccount:kube-system:generic-garbage-collector", ["system:masters"]
-    )
     # The remedy that it tells works.
-    collector.delete("secret", "agentid-orphan")
+    delete_as_garbage_collector(admin.in_namespace(namespace), "agentid-orphan")
     assert told(kubeconfig, "leftover Secrets")[0]["standing"] == "OK"
+
+
+def test_a_secret_that_outlives_its_tasks_end_is_told(
+    kubeconfig: Path, admin: Kubectl, team: Kubectl, operator: OperatorProcess
+) -> None:
+    team.create(task("over"))
+    story.runs(team, "over")
+    with stopped(operator):
+        long_ago = datetime.now(UTC) - LONGEST_STAY - timedelta(minutes=1)
+        # kubectl reads what it patches, which the operator's account may not.
+        team.as_user(OPERATOR, ["system:masters"]).patch(
+            "agenttask",
+            "over",
+            {"status": {"endTime": f"{long_ago:%Y-%m-%dT%H:%M:%SZ}"}},
+            "--subresource=status",
+        )
+
+        (said,) = told(kubeconfig, "leftover Secrets")
+
+        assert said["standing"] == "Problem"
+        assert f"{team.namespace}/agentid-over" in said["sentence"]
+        # The remedy that it tells works.
+        delete_as_garbage_collector(admin.in_namespace(team.namespace), "agentid-over")
+        assert told(kubeconfig, "leftover Secrets")[0]["standing"] == "OK"
 
 
 def test_a_lease_that_is_held_by_nobody_or_stale_is_told(

@@ -1,7 +1,6 @@
 """`make cluster-up NODE=1`: a cluster that stands, with the operator in pods."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,6 @@ from devcluster.install import NAMESPACE
 from devcluster.kubectl import Kubectl, Object
 
 pytestmark = pytest.mark.node_of_ours
-
-
-@pytest.fixture
-def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that stands for `.run/`; what it names is ended afterwards."""
-    monkeypatch.setattr(standing, "RUN_FOLDER", tmp_path)
-    for name, file in (
-        ("CLAIM", "cluster.json"),
-        ("KUBECONFIG", "kubeconfig"),
-        ("OPERATOR_LOG", "operator.log"),
-    ):
-        monkeypatch.setattr(standing, name, tmp_path / file)
-    yield tmp_path
-    standing.down()
 
 
 def operators(run_folder: Path) -> list[Object]:

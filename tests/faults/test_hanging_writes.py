@@ -50,27 +50,29 @@ def seen(cluster: ControlPlane, node: str, operator_of_session: OperatorProcess)
         if operator_of_session.alive():
             operator_of_session.terminate()
         operator_of_session.start(proxy.environment)
-        proxy.set(*traps.values(), early)
-        one = Lives(here, [ENDED_EARLY])
-        one.begin()
-        early.wait()
-        one.end_all()
-        lives = Lives(here, [life(HANG, write) for write in WRITES], with_pods(), ttl_seconds=TTL_SECONDS)
-        lives.begin()
-        lives.run(WITHIN, until_gone=False)
-        wait_until(
-            "each write that hung was handed on",
-            lambda: [each.answered_late for each in (*traps.values(), early)],
-            lambda codes: None not in codes,
-            within=timedelta(seconds=2 * HANG_SECONDS),
-        )
-        readable = [*lives.readable(), *one.readable()]
-        for each in (one, lives):
-            each.run(WITHIN)
-        readable += [*lives.readable(), *one.readable()]
-        outcomes = lives.outcomes(cluster) | one.outcomes(cluster)
-        yield Seen(lives.of, outcomes, readable, traps, early)
-        operator_of_session.terminate()
+        try:
+            proxy.set(*traps.values(), early)
+            one = Lives(here, [ENDED_EARLY])
+            one.begin()
+            early.wait()
+            one.end_all()
+            lives = Lives(here, [life(HANG, write) for write in WRITES], with_pods(), ttl_seconds=TTL_SECONDS)
+            lives.begin()
+            lives.run(WITHIN, until_gone=False)
+            wait_until(
+                "each write that hung was handed on",
+                lambda: [each.answered_late for each in (*traps.values(), early)],
+                lambda codes: None not in codes,
+                within=timedelta(seconds=2 * HANG_SECONDS),
+            )
+            readable = [*lives.readable(), *one.readable()]
+            for each in (one, lives):
+                each.run(WITHIN)
+            readable += [*lives.readable(), *one.readable()]
+            outcomes = lives.outcomes(cluster) | one.outcomes(cluster)
+            yield Seen(lives.of, outcomes, readable, traps, early)
+        finally:
+            operator_of_session.terminate()
 
 
 @pytest.mark.timeout(600)

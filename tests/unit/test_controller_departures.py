@@ -22,7 +22,7 @@ from agentid.controller.world import World
 from agentid.lifecycle.model import Limits, SecretState
 from agentid.pki.files import PRIVATE_KEY_FILE
 from agentid.pki.spiffe_id import TrustDomain
-from tests.unit.test_controller_secret_keeper import SecretsInMemory
+from tests.unit.secrets_in_memory import SecretsInMemory
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _KEY: Key = ("ns", "t")

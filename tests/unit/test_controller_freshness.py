@@ -65,6 +65,24 @@ def test_a_watch_that_has_not_begun_shows_nothing(place: Place) -> None:
     assert place.why() == "nothing is issued: the watch of /api/v1/pods has not begun; see the operator's log"
 
 
+async def test_a_list_is_as_good_as_a_watch_that_began_with_it_but_no_watch() -> None:
+    now = 100.0
+    activity = WatchActivity(lambda: now)
+    freshness = Freshness(activity, _PATHS, clock=lambda: _START, on_change=lambda: None)
+    for path in _PATHS:
+        activity.note_list(path, 90.0)
+    now = 90.0 + STALE_SECONDS
+    assert freshness.blocked is None
+    now += 0.5
+    assert freshness.blocked is not None
+    activity.note(_PATHS[0])
+    activity.note_list(_PATHS[0], 90.0)
+    assert activity.ages()[_PATHS[0]] == 0, "a list that began earlier takes nothing back"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await activity.heard_from_all(_PATHS)
+
+
 async def test_all_is_looked_at_when_the_view_becomes_stale_and_when_it_is_fresh(place: Place) -> None:
     running = asyncio.create_task(place.freshness.run())
     await asyncio.sleep(0)

@@ -184,7 +184,7 @@ async def test_an_idle_queue_is_not_a_stuck_one(served: Served) -> None:
 
 
 async def test_readiness_is_another_question(served: Served) -> None:
-    assert await served.answer("/readyz") == (503, "the watches have not listed everything yet\n")
+    assert await served.answer("/readyz") == (503, "not everything has been listed yet\n")
     served.probes.synced = True
     assert await served.answer("/readyz") == (200, "ok\n")
     assert (await served.answer("/metrics"))[0] == 200

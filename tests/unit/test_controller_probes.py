@@ -63,7 +63,7 @@ async def test_until_the_watches_have_listed_it_is_not_ready_but_healthy(place: 
     place.probes.synced = False
 
     assert place.probes.unhealthy() == []
-    assert place.probes.unready() == ["the watches have not listed everything yet"]
+    assert place.probes.unready() == ["not everything has been listed yet"]
 
 
 async def test_who_may_not_issue_is_not_ready_and_says_why_but_goes_on_living(place: Place) -> None:

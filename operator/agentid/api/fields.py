@@ -31,6 +31,7 @@ _RFC3339 = (
     r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 )
+_is_rfc3339 = re.compile(_RFC3339).fullmatch
 
 # Control characters, and those that make text read otherwise than it is (bidirectional, zero width).
 _NOT_SHOWN = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
@@ -124,7 +125,14 @@ class Matches:
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the whole string with `fullmatch`."""
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        matches = re.compile(self.pattern).fullmatch
+
+        def check(value: str) -> str:
+            if matches(value) is None:
+                raise ValueError(self._refusal)
+            return value
+
+        return core_schema.no_info_after_validator_function(check, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -137,11 +145,6 @@ class Matches:
     def _refusal(self) -> str:
         return f"must be {self.told_as}"
 
-    def _check(self, value: str) -> str:
-        if re.fullmatch(self.pattern, value) is None:
-            raise ValueError(self._refusal)
-        return value
-
 
 def _escape(pattern: str) -> str:
     """Write invisible characters as RE2 escapes: YAML tools refuse or hide the characters."""
@@ -150,7 +153,7 @@ def _escape(pattern: str) -> str:
 
 def _read_time(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was sent
     if isinstance(value, str):
-        if re.fullmatch(_RFC3339, value) is None:
+        if _is_rfc3339(value) is None:
             raise ValueError("must be an RFC 3339 time such as 2026-05-31T14:00:00Z")
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime) and value.tzinfo is None:

@@ -22,6 +22,9 @@ from agentid.cluster.watch_activity import WatchActivity
 
 REQUEST_SECONDS: Final = 15.0
 """How long a request may take, with its answer, unless it is said otherwise."""
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""As what to accept an object, also in a watch, or a list: all but the metadata stays with the API server."""
 _FIRST_ERROR_STATUS: Final = 400
 
 Params = Mapping[str, str]

@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 import orjson
 
-from agentid.cluster.connection import Body, Connection
+from agentid.cluster.connection import METADATA_LIST, Body, Connection
 from agentid.cluster.errors import ConnectionLostError, GoneError, translate
 from agentid.cluster.paths import Resource
 from agentid.cluster.watch_activity import STALE_SECONDS
@@ -16,13 +16,12 @@ from agentid.cluster.watch_activity import STALE_SECONDS
 PAGE_OBJECTS: Final = 50
 """How many whole objects one page of a list may hold.
 
-Tenants write what is in them, up to 1.5 MB each, and a page is in memory at once, more than twice over: as
-it came, and decoded. So few; a list of 10,000 ordinary pods is still only 200 requests.
+Tenants write what is in them, up to 1.5 MB each, and two pages are in memory at once, more than twice over:
+as they came, and decoded. So few; a list of 10,000 ordinary pods is still only 200 requests.
 """
 _PAGE_METADATA: Final = 500
 """The same where only metadata comes; of that too a tenant may write 256 kB of annotations."""
 _WATCH_SECONDS: Final = 600
-METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +42,30 @@ async def list_chunks(
 ) -> AsyncIterator[tuple[list[Body], str]]:
     """Yield the objects page by page, each with the list's resourceVersion; never the whole at once.
 
+    While a page is worked on, the next one is on its way.
+
     Raises:
         GoneError: it took so long that the list has to begin again.
     """
     params = {"limit": str(_PAGE_METADATA if metadata_only else PAGE_OBJECTS)}
     if label_selector is not None:
         params["labelSelector"] = label_selector
-    accept = METADATA_ONLY if metadata_only else None
-    while True:
-        page = await connection.get(resource.path(namespace), params, accept=accept)
-        metadata = page.get("metadata") or {}
-        yield page.get("items") or [], metadata.get("resourceVersion", "")
-        if not metadata.get("continue"):
-            return
-        params["continue"] = metadata["continue"]
+    accept = METADATA_LIST if metadata_only else None
+    path = resource.path(namespace)
+    coming = asyncio.create_task(connection.get(path, params, accept=accept))
+    try:
+        while True:
+            page = await coming
+            metadata = page.get("metadata") or {}
+            if after := metadata.get("continue"):
+                params = {**params, "continue": after}
+                coming = asyncio.create_task(connection.get(path, params, accept=accept))
+                await asyncio.sleep(0)  # It is sent before this page is handed out.
+            yield page.get("items") or [], metadata.get("resourceVersion", "")
+            if not after:
+                return
+    finally:
+        coming.cancel()
 
 
 async def watch(

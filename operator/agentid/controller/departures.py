@@ -61,7 +61,7 @@ class Departures:
             if plan.secret is SecretAction.NONE:
                 self._tell(record, uid, departure, departure.secret.state)
             if plan.secret is SecretAction.NONE and plan.wake_at is None:
-                del record.departed[uid]
+                record.forget_departed(uid)
                 _log.info("task gone and its Secret with it", namespace=key[0], task=key[1], uid=uid)
             wake_at = earlier(wake_at, plan.wake_at)
         return wake_at
@@ -76,7 +76,7 @@ class Departures:
         await self._observer.look_again(key, record.task.uid if record.task is not None else "")
         task = record.task.facts() if record.task is not None else None
         if task is not None and (task.status.credential_generation or task.status_invalid is not None):
-            del record.departed[uid]
+            record.forget_departed(uid)
         return uid in record.departed
 
     def _is_told(self, record: Record, uid: str) -> bool:
@@ -87,7 +87,7 @@ class Departures:
     def _tell(self, record: Record, uid: str, departure: Departure, state: SecretState | None) -> None:
         """Tell, once its Secret is wiped or could not be, that a task ended by being deleted, if by that."""
         departed = record.departed[uid]
-        record.departed[uid] = replace(departed, task=None)
+        record.depart(uid, replace(departed, task=None))
         if departed.task is None:
             return
         observation = at_its_deletion(departure, departed.task.facts())

@@ -48,7 +48,7 @@ class Probes:
 
     def unready(self) -> list[str]:
         """Return why this operator is neither at work nor a standby of one that is."""
-        problems = [] if self.synced else ["the watches have not listed everything yet"]
+        problems = [] if self.synced else ["not everything has been listed yet"]
         if (blocked := self._blocked()) is not None:
             problems.append(blocked.message)
         if not self._leader.decided:

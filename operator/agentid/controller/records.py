@@ -1,7 +1,10 @@
 """What is known under one task name, as the world keeps it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from agentid.controller.facts import OwnerReference
 from agentid.controller.packed_task import PackedTask
@@ -46,20 +49,25 @@ class Departed:
     task: PackedTask | None = None
 
 
+_NONE: Final[Mapping[str, Departed]] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class Record:
     """Everything known under one task name: the task, its pods, its Secret, and earlier tasks of that name.
 
-    `departed` holds by its UID each task that is gone while its Secret may remain; an empty UID stands for
-    one that nobody remembers. `status_invalid` is what was last logged of a status that cannot be read.
-    `own_write` is true while a status write is under way, `during_write` holds what the watch brought
-    meanwhile. `lost_writes` counts the status writes in a row that others' changes of the task came before.
-    `unconfirmed` tells of the newest credential, whose generation it names, until it surely is in its Secret.
+    `key` is what all else uses too, so that it is in memory once. `departed` holds by its UID each task that
+    is gone while its Secret may remain; an empty UID stands for one that nobody remembers. `status_invalid`
+    is what was last logged of a status that cannot be read. `own_write` is true while a status write is under
+    way, `during_write` holds what the watch brought meanwhile. `lost_writes` counts the status writes in a
+    row that others' changes of the task came before. `unconfirmed` tells of the newest credential, whose
+    generation it names, until it surely is in its Secret.
     """
 
+    key: Key
     task: PackedTask | None = None
     pods: dict[str, PodRecord] = field(default_factory=dict)
-    departed: dict[str, Departed] = field(default_factory=dict)
+    departed: Mapping[str, Departed] = field(default_factory=lambda: _NONE)
     secret: SecretMemory = field(default_factory=SecretMemory)
     failed_write: FailedWrite | None = None
     failures: int = 0
@@ -68,6 +76,14 @@ class Record:
     status_invalid: str | None = None
     own_write: bool = False
     during_write: PackedTask | None = None
+
+    def depart(self, uid: str, departed: Departed) -> None:
+        """Remember a task that is gone; where that UID is remembered already, in place of that."""
+        self.departed = {**self.departed, uid: departed}
+
+    def forget_departed(self, uid: str) -> None:
+        """Let go of a task that is gone."""
+        self.departed = {other: each for other, each in self.departed.items() if other != uid} or _NONE
 
     @property
     def known_of_secret(self) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from agentid.cluster.connection import Connection
-from agentid.cluster.errors import ClusterError
+from agentid.cluster.errors import ApiAnswerError, ClusterError
 from agentid.controller.clocks import boottime
 from agentid.controller.health import HealthServer
 from agentid.controller.parts import Parts, build
@@ -65,12 +65,11 @@ class Operator:
                 parts.workloads.run(),
                 parts.authority.run(),
             )
-            watches = self._start_watches(own_signals)
             stopped = asyncio.create_task(stop.wait())
-            ready = asyncio.create_task(self._prepare())
-            await asyncio.wait([stopped, ready, watches], return_when=asyncio.FIRST_COMPLETED)
+            ready = asyncio.create_task(self._prepare(own_signals))
+            await asyncio.wait([stopped, ready], return_when=asyncio.FIRST_COMPLETED)
             if ready.done() and not stopped.done():
-                ready.result()
+                watches = ready.result()
                 look_at = functools.partial(parts.duty.look_at, parts.leader, parts.reconciler)
                 self._start(
                     parts.freshness.run(),
@@ -102,19 +101,19 @@ class Operator:
                 self._connection,
                 self._parts.intake,
                 tuple(self._settings.watch_namespaces),
-                on_listed=self._relisted,
+                on_listed=self._parts.sweep.request,
                 own_signals=own_signals,
             )
         )
         self._running.append(watches)
         return watches
 
-    def _relisted(self) -> None:
-        if self._parts.probes.synced:
-            self._parts.sweep.request()
+    async def _prepare(self, own_signals: Callable[[], None]) -> asyncio.Task[None]:
+        """Load the authority, see all that there is, and return the watches that go on from there.
 
-    async def _prepare(self) -> None:
-        """Load the authority, and wait until each watch has listed and begun to stream."""
+        Raises:
+            WatchEndedError: the watches have ended.
+        """
         # Where there is none yet, one is made, and what is made lasts for years.
         await self._parts.clock_proof.first_try()
         try:
@@ -122,9 +121,25 @@ class Operator:
         except (ClusterError, PkiError) as error:
             # Ends need no authority: go on without issuing, and try again.
             _log.error("authority not loaded", error=str(error))
-        await self._connection.activity.heard_from_all(self._parts.paths)
+        try:
+            await self._parts.sweep.take_everything()
+        except ApiAnswerError as error:
+            _log.warning("not listed at once; the watches will show what there is", error=str(error))
+            watches = self._start_watches(own_signals)
+            await self._begun(watches)
+        else:
+            watches = self._start_watches(own_signals)
         self._parts.probes.synced = True
-        _log.info("watches synced")
+        _log.info("synced")
+        return watches
+
+    async def _begun(self, watches: asyncio.Task[None]) -> None:
+        """Wait until each watch has listed and begun to stream."""
+        begun = asyncio.create_task(self._connection.activity.heard_from_all(self._parts.paths))
+        done, _ = await asyncio.wait([begun, watches], return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
+        if watches in done:
+            watches.result()
 
     async def _drain(self, watches: asyncio.Task[None]) -> None:
         """Let what was begun finish, and send what there is to tell; the lease is held meanwhile."""

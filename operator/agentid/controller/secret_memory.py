@@ -27,7 +27,7 @@ Times in a certificate are whole seconds, so that one seems to be issued up to a
 class SecretMemory:
     """The Secret of one name. `state` None: nothing is known yet, this operator has just taken over.
 
-    `accounted` is the UID of a task and the generation of its newest credential that is accounted for:
+    `accounted` is the generation of the newest credential of the task `accounted_uid` that is accounted for:
     recalled, or made by this operator.
 
     `is_known` tells that there was one of the task `task_uid` when last something was known of it. It stays
@@ -44,7 +44,8 @@ class SecretMemory:
     generation: int | None = None
     emptied_at: datetime | None = None
     version: Version | None = None
-    accounted: tuple[str, int] = ("", 0)
+    accounted_uid: str = ""
+    accounted: int = 0
     is_known: bool = False
     overtaken: bool = False
     unanswered: tuple[str, datetime, int] = ("", datetime.min.replace(tzinfo=UTC), 0)
@@ -119,10 +120,10 @@ class SecretMemory:
 
     def account_for(self, task_uid: str, generation: int) -> bool:
         """Note that the credential of that generation is known of; return whether it was news."""
-        known = self.accounted[1] if self.accounted[0] == task_uid else 0
+        known = self.accounted if self.accounted_uid == task_uid else 0
         if generation <= known:
             return False
-        self.accounted = (task_uid, generation)
+        self.accounted_uid, self.accounted = task_uid, generation
         return True
 
     def check(self, task_uid: str, generation: int) -> None:
@@ -142,7 +143,7 @@ class SecretMemory:
         """Forget everything: another operator may have written since."""
         self.state, self.task_uid, self.version = None, "", None
         self.generation, self.emptied_at = None, None
-        self.accounted = ("", 0)
+        self.accounted_uid, self.accounted = "", 0
         self.is_known, self.overtaken = False, False
 
     def _become(self, state: SecretState | None, task_uid: str, version: Version | None) -> None:

@@ -1,4 +1,4 @@
-"""Compares now and then what the watches showed with what is there, since a watch can miss things silently.
+"""Lists everything: into the world before the watches begin, then to compare, since they can miss things.
 
 After a watch's version was too old, kopf lists anew and tells nothing of what was deleted meanwhile.
 """
@@ -28,8 +28,12 @@ Known = dict[str, tuple[str, str, int]]
 """By UID: namespace, name and version."""
 
 
+_WATCHED: Final = ((TASKS, None), (AGENTS, None), (PODS, TASK_LABEL))
+"""What is watched, and the label that is asked for."""
+
+
 class Sweep:
-    """A list of the metadata of everything watched, compared with the world."""
+    """A list of everything watched: taken in whole, or its metadata compared with the world."""
 
     def __init__(  # noqa: PLR0913 - what is compared, and what is told
         self,
@@ -52,6 +56,23 @@ class Sweep:
     def request(self) -> None:
         """Have a sweep soon, because a watch may have missed something."""
         self._wanted.set()
+
+    async def take_everything(self) -> None:
+        """Take in all that there is, far quicker than watches hand it over one by one.
+
+        Raises:
+            ApiAnswerError: a list could not be read; what was read is taken in.
+        """
+        activity = self._connection.activity
+        for resource, selector in _WATCHED:
+            for namespace in self._namespaces or (None,):
+                begun_at = activity.clock()
+                async for bodies, _ in list_chunks(
+                    self._connection, resource, namespace, label_selector=selector
+                ):
+                    for body in bodies:
+                        await self._take(resource, None, body)
+                activity.note_list(resource.path(namespace), begun_at)
 
     async def run(self, interval_seconds: float) -> None:
         """Sweep at each interval and on request, until cancelled."""
@@ -77,12 +98,8 @@ class Sweep:
             ApiAnswerError: a list or an object could not be read.
         """
         findings = 0
-        for resource, known, selector in (
-            (TASKS, self._known_tasks(), None),
-            (AGENTS, self._known_agents(), None),
-            (PODS, self._known_pods(), TASK_LABEL),
-        ):
-            findings += await self._compare(resource, known, selector)
+        for resource, selector in _WATCHED:
+            findings += await self._compare(resource, self._known(resource), selector)
         return findings
 
     async def _compare(self, resource: Resource, known: Known, selector: str | None) -> int:

@@ -87,8 +87,7 @@ def kopf_registry(
 ) -> kopf.OperatorRegistry:
     """Return the handlers: a login that shares our connections, and one handler for each kind.
 
-    `on_listed` is told when an object comes from a list and not from a watch: kopf has begun anew, and what
-    was deleted meanwhile nobody tells.
+    `on_listed` is told when an object comes from a list and not from a watch.
     """
     registry = kopf.OperatorRegistry()
 
@@ -137,15 +136,22 @@ async def run_watches(
         connection: To the API server.
         intake: Takes what is seen.
         namespaces: Where to watch; none: everywhere.
-        on_listed: See `kopf_registry`.
+        on_listed: Is told when the watches have begun, and when one has begun anew: of what was deleted
+            before, they show nothing.
         own_signals: Sets the process' signal handlers; kopf puts its own in their place when it starts.
 
     Raises:
         WatchEndedError: kopf has ended by itself.
     """
+    begun = asyncio.create_task(connection.activity.heard_from_all(watched_paths(namespaces)))
+
+    def listed_again() -> None:
+        if begun.done():
+            on_listed()
+
     # Not kopf.operator(): at its end that cancels every task of the process that was started after it.
     tasks = await kopf.spawn_tasks(
-        registry=kopf_registry(connection, intake, on_listed),
+        registry=kopf_registry(connection, intake, listed_again),
         settings=kopf_settings(),
         memories=ForgetfulMemories(),
         clusterwide=not namespaces,
@@ -156,10 +162,13 @@ async def run_watches(
     )
     own_signals()
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([begun, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        if begun in done:
+            on_listed()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         causes = [repr(task.exception()) for task in done if not task.cancelled() and task.exception()]
         raise WatchEndedError(f"the watches have ended: {', '.join(causes) or 'without an error'}")
     finally:
-        for task in tasks:
+        for task in (begun, *tasks):
             task.cancel()
         await asyncio.wait(tasks, timeout=_STOP_SECONDS)

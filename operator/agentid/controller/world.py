@@ -67,15 +67,22 @@ class World:
             record.unconfirmed = None
             # Those that went while another operator was at work, it has told of.
             record.departed = {uid: replace(each, task=None) for uid, each in record.departed.items()}
-            if _may_hold_the_key_of_an_unknown_task(record):
-                record.departed.setdefault("", Departed(self._clock()))
+            if _may_hold_the_key_of_an_unknown_task(record) and "" not in record.departed:
+                record.depart("", Departed(self._clock()))
 
     def forget_departed(self, key: Key) -> None:
         """Let go of tasks that are gone; for a standby, whose leader takes their Secrets away."""
         record = self._records.get(key)
         if record is not None:
-            record.departed.clear()
+            for uid in record.departed:
+                record.forget_departed(uid)
             self.forget_if_empty(key)
+
+    def _record(self, key: Key) -> Record:
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = Record(key)
+        return record
 
     def forget_if_empty(self, key: Key) -> None:
         """Let go of a name under which nothing is left."""
@@ -90,7 +97,7 @@ class World:
         if self._is_known(body):
             return
         new = PackedTask.of(body)
-        record = self._records.setdefault((new.namespace, new.name), Record())
+        record = self._record((new.namespace, new.name))
         if record.own_write:
             if record.during_write is None or new.version > record.during_write.version:
                 record.during_write = new
@@ -138,7 +145,7 @@ class World:
         if (gone := record.departed.get(new.uid)) is not None:
             if own and gone.task is not None:
                 # Our write came before its deletion: what it said of the end holds, and is told already.
-                record.departed[new.uid] = replace(gone, task=new)
+                record.depart(new.uid, replace(gone, task=new))
             return
         if old is not None and old.uid != new.uid:
             if new.version < old.version:
@@ -146,16 +153,18 @@ class World:
             self._depart(record, old)
         elif old is not None:
             self._unindex(old)
+            # One string of each in memory, however often the task changes: others hold them too.
+            new = replace(new, name=old.name, uid=old.uid)
         record.task = new
         self._by_agent.setdefault((new.namespace, new.agent), set()).add(new.name)
         if new.workload is not None:
             self._by_workload.setdefault(new.workload, set()).add(new.name)
         if not own:
-            self._changed((new.namespace, new.name))
+            self._changed(record.key)
 
     def _depart(self, record: Record, task: PackedTask) -> None:
         self._unindex(task)
-        record.departed[task.uid] = Departed(self._clock(), task)
+        record.depart(task.uid, Departed(self._clock(), task))
         record.failed_write, record.failures, record.lost_writes = None, 0, 0
 
     def _unindex(self, task: PackedTask) -> None:
@@ -176,7 +185,7 @@ class World:
             self._remove_pod(before, uid)
         if key is None:
             return
-        record = self._records.setdefault(key, Record())
+        record = self._record(key)
         new = PodRecord(pod_facts(body, labelled=bool(name)), controller_of(body), version_number(body))
         old = record.pods.get(uid)
         if old is not None and new.version < old.version:

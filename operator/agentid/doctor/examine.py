@@ -51,7 +51,7 @@ async def examine(
     findings += await seen_or_said(clocks.LEASE, lambda: clocks.look_at_lease(look, home, elapsed))
     findings += await seen_or_said(clocks.CLOCK, lambda: clocks.look_at_clock(look, now))
     findings += await seen_or_said(
-        leftovers.CHECK, lambda: leftovers.look_for_leftovers(look, settings.watch_namespaces)
+        leftovers.CHECK, lambda: leftovers.look_for_leftovers(look, settings.watch_namespaces, server)
     )
     return findings
 

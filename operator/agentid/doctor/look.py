@@ -1,18 +1,15 @@
 """What a check may ask the API server: it reads, and sends dry runs; it changes nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentid.cluster.connection import Body, Connection
+from agentid.cluster.connection import METADATA, Body, Connection
 from agentid.cluster.errors import ApiAnswerError, ForbiddenError, NotFoundError
 from agentid.cluster.paths import Resource
 from agentid.cluster.watching import list_chunks
 from agentid.doctor.finding import Finding, unseen
-
-METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""With this the API server leaves everything but the metadata out of its answer."""
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _AT_ONCE: Final = 8
@@ -71,12 +68,12 @@ class Look:
 
     async def list_metadata(self, resource: Resource, namespace: str | None, selector: str) -> list[Body]:
         """Return the metadata of all objects that a label selector fits; nothing else of them travels."""
-        found = await self._list(resource, namespace, selector, metadata_only=True)
-        return [each["metadata"] for each in found]
+        found = self._each(resource, namespace, selector, metadata_only=True)
+        return [each["metadata"] async for each in found]
 
-    async def list_objects(self, resource: Resource, namespace: str | None, selector: str = "") -> list[Body]:
-        """Return all objects that a label selector fits."""
-        return await self._list(resource, namespace, selector, metadata_only=False)
+    def objects(self, resource: Resource, namespace: str | None) -> AsyncIterator[Body]:
+        """Yield all objects of a kind; few of them are in memory at once."""
+        return self._each(resource, namespace, "", metadata_only=False)
 
     async def try_out(self, resource: Resource, body: Body) -> Mapping[str, Any]:
         """Return what the API server answers to an object that is sent as a dry run, be it a refusal."""
@@ -118,9 +115,9 @@ class Look:
             answer = await self.connection.post(_REVIEWS, body)
         return (answer.get("status") or {}).get("allowed") is True
 
-    async def _list(
+    async def _each(
         self, resource: Resource, namespace: str | None, selector: str, *, metadata_only: bool
-    ) -> list[Body]:
+    ) -> AsyncIterator[Body]:
         pages = list_chunks(
             self.connection,
             resource,
@@ -128,7 +125,9 @@ class Look:
             label_selector=selector or None,
             metadata_only=metadata_only,
         )
-        return [each async for items, _ in pages for each in items]
+        async for items, _ in pages:
+            for each in items:
+                yield each
 
 
 async def seen_or_said(check: str, look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:

@@ -20,7 +20,7 @@ _UPGRADE: Final = (
 
 async def look_at_pods(look: Look, settings: AdmissionSettings) -> list[Finding]:
     """List the pods that run as the operator's account, and judge them."""
-    pods = await look.list_objects(PODS, settings.operator_namespace)
+    pods = [each async for each in look.objects(PODS, settings.operator_namespace)]
     return judge_pods(pods, settings)
 
 
