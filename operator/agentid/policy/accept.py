@@ -122,13 +122,18 @@ def _errors(
 ) -> Iterator[TextError]:
     yield from _misnamed(text, found, nodes, names)
     result = cedarpy.validate_policies(text, schema())
+    told = set()
     for each in result.errors:
         position = _POSITIONAL.fullmatch(each.policy_id)
         if position is None:
             yield TextError(1, 1, each.error)
             continue
         number = int(position[1])
-        yield validation_error(text, found[number], each.error, names[number])
+        error = validation_error(text, found[number], each.error, names[number])
+        # One mistake is found again for each action that the rule is about.
+        if (error.line, error.column) not in told:
+            told.add((error.line, error.column))
+            yield error
     if not result.validation_passed and not result.errors:
         yield TextError(1, 1, "it does not fit the schema, and Cedar does not say why.")
 

@@ -65,7 +65,7 @@ PRINCIPAL: Final = (
 RESOURCE: Final = (
     Attribute("namespace", _STRING, "Namespace of the task."),
     Attribute("name", _STRING, "Name of the task."),
-    Attribute("uid", _STRING, "UID of the task; also the id of the entity: `Task::\"<uid>\"`."),
+    Attribute("uid", _STRING, 'UID of the task; also the id of the entity: `Task::"<uid>"`.'),
     Attribute("purpose", _STRING, "What the task is for, as its author wrote it."),
     Attribute("session", _STRING, "The conversation or run it belongs to.", optional=True),
     Attribute("actions", _STRINGS, "What may be done with the identity."),
@@ -127,7 +127,9 @@ CONTEXT: Final = (
     Attribute("approvals", _LONG, "How many distinct people have approved."),
     Attribute("approvers", _STRINGS, "User names of those people."),
     Attribute("approverGroups", _STRINGS, "All groups of those people together."),
-    Attribute("breakGlass", _BOOL, "Whether this is an emergency: approvals and namespace policies are skipped."),
+    Attribute(
+        "breakGlass", _BOOL, "Whether this is an emergency: approvals and namespace policies are skipped."
+    ),
     Attribute("time", _TIME, "Now, to the millisecond."),
     Attribute("hour", _LONG, "Hour of the day in UTC, 0 to 23."),
     Attribute("weekday", _LONG, "Day of the week in UTC, 1 Monday to 7 Sunday."),
@@ -152,7 +154,9 @@ _RUNNING: Final = Attribute(
 
 ACTIONS: Final = (
     ActionRow(Action.ISSUE, "A task gets its first credential, or one for a changed intent.", "at issue"),
-    ActionRow(Action.RENEW, "A running task gets the next credential, or keeps its own.", "at issue", (_RUNNING,)),
+    ActionRow(
+        Action.RENEW, "A running task gets the next credential, or keeps its own.", "at issue", (_RUNNING,)
+    ),
     ActionRow(Action.RESUME, "A suspended task gets a credential again.", "at issue", (_RUNNING,)),
     ActionRow(
         Action.DELEGATE,

@@ -1,0 +1,102 @@
+"""A layer of policies, parsed once: all of the cluster's, or all of one namespace's."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Self
+
+import cedarpy
+from cedarpy import pst
+
+from agentid.policy.accept import AcceptedPolicy, Rule
+from agentid.policy.times import Bound, bounds_of
+
+
+class LayerName(StrEnum):
+    """Which of the two layers."""
+
+    CLUSTER = "cluster"
+    NAMESPACE = "namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentAsked:
+    """What the rules of a layer ask of approvals, so that a denial can be asked again as if it were there."""
+
+    counted: bool
+    approvers: frozenset[str]
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The policies of a layer together; make one with `of` for each version, and keep it.
+
+    Attributes:
+        sources: The objects it is made of, such as `ClusterAgentPolicy/default`, sorted.
+        digest: `sha256:` and the SHA-256 over a line `<digest of the text>  <source>` for each, sorted by
+            source: what `sha256sum` prints for the texts.
+        rules: Each rule by its name.
+        parsed: What Cedar evaluates.
+        bounds: When one of its rules may turn with time alone.
+        consent: What its rules ask of approvals.
+    """
+
+    sources: tuple[str, ...]
+    digest: str
+    rules: Mapping[str, Rule]
+    parsed: cedarpy.PolicySet
+    bounds: frozenset[Bound]
+    consent: ConsentAsked
+
+    @classmethod
+    def of(cls, policies: Iterable[AcceptedPolicy]) -> Self:
+        """Put policies together; each source stands once.
+
+        Raises:
+            ValueError: a source stands twice.
+        """
+        ordered = sorted(policies, key=lambda each: each.source)
+        rules = {rule.name: rule for policy in ordered for rule in policy.rules}
+        if len(rules) != sum(len(policy.rules) for policy in ordered):
+            raise ValueError("a policy stands twice in one layer")
+        nodes = {name: rule.node for name, rule in rules.items()}
+        lines = "".join(f"{each.digest.removeprefix('sha256:')}  {each.source}\n" for each in ordered)
+        return cls(
+            tuple(each.source for each in ordered),
+            f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}",
+            rules,
+            cedarpy.PolicySet.from_pst(pst.PolicySet({}, nodes, ())),
+            frozenset().union(*(bounds_of(node) for node in nodes.values())),
+            _consent_asked(nodes.values()),
+        )
+
+
+def _consent_asked(rules: Iterable[pst.Template]) -> ConsentAsked:
+    counted = False
+    named: dict[str, set[str]] = {"approvers": set(), "approverGroups": set()}
+    for expr in (part for rule in rules for clause in rule.clauses for part in _parts(clause.expr)):
+        match expr:
+            case pst.GetAttr(base=pst.Var(name="context"), attr="approvals"):
+                counted = True
+            case pst.BinaryOp(left=pst.GetAttr(base=pst.Var(name="context"), attr=attr), right=right):
+                if attr in named:
+                    named[attr].update(
+                        each.value for each in _parts(right) if isinstance(each, pst.StringLit)
+                    )
+    return ConsentAsked(counted, frozenset(named["approvers"]), frozenset(named["approverGroups"]))
+
+
+def _parts(part: object) -> Iterator[pst.Expr]:
+    """Yield an expression and all that it is made of."""
+    waiting = [part]
+    while waiting:
+        match waiting.pop():
+            case tuple() as several:
+                waiting.extend(several)
+            case Mapping() as named:
+                waiting.extend(named.values())
+            case expr if isinstance(expr, pst.Expr):
+                yield expr
+                waiting.extend(getattr(expr, each.name) for each in fields(expr))
