@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentid.api import crd, generate
+from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
 from agentid.api.agenttask import AgentTaskSpec
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,8 @@ def test_every_field_is_described(path: str, node: crd.Schema) -> None:
 def test_every_field_is_bounded(path: str, node: crd.Schema) -> None:
     match node["type"]:
         case "string":
-            assert "enum" in node or node["maxLength"] <= 2048, path
+            most = MAX_CEDAR_LENGTH if path.endswith(".cedar") else 2048
+            assert "enum" in node or node["maxLength"] <= most, path
         case "array":
             assert node["maxItems"] <= 64
             assert "x-kubernetes-list-type" in node
@@ -93,6 +95,17 @@ def test_every_rule_says_what_to_do() -> None:
 )
 def test_columns_of_tasks(wide: bool, columns: list[str]) -> None:  # noqa: FBT001 - parametrized
     assert [each.name for each in crd.AGENT_TASK.columns if each.wide == wide] == columns
+
+
+@pytest.mark.parametrize("kind", [crd.CLUSTER_AGENT_POLICY, crd.AGENT_POLICY], ids=lambda kind: kind.name)
+def test_columns_of_policies(kind: crd.Kind) -> None:
+    assert [each.name for each in kind.columns if not each.wide] == ["Accepted", "Digest", "Age"]
+
+
+def test_only_the_cluster_s_policies_are_cluster_scoped() -> None:
+    scopes = {kind.name: crd.definition(kind)["spec"]["scope"] for kind in crd.KINDS}
+
+    assert {name for name, scope in scopes.items() if scope == "Cluster"} == {"ClusterAgentPolicy"}
 
 
 def test_names_and_categories() -> None:

@@ -14,6 +14,19 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
+class PolicyConditionType(StrEnum):
+    """Conditions of a ClusterAgentPolicy or AgentPolicy."""
+
+    ACCEPTED = "Accepted"
+
+
+class PolicyReason(StrEnum):
+    """Why the text of a policy is or is not in force: reason of the condition `Accepted`."""
+
+    VALID = "Valid"
+    INVALID = "Invalid"
+
+
 class WaitReason(StrEnum):
     """Why a task has no credential yet, or for now: reason of `Finished=False`, shown as STATUS."""
 

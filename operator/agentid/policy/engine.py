@@ -11,6 +11,7 @@ from typing import Final
 
 import cedarpy
 
+from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.policy import wording
 from agentid.policy.decision import ApprovalNeed, Decision, LayerDecision, Reason
 from agentid.policy.layer import Layer, LayerName
@@ -19,8 +20,6 @@ from agentid.policy.request import Request, request
 from agentid.policy.schema import schema
 from agentid.policy.times import Bound, next_turn
 
-REQUIRE_POLICY_LABEL: Final = "agentid.dev/require-policy"
-"""On a namespace, with any value: without an AgentPolicy of its own nothing is allowed in it."""
 MAX_APPROVALS: Final = 5
 """The most approvals that are supposed when it is asked what consent would change."""
 

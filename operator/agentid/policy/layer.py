@@ -58,9 +58,9 @@ class Layer:
             ValueError: a source stands twice.
         """
         ordered = sorted(policies, key=lambda each: each.source)
-        rules = {rule.name: rule for policy in ordered for rule in policy.rules}
-        if len(rules) != sum(len(policy.rules) for policy in ordered):
+        if len({policy.source for policy in ordered}) < len(ordered):
             raise ValueError("a policy stands twice in one layer")
+        rules = {rule.name: rule for policy in ordered for rule in policy.rules}
         nodes = {name: rule.node for name, rule in rules.items()}
         lines = "".join(f"{each.digest.removeprefix('sha256:')}  {each.source}\n" for each in ordered)
         return cls(

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
 from agentid.policy.errors import TextError
 
-MAX_BYTES: Final = 65_536
+MAX_BYTES: Final = MAX_CEDAR_LENGTH
 """Of one object's text, in UTF-8."""
 MAX_RULES: Final = 256
 """In one object's text."""
