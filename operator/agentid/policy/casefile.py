@@ -1,7 +1,7 @@
 """A file of cases for policies: what is asked, and what has to be decided. It stands beside the policies.
 
-What a case leaves out it takes from the file's `given`, and that from a plain task of a plain Agent; maps are
-merged, lists replaced. Agent and task are written as in their objects' `spec`.
+What a case leaves out it takes from the file's `given`, and that from a plain task of a plain Agent: maps are
+merged, lists replaced, null takes away. Agent and task are written as in their objects' `spec`.
 """
 
 from collections.abc import Mapping
@@ -209,10 +209,16 @@ def _case(raw: JsonValue, given: JsonValue) -> JsonValue:
 
 
 def _merged(base: JsonValue, over: JsonValue) -> JsonValue:
-    """Return `over` over `base`: maps are merged, everything else is replaced."""
-    if not isinstance(base, dict) or not isinstance(over, dict):
+    """Return `over` over `base` as a JSON merge patch (RFC 7396): maps are merged, null takes away."""
+    if not isinstance(over, dict):
         return over
-    return base | {name: _merged(base.get(name), value) for name, value in over.items()}
+    merged = dict(base) if isinstance(base, dict) else {}
+    for name, value in over.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged
 
 
 def _told(error: ValidationError) -> str:

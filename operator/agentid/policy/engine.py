@@ -39,9 +39,6 @@ class _Answer:
     def allowed(self) -> bool:
         return all(each.allowed for each in self.layers)
 
-    def rules(self, *, allowing: bool) -> set[str]:
-        return {rule for each in self.layers if each.allowed == allowing for rule in each.determined_by}
-
 
 @dataclass(frozen=True, slots=True)
 class _Case:
@@ -129,10 +126,17 @@ def _need(case: _Case, denied: _Answer) -> ApprovalNeed | None:
     for supposed in _consents(case):
         answer = case.answer(case.asked.with_consent(supposed))
         if answer.allowed:
-            permits = answer.rules(allowing=True) - denied.rules(allowing=True)
-            forbids = denied.rules(allowing=False)
-            return ApprovalNeed(supposed.approvals, tuple(sorted(permits | forbids)))
+            return ApprovalNeed(supposed.approvals, _needing(denied, answer))
     return None
+
+
+def _needing(denied: _Answer, allowed: _Answer) -> tuple[str, ...]:
+    """Return what needs the consent: rules that forbid without it, or where none does, permit only with it."""
+    pairs = zip(denied.layers, allowed.layers, strict=True)
+    needing = {
+        rule for old, new in pairs if not old.allowed for rule in old.determined_by or new.determined_by
+    }
+    return tuple(sorted(needing))
 
 
 def _consents(case: _Case) -> Iterator[Consent]:
