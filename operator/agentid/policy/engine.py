@@ -5,7 +5,7 @@ Here an answer with any error denies. So does no answer, an exception and a pani
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -131,7 +131,7 @@ def _need(case: _Case, denied: _Answer) -> ApprovalNeed | None:
 
 
 def _needing(denied: _Answer, allowed: _Answer) -> tuple[str, ...]:
-    """Return what needs the consent: rules that forbid without it, or where none does, permit only with it."""
+    """Return what needs the consent: the rules that forbid without it, or else permit only with it."""
     pairs = zip(denied.layers, allowed.layers, strict=True)
     needing = {
         rule for old, new in pairs if not old.allowed for rule in old.determined_by or new.determined_by
@@ -140,12 +140,14 @@ def _needing(denied: _Answer, allowed: _Answer) -> tuple[str, ...]:
 
 
 def _consents(case: _Case) -> Iterator[Consent]:
-    """Yield consents to suppose: one more person, then more, of all names and groups that rules ask for."""
+    """Yield consents to suppose: one more person, then more; of no name, then of all that rules name."""
     given = case.asked.consent
     counted = any(layer.consent.counted for _, layer in case.layers)
     most = max(MAX_APPROVALS if counted else 1, given.approvals)
     for approvals in range(max(1, given.approvals), most + 1):
-        yield _supposed(given, approvals, case.layers)
+        yield replace(given, approved=True, approvals=approvals)
+        if any(layer.consent.approvers or layer.consent.groups for _, layer in case.layers):
+            yield _supposed(given, approvals, case.layers)
 
 
 def _supposed(given: Consent, approvals: int, named: _Layers) -> Consent:

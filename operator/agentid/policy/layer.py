@@ -34,9 +34,10 @@ class Layer:
     """The policies of a layer together; make one with `of` for each version, and keep it.
 
     Attributes:
-        sources: The objects it is made of, such as `ClusterAgentPolicy/default`, sorted.
-        digest: `sha256:` and the SHA-256 over a line `<digest of the text>  <source>` for each, sorted by
-            source: what `sha256sum` prints for the texts.
+        sources: The objects it is made of, such as `ClusterAgentPolicy/default`, sorted. Those of which no
+            text was ever accepted count: a layer that holds only such objects has no rules, and denies.
+        digest: `sha256:` and the SHA-256 over a line `<digest of the text>  <source>` for each text in force,
+            sorted by source: as `sha256sum` would print them.
         rules: Each rule by its name.
         parsed: What Cedar evaluates.
         bounds: When one of its rules may turn with time alone.
@@ -51,20 +52,21 @@ class Layer:
     consent: ConsentAsked
 
     @classmethod
-    def of(cls, policies: Iterable[AcceptedPolicy]) -> Self:
-        """Put policies together; each source stands once.
+    def of(cls, policies: Iterable[AcceptedPolicy], never_accepted: Iterable[str] = ()) -> Self:
+        """Put policies together; each source stands once. `never_accepted` names objects without a text.
 
         Raises:
             ValueError: a source stands twice.
         """
         ordered = sorted(policies, key=lambda each: each.source)
-        if len({policy.source for policy in ordered}) < len(ordered):
+        sources = sorted([*(each.source for each in ordered), *never_accepted])
+        if len(set(sources)) < len(sources):
             raise ValueError("a policy stands twice in one layer")
         rules = {rule.name: rule for policy in ordered for rule in policy.rules}
         nodes = {name: rule.node for name, rule in rules.items()}
         lines = "".join(f"{each.digest.removeprefix('sha256:')}  {each.source}\n" for each in ordered)
         return cls(
-            tuple(each.source for each in ordered),
+            tuple(sources),
             f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}",
             rules,
             cedarpy.PolicySet.from_pst(pst.PolicySet({}, nodes, ())),
@@ -75,17 +77,27 @@ class Layer:
 
 def _consent_asked(rules: Iterable[pst.Template]) -> ConsentAsked:
     counted = False
-    named: dict[str, set[str]] = {"approvers": set(), "approverGroups": set()}
+    named: dict[str | None, set[str]] = {"approvers": set(), "approverGroups": set()}
     for expr in (part for rule in rules for clause in rule.clauses for part in _parts(clause.expr)):
         match expr:
             case pst.GetAttr(base=pst.Var(name="context"), attr="approvals"):
                 counted = True
-            case pst.BinaryOp(left=pst.GetAttr(base=pst.Var(name="context"), attr=attr), right=right):
-                if attr in named:
-                    named[attr].update(
-                        each.value for each in _parts(right) if isinstance(each, pst.StringLit)
-                    )
+            case pst.BinaryOp(left=left, right=right):
+                for attribute, other in ((left, right), (right, left)):
+                    named.get(_of_context(attribute), set()).update(_texts(other))
     return ConsentAsked(counted, frozenset(named["approvers"]), frozenset(named["approverGroups"]))
+
+
+def _of_context(expr: pst.Expr) -> str | None:
+    """Return which attribute of the context is read; None if it is something else."""
+    match expr:
+        case pst.GetAttr(base=pst.Var(name="context"), attr=attr):
+            return attr
+    return None
+
+
+def _texts(expr: pst.Expr) -> Iterator[str]:
+    return (each.value for each in _parts(expr) if isinstance(each, pst.StringLit))
 
 
 def _parts(part: object) -> Iterator[pst.Expr]:

@@ -10,6 +10,7 @@ from agentid.policy.errors import TextError
 from agentid.policy.text import Statement, Token, error_at
 
 _UNFINISHED: Final = "unexpected end of input"
+_OF_A_TOKEN: Final = ("unexpected token", "invalid token")
 _QUOTED: Final = re.compile(r"`([^`]+)`|'([^']+)'|(Action::\"[^\"]*\")")
 _OF_POLICY: Final = re.compile(r"for policy `policy[0-9]+`, ")
 _MAX_TOLD_LENGTH: Final = 400
@@ -18,18 +19,17 @@ _MAX_TOLD_LENGTH: Final = 400
 def syntax_error(text: str, found: Sequence[Statement], message: str) -> TextError:
     """Return where the text stops being Cedar.
 
-    That is the first rule that does not parse by itself, and in it the first token after which no rest could
-    mend it: until then Cedar only misses the end.
+    That is the first rule that does not parse by itself. In it, it is the first token after which no rest
+    could mend it, as until then Cedar only misses the end; or else what the complaint quotes.
     """
     for each in found:
         own = _complaint(text[each.start : each.end])
         if own is None:
             continue
-        token = _first_wrong_token(text, each)
-        if token is None and own == _UNFINISHED:
+        if own == _UNFINISHED:
             return error_at(text, each.end, "the text ends within a rule; a rule ends with ';'")
-        where = token or _mentioned(each, own) or each.tokens[0]
-        return error_at(text, where.start, _told(own))
+        token = _first_wrong_token(text, each) if own.startswith(_OF_A_TOKEN) else _mentioned(each, own)
+        return error_at(text, (token or each.tokens[0]).start, _told(own))
     return TextError(1, 1, _told(message))
 
 
@@ -49,7 +49,7 @@ def _complaint(text: str) -> str | None:
 
 
 def _first_wrong_token(text: str, statement: Statement) -> Token | None:
-    """Return the first token that cannot follow those before it; None if only the whole is wrong."""
+    """Return the first token that cannot follow those before it."""
     tokens = statement.tokens
     good, bad = 0, len(tokens)
     while good < bad:
@@ -58,8 +58,7 @@ def _first_wrong_token(text: str, statement: Statement) -> Token | None:
             good = middle + 1
         else:
             bad = middle
-    whole_only = bad >= len(tokens) - 1
-    return None if whole_only else tokens[bad]
+    return tokens[bad] if bad < len(tokens) else None
 
 
 def _mentioned(statement: Statement, message: str) -> Token | None:
