@@ -70,6 +70,7 @@ def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
     try:
         return _decided(question, tuple(layers))
     except BaseException as error:
+        # A panic of the engine is no Exception; only what ends the process itself passes.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         said = f"Denied, as the question could not be put to the policy engine: {_told(error)}"
@@ -161,21 +162,14 @@ def _supposed(given: Consent, approvals: int, named: _Layers) -> Consent:
 
 
 def _ask(name: LayerName, layer: Layer, asked: Request, entities: cedarpy.Entities) -> LayerDecision:
-    try:
-        result = cedarpy.is_authorized(asked.as_cedar(), layer.parsed, entities, schema())
-        errors = tuple(error[:_MAX_ERROR_LENGTH] for error in result.diagnostics.errors)
-        decision = result.decision
-        reasons = tuple(sorted(result.diagnostics.reasons))
-    except BaseException as error:
-        # A panic of the engine is a BaseException; only what ends the process itself passes.
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
-        return LayerDecision(name, layer.digest, allowed=False, errors=(_told(error),), engine_failed=True)
-    if decision is cedarpy.Decision.NoDecision:
+    result = cedarpy.is_authorized(asked.as_cedar(), layer.parsed, entities, schema())
+    errors = tuple(error[:_MAX_ERROR_LENGTH] for error in result.diagnostics.errors)
+    if result.decision is cedarpy.Decision.NoDecision:
         told = errors or ("no decision",)
         return LayerDecision(name, layer.digest, allowed=False, errors=told, engine_failed=True)
-    allowed = decision is cedarpy.Decision.Allow and not errors and bool(reasons)
-    return LayerDecision(name, layer.digest, allowed, reasons if not errors else (), errors)
+    reasons = tuple(sorted(result.diagnostics.reasons))
+    allowed = result.allowed and not errors and bool(reasons)
+    return LayerDecision(name, layer.digest, allowed, () if errors else reasons, errors)
 
 
 def _told(error: BaseException) -> str:
