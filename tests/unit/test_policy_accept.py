@@ -149,6 +149,7 @@ def test_all_mistakes_are_told() -> None:
         (f'@advice("{"x" * 257}") {PERMIT};', "@advice has more than 256"),
         (when('unknown("x")'), "`Unknown`"),
         (when("true" + " && true" * 120), "nesting exceeds"),
+        (when(f'resource.purpose like "*{"a" * 4096}"'), "the patterns of `like`"),
         (f"{PERMIT}; \x00", "U+0000"),
         (f"{PERMIT}; // \u202e", "U+202E"),
         (f"{PERMIT}; // \ud800", "U+D800"),
