@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agentid.policy.decision import ApprovalNeed, LayerDecision, Reason
-from agentid.policy.layer import MAX_LAYER_BYTES, Layer, LayerName
+from agentid.policy.layer import MAX_LAYER_BYTES, Layer
 
 INSTALL_CLUSTER_POLICY: Final = (
     "No ClusterAgentPolicy is installed, so nothing is allowed. Have the platform team apply one; "
@@ -15,7 +15,6 @@ INSTALL_NAMESPACE_POLICY: Final = (
     "Apply one, or have the platform team remove the label."
 )
 _MAX_NAMED: Final = 5
-_OBJECTS: Final = {LayerName.CLUSTER: "ClusterAgentPolicy", LayerName.NAMESPACE: "AgentPolicy"}
 
 
 def rule_told(name: str) -> str:
@@ -36,10 +35,8 @@ def allowed(decisions: Sequence[LayerDecision]) -> str:
 
 def too_large(layer: Layer) -> str:
     """Say that a layer holds more than may be asked about."""
-    return (
-        f"Denied, as {_some(layer.sources, ', ')} have {layer.size} bytes together; at most {MAX_LAYER_BYTES} "
-        "are asked about. Delete what is not needed."
-    )
+    have = f"{_some(layer.sources, ', ')} have {layer.size} bytes together"
+    return f"Denied, as {have}; at most {MAX_LAYER_BYTES} are asked about. Delete what is not needed."
 
 
 def approval_needed(need: ApprovalNeed, layers: Iterable[Layer]) -> str:
