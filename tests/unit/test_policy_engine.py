@@ -222,7 +222,13 @@ def test_no_decision_denies(monkeypatch: pytest.MonkeyPatch) -> None:
     none = cedarpy.AuthzResult({"decision": "NoDecision", "diagnostics": {"reason": ["x"], "errors": []}})
     monkeypatch.setattr(cedarpy, "is_authorized", lambda *_: none)
 
-    assert decide(question(), cluster(f"{PERMIT};"), NOTHING).reason is Reason.ENGINE_ERROR
+    decision = decide(question(), cluster(f"{PERMIT};"), NOTHING)
+
+    assert (decision.allowed, decision.reason) == (False, Reason.ENGINE_ERROR)
+    assert (
+        decision.message
+        == "Denied, as the policy engine gave no answer for the cluster's policies: no decision"
+    )
 
 
 def test_what_approval_would_allow_waits_and_names_the_rule() -> None:

@@ -57,10 +57,8 @@ def denied(reason: Reason, decision: LayerDecision, layer: Layer) -> str:
         case Reason.POLICY_ERROR:
             return f"Denied, as a condition could not be evaluated: {_some(decision.errors, '; ')}"
         case _:
-            objects = _OBJECTS[decision.layer]
-            return (
-                f"Denied, as the policy engine gave no answer for {objects}: {_some(decision.errors, '; ')}"
-            )
+            said = f"Denied, as the policy engine gave no answer for the {decision.layer}'s policies"
+            return f"{said}: {_some(decision.errors, '; ')}"
 
 
 def _rules(names: Sequence[str]) -> str:
@@ -74,6 +72,7 @@ def _some(items: Sequence[str], between: str) -> str:
 
 
 def _advice(rules: Sequence[str], layers: Iterable[Layer]) -> str:
-    known = {name: rule for layer in layers for name, rule in layer.rules.items()}
-    told = dict.fromkeys(known[each].advice for each in rules[:_MAX_NAMED] if each in known)
-    return "".join(f" {each}" for each in told if each)
+    """Return what the rules say to do, each once, with a blank before it."""
+    known = tuple(layers)
+    found = (layer.rules[rule] for rule in rules[:_MAX_NAMED] for layer in known if rule in layer.rules)
+    return "".join(dict.fromkeys(f" {rule.advice}" for rule in found if rule.advice))
