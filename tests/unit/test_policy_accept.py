@@ -149,6 +149,7 @@ def test_all_mistakes_are_told() -> None:
         (f'@advice("{"x" * 257}") {PERMIT};', "@advice has more than 256"),
         (when('unknown("x")'), "`Unknown`"),
         (when("true" + " && true" * 120), "nesting exceeds"),
+        (when(f'resource.purpose like "*{"a" * 4096}"'), "the patterns of `like`"),
         (f"{PERMIT}; \x00", "U+0000"),
         (f"{PERMIT}; // \u202e", "U+202E"),
         (f"{PERMIT}; // \ud800", "U+D800"),
@@ -188,20 +189,30 @@ def test_a_text_that_would_overflow_the_parser_s_stack_is_refused_before(text: s
 
 @pytest.mark.parametrize("make", DEEP.values(), ids=DEEP)
 def test_what_is_just_not_refused_does_not_end_the_process(make: Callable[[int], str]) -> None:
-    # As deep as is let through to Cedar; it may refuse it itself. In a process of its own, for it may die.
+    # As deep as is let through to Cedar, which may refuse it itself. In a process of its own, for it may die.
     lines = [
-        "import sys",
+        "import sys, threading",
         "from agentid.policy.accept import accept",
+        "from agentid.policy.engine import decide",
         "from agentid.policy.errors import RefusedPolicyError",
-        "for text in sys.stdin.read().split('\\x1f'):",
-        "    try: accept('AgentPolicy/a', text)",
+        "from agentid.policy.layer import Layer",
+        "from tests.unit.policy_questions import NOTHING, question",
+        "def run():",
+        "  for text in sys.stdin.read().split('\\x1f'):",
+        "    try: decide(question(), Layer.of([accept('AgentPolicy/a', text)]), NOTHING)",
         "    except RefusedPolicyError: pass",
+        "  print('done')",
+        "thread = threading.Thread(target=run)",
+        "thread.start()",
+        "thread.join()",
     ]
     texts = "\x1f".join(make(depth) for depth in (90, 98, 99, 100, 130, 200, 399, 400))
 
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], input=texts, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], input=texts, text=True, check=False, capture_output=True
+    )
 
-    assert done.returncode == 0
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
 
 
 @pytest.mark.parametrize(

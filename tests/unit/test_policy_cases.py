@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import cedarpy
 import pytest
 
 from agentid.policy.accept import accept
 from agentid.policy.casefile import MAX_BYTES, read_cases
 from agentid.policy.errors import InvalidCasesError, RefusedPolicyError
-from agentid.policy.runner import CaseResult, run_cases
+from agentid.policy.layer import Layer
+from agentid.policy.request import request
+from agentid.policy.runner import CaseResult, question, run_cases
+from agentid.policy.schema import schema
 from agentid.policy.wording import rule_told
 from devcluster.places import CHECKOUT
 
@@ -63,6 +67,23 @@ def test_every_rule_of_a_worked_policy_is_named_and_determines_a_case(path: Path
 @pytest.mark.parametrize("path", sorted(POLICIES.glob("*.cedar")), ids=lambda path: path.stem)
 def test_the_guide_shows_the_worked_policies_as_they_are(path: Path) -> None:
     assert path.read_text(encoding="utf-8") in GUIDE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_rules_under_their_own_names_decide_as_the_text_does(path: Path) -> None:
+    cases = read_cases(path.read_text(encoding="utf-8"))
+    for files in filter(None, (cases.cluster, cases.namespace)):
+        texts = [(POLICIES / file).read_text(encoding="utf-8") for file in files]
+        layer = Layer.of(accept(f"AgentPolicy/{n}", text) for n, text in enumerate(texts))
+        for case in cases.cases:
+            asked = request(question(case.given))
+            answers = [
+                cedarpy.is_authorized(asked.as_cedar(), policies, asked.entities, schema())
+                for policies in ("\n".join(texts), layer.parsed)
+            ]
+            assert answers[0].decision == answers[1].decision
+            assert len(answers[0].diagnostics.reasons) == len(answers[1].diagnostics.reasons)
+            assert [answer.diagnostics.errors for answer in answers] == [[], []]
 
 
 CASES = """

@@ -89,6 +89,27 @@ def test_a_namespace_whose_policies_were_never_accepted_denies() -> None:
     assert decision.message.startswith("No rule of AgentPolicy/typo permits it.")
 
 
+def test_a_layer_that_is_too_large_to_be_asked_denies() -> None:
+    text = f"{PERMIT}; //{'x' * 60_000}"
+    just, beyond = namespace(*[text] * 4), namespace(*[text] * 5)
+
+    assert decide(question(), cluster(f"{PERMIT};"), just).allowed
+    decision = decide(question(), cluster(f"{PERMIT};"), beyond)
+    assert (decision.allowed, decision.reason) == (False, Reason.TOO_MUCH_POLICY)
+    assert "at most 262144 are asked about" in decision.message
+    assert not decide(question(), beyond, NOTHING).allowed
+
+
+def test_of_many_rules_some_are_told() -> None:
+    forbidding = "\n".join(f'@id("r{n:02}") @advice("Do {n}.") {FORBID};' for n in range(20))
+
+    decision = decide(question(), cluster(f"{PERMIT};", forbidding), NOTHING)
+
+    assert len(decision.determined_by) == 20
+    assert decision.message.count("rule") == 5
+    assert "; 15 more forbids it. Do 0. Do 1." in decision.message
+
+
 def test_an_agent_policy_is_not_taken_for_one_of_the_cluster() -> None:
     decision = decide(question(), cluster(f"{PERMIT};"), namespace(when("resource.sensitivity > 2")))
 
@@ -201,7 +222,13 @@ def test_no_decision_denies(monkeypatch: pytest.MonkeyPatch) -> None:
     none = cedarpy.AuthzResult({"decision": "NoDecision", "diagnostics": {"reason": ["x"], "errors": []}})
     monkeypatch.setattr(cedarpy, "is_authorized", lambda *_: none)
 
-    assert decide(question(), cluster(f"{PERMIT};"), NOTHING).reason is Reason.ENGINE_ERROR
+    decision = decide(question(), cluster(f"{PERMIT};"), NOTHING)
+
+    assert (decision.allowed, decision.reason) == (False, Reason.ENGINE_ERROR)
+    assert (
+        decision.message
+        == "Denied, as the policy engine gave no answer for the cluster's policies: no decision"
+    )
 
 
 def test_what_approval_would_allow_waits_and_names_the_rule() -> None:

@@ -12,8 +12,12 @@ from cedarpy import pst
 
 from agentid.policy.errors import RefusedPolicyError, TextError
 from agentid.policy.locate import syntax_error, validation_error
+from agentid.policy.nodes import parts
 from agentid.policy.schema import schema
 from agentid.policy.text import Statement, error_at, statements, too_much, unfit
+
+MAX_PATTERNS_LENGTH: Final = 4096
+"""Of all patterns of one object's text: matching takes a pattern's length times that of what is matched."""
 
 _RULE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAX_TOLD_LENGTH: Final = 256
@@ -59,6 +63,8 @@ class AcceptedPolicy:
 def accept(source: str, text: str) -> AcceptedPolicy:
     """Read `text` as the policy of the object `source` (`ClusterAgentPolicy/default`).
 
+    It can take a second for the worst text, most of it without Python's lock: call it in a thread.
+
     Raises:
         RefusedPolicyError: it is too large, does not parse, does not fit the schema, holds a template, or
             names two rules alike; the error says where.
@@ -80,7 +86,7 @@ def accept(source: str, text: str) -> AcceptedPolicy:
 def _parsed(source: str, text: str, found: Sequence[Statement]) -> list[pst.Template]:
     """Return each rule as Cedar reads it, in the order of the text."""
     try:
-        parsed = cedarpy.PolicySet.from_str(text)
+        parsed = cedarpy.PolicySet.from_str(text, release_gil=True)
     except ValueError as error:
         raise RefusedPolicyError(source, (syntax_error(text, found, str(error)),)) from error
     if parsed.templates():
@@ -121,7 +127,11 @@ def _errors(
     text: str, found: Sequence[Statement], nodes: Sequence[pst.Template], names: Sequence[str]
 ) -> Iterator[TextError]:
     yield from _misnamed(text, found, nodes, names)
-    result = cedarpy.validate_policies(text, schema())
+    if sum(_pattern_length(node) for node in nodes) > MAX_PATTERNS_LENGTH:
+        said = f"the patterns of `like` have more than {MAX_PATTERNS_LENGTH} characters together."
+        yield TextError(1, 1, f"{said} Name what is meant with == or contains instead.")
+        return
+    result = cedarpy.validate_policies(text, schema(), release_gil=True)
     told = set()
     for each in result.errors:
         position = _POSITIONAL.fullmatch(each.policy_id)
@@ -136,6 +146,10 @@ def _errors(
             yield error
     if not result.validation_passed and not result.errors:
         yield TextError(1, 1, "it does not fit the schema, and Cedar does not say why.")
+
+
+def _pattern_length(node: pst.Template) -> int:
+    return sum(len(each.pattern) for each in parts(node.clauses) if isinstance(each, pst.Like))
 
 
 def _misnamed(

@@ -15,6 +15,8 @@ class Reason(StrEnum):
     """No ClusterAgentPolicy is installed."""
     NO_NAMESPACE_POLICY = "NoNamespacePolicy"
     """The namespace requires a policy of its own and has none."""
+    TOO_MUCH_POLICY = "TooMuchPolicy"
+    """The texts of a layer are larger together than may be asked about."""
     NEEDS_APPROVAL = "NeedsApproval"
     """It would be allowed, were it approved."""
     FORBIDDEN = "Forbidden"

@@ -67,6 +67,8 @@ def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
     layers = [(LayerName.CLUSTER, cluster)]
     if namespace.sources and not question.break_glass:
         layers.append((LayerName.NAMESPACE, namespace))
+    if (large := next((layer for _, layer in layers if layer.too_large), None)) is not None:
+        return _refusal(question, Reason.TOO_MUCH_POLICY, wording.too_large(large))
     try:
         return _decided(question, tuple(layers))
     except BaseException as error:

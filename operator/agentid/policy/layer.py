@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 import cedarpy
 from cedarpy import pst
 
 from agentid.policy.accept import AcceptedPolicy, Rule
+from agentid.policy.nodes import parts
 from agentid.policy.times import Bound, bounds_of
 
 
@@ -29,6 +30,10 @@ class ConsentAsked:
     groups: frozenset[str]
 
 
+MAX_LAYER_BYTES: Final = 262_144
+"""Of all texts of a layer together: it bounds what one decision can take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """The policies of a layer together; make one with `of` for each version, and keep it.
@@ -42,6 +47,7 @@ class Layer:
         parsed: What Cedar evaluates.
         bounds: When one of its rules may turn with time alone.
         consent: What its rules ask of approvals.
+        size: Bytes of its texts together; beyond MAX_LAYER_BYTES it has no rules, and denies.
     """
 
     sources: tuple[str, ...]
@@ -50,6 +56,12 @@ class Layer:
     parsed: cedarpy.PolicySet
     bounds: frozenset[Bound]
     consent: ConsentAsked
+    size: int
+
+    @property
+    def too_large(self) -> bool:
+        """Whether its texts are more than can be asked about."""
+        return self.size > MAX_LAYER_BYTES
 
     @classmethod
     def of(cls, policies: Iterable[AcceptedPolicy], never_accepted: Iterable[str] = ()) -> Self:
@@ -62,7 +74,9 @@ class Layer:
         sources = sorted([*(each.source for each in ordered), *never_accepted])
         if len(set(sources)) < len(sources):
             raise ValueError("a policy stands twice in one layer")
-        rules = {rule.name: rule for policy in ordered for rule in policy.rules}
+        size = sum(len(each.text.encode()) for each in ordered)
+        in_force = ordered if size <= MAX_LAYER_BYTES else []
+        rules = {rule.name: rule for policy in in_force for rule in policy.rules}
         nodes = {name: rule.node for name, rule in rules.items()}
         lines = "".join(f"{each.digest.removeprefix('sha256:')}  {each.source}\n" for each in ordered)
         return cls(
@@ -72,13 +86,14 @@ class Layer:
             cedarpy.PolicySet.from_pst(pst.PolicySet({}, nodes, ())),
             frozenset().union(*(bounds_of(node) for node in nodes.values())),
             _consent_asked(nodes.values()),
+            size,
         )
 
 
 def _consent_asked(rules: Iterable[pst.Template]) -> ConsentAsked:
     counted = False
     named: dict[str | None, set[str]] = {"approvers": set(), "approverGroups": set()}
-    for expr in (part for rule in rules for clause in rule.clauses for part in _parts(clause.expr)):
+    for expr in (part for rule in rules for part in parts(rule.clauses)):
         match expr:
             case pst.GetAttr(base=pst.Var(name="context"), attr="approvals"):
                 counted = True
@@ -97,18 +112,4 @@ def _of_context(expr: pst.Expr) -> str | None:
 
 
 def _texts(expr: pst.Expr) -> Iterator[str]:
-    return (each.value for each in _parts(expr) if isinstance(each, pst.StringLit))
-
-
-def _parts(part: object) -> Iterator[pst.Expr]:
-    """Yield an expression and all that it is made of."""
-    waiting = [part]
-    while waiting:
-        match waiting.pop():
-            case tuple() as several:
-                waiting.extend(several)
-            case Mapping() as named:
-                waiting.extend(named.values())
-            case expr if isinstance(expr, pst.Expr):
-                yield expr
-                waiting.extend(getattr(expr, each.name) for each in fields(expr))
+    return (each.value for each in parts(expr) if isinstance(each, pst.StringLit))

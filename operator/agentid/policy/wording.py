@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agentid.policy.decision import ApprovalNeed, LayerDecision, Reason
-from agentid.policy.layer import Layer, LayerName
+from agentid.policy.layer import MAX_LAYER_BYTES, Layer
 
 INSTALL_CLUSTER_POLICY: Final = (
     "No ClusterAgentPolicy is installed, so nothing is allowed. Have the platform team apply one; "
@@ -14,7 +14,7 @@ INSTALL_NAMESPACE_POLICY: Final = (
     "The namespace has the label agentid.dev/require-policy and no AgentPolicy, so nothing is allowed. "
     "Apply one, or have the platform team remove the label."
 )
-_OBJECTS: Final = {LayerName.CLUSTER: "ClusterAgentPolicy", LayerName.NAMESPACE: "AgentPolicy"}
+_MAX_NAMED: Final = 5
 
 
 def rule_told(name: str) -> str:
@@ -25,7 +25,7 @@ def rule_told(name: str) -> str:
 
 def sources(names: Iterable[str]) -> str:
     """Return the objects that rules belong to, each once: `ClusterAgentPolicy/a, AgentPolicy/b`."""
-    return ", ".join(dict.fromkeys(name.rpartition("/")[0] for name in names))
+    return _some(list(dict.fromkeys(name.rpartition("/")[0] for name in names)), ", ")
 
 
 def allowed(decisions: Sequence[LayerDecision]) -> str:
@@ -33,10 +33,16 @@ def allowed(decisions: Sequence[LayerDecision]) -> str:
     return f"allowed by {sources(rule for each in decisions for rule in each.determined_by)}"
 
 
+def too_large(layer: Layer) -> str:
+    """Say that a layer holds more than may be asked about."""
+    have = f"{_some(layer.sources, ', ')} have {layer.size} bytes together"
+    return f"Denied, as {have}; at most {MAX_LAYER_BYTES} are asked about. Delete what is not needed."
+
+
 def approval_needed(need: ApprovalNeed, layers: Iterable[Layer]) -> str:
     """Say what needs how many approvals."""
     people = "an approval" if need.approvals == 1 else f"approvals by {need.approvals} people"
-    told = "; ".join(rule_told(rule) for rule in need.rules) or "policy"
+    told = _rules(need.rules) or "policy"
     return f"{told} allows it only with {people}.{_advice(need.rules, layers)}"
 
 
@@ -44,19 +50,29 @@ def denied(reason: Reason, decision: LayerDecision, layer: Layer) -> str:
     """Say which layer denies it, and why."""
     match reason:
         case Reason.FORBIDDEN:
-            told = "; ".join(rule_told(rule) for rule in decision.determined_by)
+            told = _rules(decision.determined_by)
             return f"{told} forbids it.{_advice(decision.determined_by, (layer,))}"
         case Reason.NO_PERMIT:
-            asked = ", ".join(layer.sources)
-            return f"No rule of {asked} permits it. What is not permitted is denied."
+            return f"No rule of {_some(layer.sources, ', ')} permits it. What is not permitted is denied."
         case Reason.POLICY_ERROR:
-            return f"Denied, as a condition could not be evaluated: {'; '.join(decision.errors)}"
+            return f"Denied, as a condition could not be evaluated: {_some(decision.errors, '; ')}"
         case _:
-            objects = _OBJECTS[decision.layer]
-            return f"Denied, as the policy engine gave no answer for {objects}: {'; '.join(decision.errors)}"
+            said = f"Denied, as the policy engine gave no answer for the {decision.layer}'s policies"
+            return f"{said}: {_some(decision.errors, '; ')}"
 
 
-def _advice(rules: Iterable[str], layers: Iterable[Layer]) -> str:
-    known = {name: rule for layer in layers for name, rule in layer.rules.items()}
-    told = dict.fromkeys(known[each].advice for each in rules if each in known and known[each].advice)
-    return "".join(f" {each}" for each in told)
+def _rules(names: Sequence[str]) -> str:
+    return _some([rule_told(name) for name in names], "; ")
+
+
+def _some(items: Sequence[str], between: str) -> str:
+    """Return the first of them, and how many more there are."""
+    more = [f"{len(items) - _MAX_NAMED} more"] if len(items) > _MAX_NAMED else []
+    return between.join([*items[:_MAX_NAMED], *more])
+
+
+def _advice(rules: Sequence[str], layers: Iterable[Layer]) -> str:
+    """Return what the rules say to do, each once, with a blank before it."""
+    known = tuple(layers)
+    found = (layer.rules[rule] for rule in rules[:_MAX_NAMED] for layer in known if rule in layer.rules)
+    return "".join(dict.fromkeys(f" {rule.advice}" for rule in found if rule.advice))
