@@ -101,6 +101,8 @@ class EventReason(StrEnum):
     CEILING_EXCEEDED = "CeilingExceeded"
     POLICY_DENIED = "PolicyDenied"
     APPROVAL_REQUIRED = "ApprovalRequired"
+    POLICY_ACCEPTED = "PolicyAccepted"
+    POLICY_REFUSED = "PolicyRefused"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
     POD_MISMATCH = "PodMismatch"
     POD_CHANGED = "PodChanged"
@@ -122,3 +124,4 @@ class EventAction(StrEnum):
     WAIT = "Wait"
     END = "End"
     CLEAN_UP = "CleanUp"
+    ACCEPT = "Accept"

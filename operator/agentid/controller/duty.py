@@ -84,6 +84,12 @@ class Duty:
         for key, _ in self._world.records():
             self._queue.add(key)
 
+    def look_at_layer(self, namespace: str | None) -> None:
+        """Have every task looked at that a layer of policies is about: a namespace's, or the cluster's (None)."""
+        for key, _ in self._world.records():
+            if namespace in {None, key[0]}:
+                self._queue.add(key)
+
     async def look_at(self, leader: Leader, reconciler: Reconciler, key: Key) -> None:
         """Make one pass, if this operator is the active one.
 

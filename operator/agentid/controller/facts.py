@@ -1,7 +1,7 @@
 """Turns what the API server sends into facts; whatever is in a body, nothing here raises."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import intern
@@ -115,7 +115,16 @@ def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
         controllers=(),
         fingerprint=_fingerprint(spec, owner),
         created=moment(metadata.get("creationTimestamp")) or _BEGINNING,
+        images=_images(spec, ("initContainers", "containers", "ephemeralContainers"), "image"),
+        running_images=_images(
+            status, ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"), "imageID"
+        ),
     )
+
+
+def _images(part: Mapping[str, Any], kinds: Iterable[str], field: str) -> tuple[str, ...]:
+    found = {text(mapping(each).get(field)) for kind in kinds for each in sequence(part.get(kind))}
+    return tuple(intern(image) for image in sorted(found - {""}))
 
 
 def _phase(status: Mapping[str, Any]) -> PodPhase:

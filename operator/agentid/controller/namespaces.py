@@ -35,6 +35,12 @@ class Namespaces:
         self._changed = changed
         self._sleep = sleep
         self._labels: dict[str, Labels] = {}
+        self._unlisted: set[str | None] = set(served or (None,))
+        self._listed = asyncio.Event()
+
+    async def listed(self) -> None:
+        """Wait until all that are served have been seen once, if they are there."""
+        await self._listed.wait()
 
     def labels(self, namespace: str) -> Labels | None:
         """Return the labels of a namespace; None while it has not been seen, or since it is gone."""
@@ -65,13 +71,17 @@ class Namespaces:
     async def _list(self, only: str | None) -> str:
         found: dict[str, Labels] = {}
         version = ""
-        async for bodies, version in list_chunks(self._connection, NAMESPACES, None, name=only, metadata_only=True):  # noqa: B007 - the last counts
+        pages = list_chunks(self._connection, NAMESPACES, None, name=only, metadata_only=True)
+        async for bodies, version in pages:  # noqa: B007 - the last counts
             found |= dict(map(_seen, bodies))
         gone = {only} if only is not None else set(self._labels)
         for name in gone - found.keys():
             self._forget(name)
         for name, labels in found.items():
             self._take(name, labels)
+        self._unlisted.discard(only)
+        if not self._unlisted:
+            self._listed.set()
         return version
 
     async def _follow(self, only: str | None, version: str) -> None:

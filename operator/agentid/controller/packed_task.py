@@ -35,6 +35,7 @@ _COMMON: Final = (
 )
 """What most tasks have in common, as JSON: named once here, it need not be in each packed task."""
 
+
 @dataclass(frozen=True, slots=True)
 class WorkloadKey:
     """The object that a task's `workload.ref` names."""

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import signal
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -18,6 +18,8 @@ from agentid.controller.watches import run_watches
 from agentid.pki.errors import PkiError
 
 _log = structlog.get_logger("agentid.operator")
+
+_RETRY_SECONDS: Final = 2.0
 
 
 async def run_operator(settings: Settings) -> None:
@@ -63,6 +65,7 @@ class Operator:
                 parts.clock_proof.run(),
                 parts.events.run(),
                 parts.workloads.run(),
+                parts.namespaces.run(),
                 parts.authority.run(),
             )
             stopped = asyncio.create_task(stop.wait())
@@ -77,6 +80,7 @@ class Operator:
                     parts.queue.run(look_at, settings.concurrency),
                     parts.deadlines.run(),
                     parts.sweep.run(settings.resync_seconds),
+                    parts.policy_statuses.run(),
                 )
                 await asyncio.wait([stopped, *self._running], return_when=asyncio.FIRST_COMPLETED)
                 failed = [task for task in self._running if task.done()]
@@ -121,6 +125,8 @@ class Operator:
         except (ClusterError, PkiError) as error:
             # Ends need no authority: go on without issuing, and try again.
             _log.error("authority not loaded", error=str(error))
+        await self._take_policies()
+        await self._parts.namespaces.listed()
         try:
             await self._parts.sweep.take_everything()
         except ApiAnswerError as error:
@@ -132,6 +138,15 @@ class Operator:
         self._parts.probes.synced = True
         _log.info("synced")
         return watches
+
+    async def _take_policies(self) -> None:
+        """Take in all policies, however often that has to be tried: without them all would be denied."""
+        while True:
+            try:
+                return await self._parts.sweep.take_policies()
+            except ApiAnswerError as error:
+                _log.warning("policies not listed", error=str(error), retry_seconds=_RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _begun(self, watches: asyncio.Task[None]) -> None:
         """Wait until each watch has listed and begun to stream."""

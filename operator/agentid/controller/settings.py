@@ -51,6 +51,13 @@ def _true_or_false(value: Any) -> Any:  # noqa: ANN401 - a validator is handed w
     return value
 
 
+LabelKey = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z"
+    ),
+]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Switch = Annotated[bool, BeforeValidator(_true_or_false)]
 
@@ -82,6 +89,7 @@ class Settings(BaseSettings):
         default_factory=lambda: os.uname().nodename
     )
     watch_namespaces: list[DnsLabel] = []
+    cluster_labels: dict[LabelKey, LabelValue] = {}
     workload_kinds: list[WorkloadKind] = [WorkloadKind(api_version="batch/v1", kind="Job", resource="jobs")]
     wipe_grace_seconds: Annotated[WholeNumber, Field(ge=1, le=3600)] = 120
     max_ttl_seconds: Annotated[WholeNumber, Field(ge=30, le=86_400)] = 86_400

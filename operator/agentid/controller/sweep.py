@@ -4,7 +4,7 @@ After a watch's version was too old, kopf lists anew and tells nothing of what w
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -12,11 +12,12 @@ import structlog
 from agentid.api.names import TASK_LABEL
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError
-from agentid.cluster.paths import AGENTS, PODS, TASKS, Resource
+from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
 from agentid.cluster.reads import Reads
 from agentid.cluster.watching import list_chunks
 from agentid.controller.facts import mapping, text, version_number
 from agentid.controller.intake import DELETED, Intake
+from agentid.controller.policies import Policies
 from agentid.controller.world import World
 
 _log = structlog.get_logger("agentid.sweep")
@@ -28,8 +29,10 @@ Known = dict[str, tuple[str, str, int]]
 """By UID: namespace, name and version."""
 
 
-_WATCHED: Final = ((TASKS, None), (AGENTS, None), (PODS, TASK_LABEL))
-"""What is watched, and the label that is asked for."""
+_POLICIES: Final = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES)
+_WATCHED: Final = (*_POLICIES, AGENTS, TASKS, PODS)
+_SELECTORS: Final = {PODS: TASK_LABEL}
+"""The label that is asked for."""
 
 
 class Sweep:
@@ -41,6 +44,7 @@ class Sweep:
         connection: Connection,
         reads: Reads,
         world: World,
+        policies: Policies,
         intake: Intake,
         namespaces: tuple[str, ...],
         on_finding: Callable[[str], None],
@@ -48,6 +52,7 @@ class Sweep:
         self._connection = connection
         self._reads = reads
         self._world = world
+        self._policies = policies
         self._intake = intake
         self._namespaces = namespaces
         self._on_finding = on_finding
@@ -57,22 +62,36 @@ class Sweep:
         """Have a sweep soon, because a watch may have missed something."""
         self._wanted.set()
 
+    async def take_policies(self) -> None:
+        """Take in all policies. Before that nothing may be decided: what permits it would seem to be gone.
+
+        Raises:
+            ApiAnswerError: a list could not be read.
+        """
+        await self._take_all(_POLICIES)
+
     async def take_everything(self) -> None:
         """Take in all that there is, far quicker than watches hand it over one by one.
 
         Raises:
             ApiAnswerError: a list could not be read; what was read is taken in.
         """
+        await self._take_all(each for each in _WATCHED if each not in _POLICIES)
+
+    async def _take_all(self, resources: Iterable[Resource]) -> None:
         activity = self._connection.activity
-        for resource, selector in _WATCHED:
-            for namespace in self._namespaces or (None,):
+        for resource in resources:
+            for namespace in self._wheres(resource):
                 begun_at = activity.clock()
                 async for bodies, _ in list_chunks(
-                    self._connection, resource, namespace, label_selector=selector
+                    self._connection, resource, namespace, label_selector=_SELECTORS.get(resource)
                 ):
                     for body in bodies:
                         await self._take(resource, None, body)
                 activity.note_list(resource.path(namespace), begun_at)
+
+    def _wheres(self, resource: Resource) -> tuple[str | None, ...]:
+        return (None,) if resource == CLUSTER_AGENT_POLICIES else self._namespaces or (None,)
 
     async def run(self, interval_seconds: float) -> None:
         """Sweep at each interval and on request, until cancelled."""
@@ -98,16 +117,20 @@ class Sweep:
             ApiAnswerError: a list or an object could not be read.
         """
         findings = 0
-        for resource, selector in _WATCHED:
-            findings += await self._compare(resource, self._known(resource), selector)
+        for resource in _WATCHED:
+            findings += await self._compare(resource, self._known(resource))
         return findings
 
-    async def _compare(self, resource: Resource, known: Known, selector: str | None) -> int:
+    async def _compare(self, resource: Resource, known: Known) -> int:
         doubtful: list[tuple[str, str, str]] = []
         missing = dict(known)
-        for namespace in self._namespaces or (None,):
+        for namespace in self._wheres(resource):
             async for items, _ in list_chunks(
-                self._connection, resource, namespace, label_selector=selector, metadata_only=True
+                self._connection,
+                resource,
+                namespace,
+                label_selector=_SELECTORS.get(resource),
+                metadata_only=True,
             ):
                 for item in items:
                     metadata = mapping(item.get("metadata"))
@@ -129,7 +152,7 @@ class Sweep:
 
     async def _settle(self, resource: Resource, namespace: str, name: str, uid: str) -> int:
         """Look at one object and take in what is there; return 1 if the world did not know it."""
-        body = await self._reads.get(resource, namespace, name)
+        body = await self._reads.get(resource, namespace or None, name)
         is_there = body is not None and text(mapping(body.get("metadata")).get("uid")) == uid
         known = self._known(resource).get(uid)
         if known is None if not is_there else (known is not None and known[2] >= version_number(body or {})):
@@ -147,12 +170,16 @@ class Sweep:
             self._intake.task(kind, body)
         elif resource is AGENTS:
             self._intake.agent(kind, body)
+        elif resource in _POLICIES:
+            self._intake.policy(resource, kind, body)
         else:
             await self._intake.pod(kind, body)
 
     def _known(self, resource: Resource) -> Known:
         if resource is TASKS:
             return self._known_tasks()
+        if resource in _POLICIES:
+            return self._known_policies(resource)
         return self._known_agents() if resource is AGENTS else self._known_pods()
 
     def _known_tasks(self) -> Known:
@@ -164,6 +191,13 @@ class Sweep:
 
     def _known_agents(self) -> Known:
         return {record.facts.uid: (*key, record.version) for key, record in self._world.agents().items()}
+
+    def _known_policies(self, resource: Resource) -> Known:
+        return {
+            each.uid: (each.namespace, each.name, each.version)
+            for each in self._policies.installed()
+            if each.resource == resource
+        }
 
     def _known_pods(self) -> Known:
         return {
