@@ -51,22 +51,36 @@ def schema() -> cedarpy.Schema:
 
 
 def _action(row: ActionRow) -> Iterator[str]:
+    explained = row is ACTIONS[0]
     yield f"// {row.meaning}"
+    if not explained:
+        yield f"// What all contexts have is explained at the action {ACTIONS[0].action}."
     yield f'@evaluated("{row.evaluated}")'
     yield f"action {row.action} appliesTo {{"
     yield f"{_INDENT}principal: Agent,"
     yield f"{_INDENT}resource: Task,"
-    yield f"{_INDENT}context: {_braces((*CONTEXT, *row.context), _INDENT)}"
+    yield f"{_INDENT}context: {{"
+    yield from _attributes(CONTEXT, _INDENT * 2, explained=explained)
+    yield from _attributes(row.context, _INDENT * 2)
+    yield f"{_INDENT}}}"
     yield "};"
 
 
-def _braces(attributes: Iterable[Attribute], margin: str = "") -> str:
-    lines = ["{"]
+def _braces(attributes: Iterable[Attribute]) -> str:
+    return "\n".join(["{", *_attributes(attributes, _INDENT), "}"])
+
+
+def _attributes(attributes: Iterable[Attribute], margin: str, *, explained: bool = True) -> Iterator[str]:
     for each in attributes:
-        typed = _braces(each.parts, margin + _INDENT) if each.parts else each.type
-        lines.append(f"{margin}{_INDENT}// {each.meaning}")
-        lines.append(f"{margin}{_INDENT}{each.name}{'?' if each.optional else ''}: {typed},")
-    return "\n".join([*lines, f"{margin}}}"])
+        if explained:
+            yield f"{margin}// {each.meaning}"
+        name = f"{margin}{each.name}{'?' if each.optional else ''}"
+        if each.parts:
+            yield f"{name}: {{"
+            yield from _attributes(each.parts, margin + _INDENT, explained=explained)
+            yield f"{margin}}},"
+        else:
+            yield f"{name}: {each.type},"
 
 
 def reference() -> str:
