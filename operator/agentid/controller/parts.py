@@ -91,12 +91,14 @@ def build(
     authority = _authority(core, clock_proof)
     events = Events(connection, settings.instance, core.metrics.count_event)
     intake = Intake(core.world, core.reads)
+    sweep = _sweep(core, intake)
     paths = watched_paths(settings.watch_namespaces)
 
     freshness = Freshness(
         connection.activity,
         paths,
         clock=core.clock.now,
+        behind_seconds=sweep.behind_seconds,
         on_change=core.duty.look_at_all,
         stale_seconds=stale_seconds,
     )
@@ -129,7 +131,7 @@ def build(
         clock_proof=clock_proof,
         freshness=freshness,
         workloads=workloads,
-        sweep=_sweep(core, intake),
+        sweep=sweep,
         probes=probes,
     )
 
