@@ -1,7 +1,9 @@
-"""All there is is listed once the watches have begun: what changes meanwhile is seen, failures tried again."""
+"""All there is is listed once the watches have begun; what one missed that begins anew is found by comparing."""
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -11,12 +13,14 @@ from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.intercepting import Answer, Interceptor, Trap
 from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, pod, task
+from tests.cluster.unguarded import once_let
 
 LIST = "limit=50(&labelSelector=agentid.dev/task)?"
 """The operator's own lists; those that its watches begin with ask for nothing."""
 TASKS = "/apis/agentid.dev/v1alpha1/agenttasks"
 AGENTS = "/apis/agentid.dev/v1alpha1/agents"
 PODS = "/api/v1/pods"
+SLOWLY = timedelta(seconds=40)
 DOWN = Answer(503, "ServiceUnavailable", "the storage is busy")
 
 
@@ -77,6 +81,34 @@ def test_what_ends_a_task_while_everything_is_listed_is_seen(
     let_go.set()
 
     story.secret_gone_or_empty(place)
+
+
+def test_what_a_watch_missed_that_begins_anew_is_found_at_once(
+    place: Kubectl, cluster: ControlPlane, operator: OperatorProcess, interceptor: Interceptor
+) -> None:
+    operator.restart(interceptor.environment)
+    place.create([task(**ANY_POD), pod(), task("deleted"), task("ended"), task("two", **ANY_POD)])
+    place.create(pod("two", of="two"))
+    for name in (TASK, "deleted", "ended", "two"):
+        story.runs(place, name)
+
+    interceptor.silent.set()
+    remove_the_pod(place)
+    place("delete", "agenttask", "deleted")
+    place.patch("agenttask", "ended", {"spec": {"state": "Ended"}})
+    place.create([pod("second", of="two"), task("new")])
+    # It remembers nothing from before its start: who wants to go on from there is told 410, too old.
+    cluster.restart_apiserver()
+    once_let(partial(place.create, task("served"), "--dry-run=server"))
+    interceptor.silent.clear()
+
+    story.ends(place, "PodDeleted", within=SLOWLY)
+    story.ends(place, "Ended", "ended", SLOWLY)
+    story.ends(place, "SecondPod", "two", SLOWLY)
+    story.runs(place, "new", SLOWLY)
+    for name in (TASK, "deleted", "ended", "two"):
+        story.secret_gone_or_empty(place, name, SLOWLY)
+    assert operator.alive()
 
 
 def test_a_list_that_fails_at_the_start_is_tried_again(

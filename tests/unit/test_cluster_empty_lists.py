@@ -1,4 +1,4 @@
-"""What kopf lists is nothing, with the version that its watch goes on from; all else it asks is left alone."""
+"""What kopf lists is nothing, with the version that its watch goes on from; all else is asked as it is."""
 
 import time
 from collections.abc import AsyncIterator
