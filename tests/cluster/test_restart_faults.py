@@ -1,4 +1,4 @@
-"""Faults around the operator: the API server restarts, watches are too old, kopf's annotations are forged."""
+"""Faults around the operator: the API server restarts, kopf's annotations are forged."""
 
 import json
 import signal
