@@ -1,4 +1,4 @@
-"""All there is is listed once the watches have begun; what one missed that begins anew is found by a sweep."""
+"""All there is is listed once the watches have begun; what one missed that begins anew, a sweep finds."""
 
 import threading
 from collections.abc import Callable, Iterator
