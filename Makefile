@@ -12,7 +12,7 @@ PYTHON ?= python3
 RUN := .venv/bin/
 PY_PATHS := operator devcluster demo tests
 NODE ?= 0
-FAULTS := $(patsubst %,cluster/test_%.py,faults_of_writes rights_removed restart_faults robust_stale_view sweep \
+FAULTS := $(patsubst %,cluster/test_%.py,faults_of_writes rights_removed restart_faults restart_list robust_stale_view sweep \
   refused_writes robust_clock restart_kill) faults
 PYTEST_ARGS ?=
 BENCH_ARGS ?=

@@ -73,6 +73,7 @@ class Trap:
     Attributes:
         method: Its HTTP method.
         path: A pattern for its whole path.
+        query: A pattern for its whole query, where it matters.
         answered: Whether it is handed on before the trap is sprung; its own answer is lost in any case.
         spring: What is done then.
         let_go: Where there is one, the request is held until this is set, and then handed on and answered
@@ -90,6 +91,7 @@ class Trap:
     spring: Callable[[], None] = nothing
     let_go: threading.Event | None = None
     is_it: Callable[[Mapping[str, Any]], bool] = any_body
+    query: str = ".*"
     answer: Answer | None = None
     sprung: threading.Event = field(default_factory=threading.Event)
     came_at: list[float] = field(default_factory=list)
@@ -100,6 +102,8 @@ class Trap:
         if request.method != self.method or "dryRun" in request.query:
             return False
         if re.fullmatch(self.path, request.path) is None:
+            return False
+        if re.fullmatch(self.query, request.query_string) is None:
             return False
         if self.is_it is not any_body and not self.is_it(json.loads(body or b"{}")):
             return False

@@ -1,4 +1,4 @@
-"""Faults around the operator: the API server restarts, watches are too old, kopf's annotations are forged."""
+"""Faults around the operator: the API server restarts, kopf's annotations are forged."""
 
 import json
 import signal
@@ -53,7 +53,7 @@ def test_restart_of_the_api_server_loses_nothing(
     assert running["status"]["spiffeID"]
 
 
-def test_ends_that_a_watch_never_showed_are_found_after_a_relist(
+def test_what_changed_while_it_stood_still_and_the_api_server_restarted_is_seen(
     team: Kubectl, cluster: ControlPlane, operator: OperatorProcess
 ) -> None:
     team.create([task(**ANY_POD), pod(), task("deleted"), task("ended"), task("two", **ANY_POD)])
@@ -67,7 +67,6 @@ def test_ends_that_a_watch_never_showed_are_found_after_a_relist(
         team.delete("agenttask", "deleted")
         team.patch("agenttask", "ended", {"spec": {"state": "Ended"}})
         team.create([pod("second", of="two"), task("new")])
-        # It remembers nothing from before its start: who wants to go on from there is told 410, too old.
         cluster.restart_apiserver()
         until_tasks_are_served(team)
     finally:

@@ -1,9 +1,9 @@
-"""All there is is listed before the watches begin: what comes between is seen, a failed list made up for."""
+"""All there is is listed once the watches have begun; what one missed that begins anew, a sweep finds."""
 
-import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -13,10 +13,14 @@ from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.intercepting import Answer, Interceptor, Trap
 from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, pod, task
+from tests.cluster.unguarded import once_let
 
+LIST = "limit=50(&labelSelector=agentid.dev/task)?"
+"""The operator's own lists; those that its watches begin with ask for nothing."""
 TASKS = "/apis/agentid.dev/v1alpha1/agenttasks"
 AGENTS = "/apis/agentid.dev/v1alpha1/agents"
 PODS = "/api/v1/pods"
+SLOWLY = timedelta(seconds=40)
 DOWN = Answer(503, "ServiceUnavailable", "the storage is busy")
 
 
@@ -29,18 +33,16 @@ def interceptor(cluster: ControlPlane, operator: OperatorProcess) -> Iterator[In
         operator.terminate()
 
 
-def second() -> Callable[[Mapping[str, Any]], bool]:
-    """Is it the second request of its kind: the list that a watch begins with?"""
-    count = itertools.count()
-    return lambda _: next(count) > 0
-
-
 def delete_the_task(here: Kubectl) -> None:
     here("delete", "agenttask", TASK)
 
 
 def end_the_task(here: Kubectl) -> None:
     here.patch("agenttask", TASK, {"spec": {"state": "Ended"}})
+
+
+def delete_the_agent(here: Kubectl) -> None:
+    here.delete("agent", AGENT)
 
 
 def finish_the_pod(here: Kubectl) -> None:
@@ -51,32 +53,29 @@ def remove_the_pod(here: Kubectl) -> None:
     playing.remove(here, POD)
 
 
-def delete_the_agent(here: Kubectl) -> None:
-    here.delete("agent", AGENT)
-
-
-BETWEEN: dict[str, tuple[str, Callable[[Kubectl], None]]] = {
-    "task deleted": (TASKS, delete_the_task),
-    "task ended": (TASKS, end_the_task),
-    "pod finished": (PODS, finish_the_pod),
-    "pod gone": (PODS, remove_the_pod),
-    "agent gone": (AGENTS, delete_the_agent),
+MEANWHILE: dict[str, tuple[str, Callable[[Kubectl], None]]] = {
+    "task deleted, tasks listed": (AGENTS, delete_the_task),
+    "task ended, tasks listed": (AGENTS, end_the_task),
+    "task deleted, tasks not listed": (TASKS, delete_the_task),
+    "agent gone, agents listed": (PODS, delete_the_agent),
+    "pod finished, pods not listed": (PODS, finish_the_pod),
+    "pod gone, pods not listed": (PODS, remove_the_pod),
 }
 
 
-@pytest.mark.parametrize("between", BETWEEN)
-def test_what_ends_a_task_between_the_list_and_the_watches_is_seen(
-    place: Kubectl, operator: OperatorProcess, interceptor: Interceptor, between: str
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+def test_what_ends_a_task_while_everything_is_listed_is_seen(
+    place: Kubectl, operator: OperatorProcess, interceptor: Interceptor, meanwhile: str
 ) -> None:
-    path, happen = BETWEEN[between]
+    held_list, happen = MEANWHILE[meanwhile]
     place.create([task(**ANY_POD), pod()])
     story.runs(place)
     operator.terminate()
     let_go = threading.Event()
-    held = Trap("GET", path, answered=False, let_go=let_go, is_it=second())
+    held = Trap("GET", held_list, answered=False, let_go=let_go, query=LIST)
     interceptor.set(held)
 
-    operator.start(interceptor.environment)
+    operator.start(interceptor.environment, wait=False)
     held.wait()
     happen(place)
     let_go.set()
@@ -84,18 +83,47 @@ def test_what_ends_a_task_between_the_list_and_the_watches_is_seen(
     story.secret_gone_or_empty(place)
 
 
-def test_a_list_that_fails_at_the_start_is_made_up_for_by_the_watches(
+def test_what_a_watch_missed_that_begins_anew_is_found_at_once(
+    place: Kubectl, cluster: ControlPlane, operator: OperatorProcess, interceptor: Interceptor
+) -> None:
+    operator.restart(interceptor.environment)
+    place.create([task(**ANY_POD), pod(), task("deleted"), task("ended"), task("two", **ANY_POD)])
+    place.create(pod("two", of="two"))
+    for name in (TASK, "deleted", "ended", "two"):
+        story.runs(place, name)
+
+    interceptor.silent.set()
+    remove_the_pod(place)
+    place("delete", "agenttask", "deleted")
+    place.patch("agenttask", "ended", {"spec": {"state": "Ended"}})
+    place.create([pod("second", of="two"), task("new")])
+    # It remembers nothing from before its start: who wants to go on from there is told 410, too old.
+    cluster.restart_apiserver()
+    once_let(partial(place.create, task("served"), "--dry-run=server"))
+    interceptor.silent.clear()
+
+    story.ends(place, "PodDeleted", within=SLOWLY)
+    story.ends(place, "Ended", "ended", SLOWLY)
+    story.ends(place, "SecondPod", "two", SLOWLY)
+    story.runs(place, "new", SLOWLY)
+    for name in (TASK, "deleted", "ended", "two"):
+        story.secret_gone_or_empty(place, name, SLOWLY)
+    assert operator.alive()
+
+
+def test_a_list_that_fails_at_the_start_is_tried_again(
     place: Kubectl, operator: OperatorProcess, interceptor: Interceptor
 ) -> None:
     place.create([task(**ANY_POD), pod()])
     story.runs(place)
     operator.terminate()
     place.create(task("new"))
-    interceptor.set(Trap("GET", TASKS, answered=False, answer=DOWN))
+    failed = Trap("GET", TASKS, answered=False, answer=DOWN, query=LIST)
+    interceptor.set(failed)
 
     operator.start(interceptor.environment)
-    playing.finish(place, POD)
 
+    failed.wait()
     story.runs(place, "new")
+    playing.finish(place, POD)
     story.ends(place, "Completed")
-    assert "not listed at once" in operator.process.log.read_text()

@@ -19,12 +19,14 @@ class Place:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.behind_seconds = 0.0
         self.changed = asyncio.Event()
         self.activity = WatchActivity(lambda: self.now)
         self.freshness = Freshness(
             self.activity,
             _PATHS,
             clock=lambda: _START + timedelta(seconds=self.now),
+            behind_seconds=lambda: self.behind_seconds,
             on_change=self.changed.set,
         )
         for path in _PATHS:
@@ -65,22 +67,11 @@ def test_a_watch_that_has_not_begun_shows_nothing(place: Place) -> None:
     assert place.why() == "nothing is issued: the watch of /api/v1/pods has not begun; see the operator's log"
 
 
-async def test_a_list_is_as_good_as_a_watch_that_began_with_it_but_no_watch() -> None:
-    now = 100.0
-    activity = WatchActivity(lambda: now)
-    freshness = Freshness(activity, _PATHS, clock=lambda: _START, on_change=lambda: None)
-    for path in _PATHS:
-        activity.note_list(path, 90.0)
-    now = 90.0 + STALE_SECONDS
-    assert freshness.blocked is None
-    now += 0.5
-    assert freshness.blocked is not None
-    activity.note(_PATHS[0])
-    activity.note_list(_PATHS[0], 90.0)
-    assert activity.ages()[_PATHS[0]] == 0, "a list that began earlier takes nothing back"
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await activity.heard_from_all(_PATHS)
+def test_what_a_watch_missed_may_be_unknown_for_no_longer_than_a_watch_may_be_silent(place: Place) -> None:
+    place.behind_seconds = STALE_SECONDS
+    assert place.why() == ""
+    place.behind_seconds += 0.5
+    assert "a watch began anew at 2026-05-31T13:57:59" in place.why()
 
 
 async def test_all_is_looked_at_when_the_view_becomes_stale_and_when_it_is_fresh(place: Place) -> None:

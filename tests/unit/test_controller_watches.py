@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from agentid.cluster.connection import Connection
-from agentid.cluster.watching import PAGE_OBJECTS
 from agentid.controller.watches import (
     ForgetfulDiffBase,
     ForgetfulMemories,
@@ -67,10 +66,6 @@ def test_kopf_neither_posts_nor_scans_nor_pairs() -> None:
     assert settings.peering.standalone
     assert settings.queueing.worker_limit is None
     assert settings.watching.inactivity_timeout > 120
-
-
-def test_kopf_lists_whole_objects_of_tenants_in_small_pages() -> None:
-    assert kopf_settings().watching.chunk_size == PAGE_OBJECTS <= 50
 
 
 async def test_nothing_is_kept_of_an_object_between_its_events() -> None:

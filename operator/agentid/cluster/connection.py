@@ -39,16 +39,16 @@ class Connection:
         session: aiohttp.ClientSession,
         server: str,
         activity: WatchActivity,
-        new_session: Callable[[], aiohttp.ClientSession],
+        new_session: Callable[..., aiohttp.ClientSession],
     ) -> None:
         self.session = session
         self.server = server.rstrip("/")
         self.activity = activity
         self._new_session = new_session
 
-    def session_for_kopf(self) -> aiohttp.ClientSession:
+    def session_for_kopf(self, through: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         """Return a session over the same connections that kopf may close when it is done."""
-        return self._new_session()
+        return self._new_session(through)
 
     @classmethod
     @asynccontextmanager
@@ -75,12 +75,12 @@ class Connection:
         # waiting. Requests are bounded by who makes them: workers, senders of Events, one runner a watch.
         connector = aiohttp.TCPConnector(limit=0, ssl=trust(configuration), keepalive_timeout=60)
 
-        def new_session() -> aiohttp.ClientSession:
+        def new_session(*through: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
             return aiohttp.ClientSession(
                 connector=connector,
                 connector_owner=False,
                 headers={"User-Agent": "agentid", "Accept": "application/json"},
-                middlewares=(authenticate,),
+                middlewares=(authenticate, *through),
                 response_class=activity.response_class(),
                 timeout=_timeout(REQUEST_SECONDS),
             )

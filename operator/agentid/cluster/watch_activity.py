@@ -1,4 +1,4 @@
-"""Notes when a list or a watch last showed anything, bookmarks included, so that a silent one is noticed.
+"""Notes when a watch last brought anything, bookmarks included, so that a silent one shows.
 
 kopf drops bookmarks before any handler and reconnects on its own, so the time is taken where the bytes
 arrive: in the responses of the shared session.
@@ -27,39 +27,33 @@ _OK: Final = 200
 
 @dataclass(slots=True)
 class WatchActivity:
-    """When what is under a path was last shown; in the seconds of `clock`."""
+    """When each watch, named by its path, last brought bytes; in the seconds of `clock`."""
 
     clock: Callable[[], float]
-    _last_heard: dict[str, float] = field(default_factory=dict)
-    _begun: set[str] = field(default_factory=set)
+    last_heard: dict[str, float] = field(default_factory=dict)
     _new: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, path: str) -> None:
         """Note that the watch of `path` has brought something now."""
-        self._last_heard[path] = self.clock()
-        if path not in self._begun:
-            self._begun.add(path)
+        is_new = path not in self.last_heard
+        self.last_heard[path] = self.clock()
+        if is_new:
             self._new.set()
 
-    def note_list(self, path: str, begun_at: float) -> None:
-        """Note that a list that began at that time has shown all that is under `path`."""
-        self._last_heard[path] = max(begun_at, self._last_heard.get(path, begun_at))
-
     async def heard_from_all(self, paths: Collection[str]) -> None:
-        """Wait until each watch of `paths` has been heard: it has listed, then, and begun to stream."""
-        while not self._begun >= set(paths):
+        """Wait until each watch of `paths` has been heard: it has begun to stream, then."""
+        while not self.last_heard.keys() >= set(paths):
             self._new.clear()
             await self._new.wait()
 
     def forget(self, path: str) -> None:
         """Forget a watch that was ended on purpose."""
-        self._last_heard.pop(path, None)
-        self._begun.discard(path)
+        self.last_heard.pop(path, None)
 
     def ages(self) -> dict[str, float]:
-        """Return for each path how many seconds ago what is under it was last shown."""
+        """Return for each watch how many seconds ago it was last heard."""
         now = self.clock()
-        return {path: now - heard for path, heard in self._last_heard.items()}
+        return {path: now - heard for path, heard in self.last_heard.items()}
 
     def response_class(self) -> type[aiohttp.ClientResponse]:
         """Return the class of responses that note here what a watch brings."""

@@ -8,8 +8,14 @@ from typing import Final
 import aiohttp
 import orjson
 
-from agentid.cluster.connection import METADATA_LIST, Body, Connection
-from agentid.cluster.errors import ConnectionLostError, GoneError, translate
+from agentid.cluster.connection import METADATA_LIST, Body, Connection, Params
+from agentid.cluster.errors import (
+    ConnectionLostError,
+    GoneError,
+    PassingError,
+    TooManyRequestsError,
+    translate,
+)
 from agentid.cluster.paths import Resource
 from agentid.cluster.watch_activity import STALE_SECONDS
 
@@ -21,6 +27,7 @@ as they came, and decoded. So few; a list of 10,000 ordinary pods is still only 
 """
 _PAGE_METADATA: Final = 500
 """The same where only metadata comes; of that too a tenant may write 256 kB of annotations."""
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 _WATCH_SECONDS: Final = 600
 
 
@@ -32,7 +39,7 @@ class Change:
     object: Body
 
 
-async def list_chunks(
+async def list_chunks(  # noqa: PLR0913 - what is listed, and how
     connection: Connection,
     resource: Resource,
     namespace: str | None,
@@ -40,10 +47,11 @@ async def list_chunks(
     name: str | None = None,
     label_selector: str | None = None,
     metadata_only: bool = False,
+    tries: int = 1,
 ) -> AsyncIterator[tuple[list[Body], str]]:
     """Yield the objects, or the one called `name`, page by page, each with the list's resourceVersion.
 
-    While a page is worked on, the next one is on its way.
+    While a page is worked on, the next one is on its way. One that gets no answer is asked for `tries` times.
 
     Raises:
         GoneError: it took so long that the list has to begin again.
@@ -55,20 +63,30 @@ async def list_chunks(
         params["labelSelector"] = label_selector
     accept = METADATA_LIST if metadata_only else None
     path = resource.path(namespace)
-    coming = asyncio.create_task(connection.get(path, params, accept=accept))
+    coming = asyncio.create_task(_page(connection, path, params, accept, tries))
     try:
         while True:
             page = await coming
             metadata = page.get("metadata") or {}
             if after := metadata.get("continue"):
                 params = {**params, "continue": after}
-                coming = asyncio.create_task(connection.get(path, params, accept=accept))
+                coming = asyncio.create_task(_page(connection, path, params, accept, tries))
                 await asyncio.sleep(0)  # It is sent before this page is handed out.
             yield page.get("items") or [], metadata.get("resourceVersion", "")
             if not after:
                 return
     finally:
         coming.cancel()
+
+
+async def _page(connection: Connection, path: str, params: Params, accept: str | None, tries: int) -> Body:
+    for attempt in range(1, tries):
+        try:
+            return await connection.get(path, params, accept=accept)
+        except PassingError as error:
+            asked = error.retry_after_seconds if isinstance(error, TooManyRequestsError) else 0.0
+            await asyncio.sleep(min(max(float(attempt), asked), _LONGEST_PAUSE_SECONDS))
+    return await connection.get(path, params, accept=accept)
 
 
 async def watch(

@@ -85,7 +85,7 @@ class Duty:
             self._queue.add(key)
 
     def look_at_layer(self, namespace: str | None) -> None:
-        """Have every task looked at that a layer of policies is about: a namespace's, or the cluster's (None)."""
+        """Have every task looked at that a layer of policies is about; None: the cluster's, which all are."""
         for key, _ in self._world.records():
             if namespace in {None, key[0]}:
                 self._queue.add(key)

@@ -19,18 +19,20 @@ _LOOK_SECONDS: Final = 1.0
 class Freshness:
     """Whether every watch of `paths` was heard lately."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what tells the view's age, and whom to tell
         self,
         activity: WatchActivity,
         paths: tuple[str, ...],
         *,
         clock: Callable[[], datetime],
+        behind_seconds: Callable[[], float],
         on_change: Callable[[], None],
         stale_seconds: float = STALE_SECONDS,
     ) -> None:
         self._activity = activity
         self._paths = paths
         self._clock = clock
+        self._behind_seconds = behind_seconds
         self._on_change = on_change
         self._stale_seconds = stale_seconds
 
@@ -41,6 +43,12 @@ class Freshness:
         if missing := [path for path in self._paths if path not in ages]:
             return Blocked(
                 f"nothing is issued: the watch of {missing[0]} has not begun; see the operator's log"
+            )
+        if (behind := self._behind_seconds()) > self._stale_seconds:
+            since = self._clock() - timedelta(seconds=behind)
+            return Blocked(
+                f"nothing is issued: a watch began anew at {at(since)}, and what it missed could not be "
+                "listed since; see the operator's log"
             )
         path = max(self._paths, key=ages.__getitem__)
         if ages[path] <= self._stale_seconds:

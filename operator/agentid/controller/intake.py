@@ -58,14 +58,14 @@ class Intake:
         else:
             self._world.take_agent(body)
 
-    def policy(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
+    async def policy(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a ClusterAgentPolicy or AgentPolicy."""
         if kind == DELETED:
             metadata = mapping(body.get("metadata"))
             namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
             self._policies.drop(resource, namespace, name, text(metadata.get("uid")))
         else:
-            self._policies.take(resource, body)
+            await self._policies.take(resource, body)
 
     async def pod(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a labelled pod. DELETED also comes when a pod only lost its label."""

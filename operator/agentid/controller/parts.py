@@ -26,8 +26,8 @@ from agentid.controller.intake import Intake
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
-from agentid.controller.observing import Observer
 from agentid.controller.namespaces import Namespaces
+from agentid.controller.observing import Observer
 from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
@@ -107,12 +107,14 @@ def build(
         cluster_labels=settings.cluster_labels,
     )
     intake = Intake(core.world, core.policies, core.reads)
+    sweep = _sweep(core, intake)
     paths = watched_paths(settings.watch_namespaces)
 
     freshness = Freshness(
         connection.activity,
         paths,
         clock=core.clock.now,
+        behind_seconds=sweep.behind_seconds,
         on_change=core.duty.look_at_all,
         stale_seconds=stale_seconds,
     )
@@ -147,7 +149,7 @@ def build(
         workloads=workloads,
         namespaces=namespaces,
         policy_statuses=core.policy_statuses,
-        sweep=_sweep(core, intake),
+        sweep=sweep,
         probes=probes,
     )
 

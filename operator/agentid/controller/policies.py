@@ -1,5 +1,6 @@
 """The policies that are installed: which text of each is in force, and the layers that they make."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,15 +88,21 @@ class Policies:
         """Return the policy with that UID."""
         return next((each for each in self.installed() if each.uid == uid), None)
 
-    def take(self, resource: Resource, body: Mapping[str, Any]) -> None:
-        """Take in a policy as a watch or a read showed it; older states than the known one are ignored."""
+    async def take(self, resource: Resource, body: Mapping[str, Any]) -> None:
+        """Take in a policy as a watch or a read showed it; older states than the known one are ignored.
+
+        A text can take a second to be looked through. Until that is done, what was in force stays so.
+        """
         metadata = mapping(body.get("metadata"))
         namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
-        by_name = self._installed.setdefault(namespace, {})
-        old = by_name.get(name)
+        old = self._find(namespace, name)
         if old is not None and version_number(body) <= old.version:
             return
-        new = by_name[name] = _installed(resource, body, old)
+        new = await asyncio.to_thread(_installed, resource, body, old)
+        old = self._find(namespace, name)
+        if old is not None and new.version <= old.version:
+            return
+        self._installed.setdefault(namespace, {})[name] = new
         if old is None or old.rules_digest != new.rules_digest:
             self._renew(namespace)
         self._to_tell(new)
@@ -110,6 +117,9 @@ class Policies:
         if namespace and not by_name:
             del self._installed[namespace]
         self._renew(namespace)
+
+    def _find(self, namespace: str, name: str) -> InstalledPolicy | None:
+        return self._installed.get(namespace, {}).get(name)
 
     def _renew(self, namespace: str) -> None:
         self._layers.pop(namespace, None)

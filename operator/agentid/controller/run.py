@@ -68,11 +68,12 @@ class Operator:
                 parts.namespaces.run(),
                 parts.authority.run(),
             )
+            watches = self._start_watches(own_signals)
             stopped = asyncio.create_task(stop.wait())
-            ready = asyncio.create_task(self._prepare(own_signals))
-            await asyncio.wait([stopped, ready], return_when=asyncio.FIRST_COMPLETED)
+            ready = asyncio.create_task(self._prepare())
+            await asyncio.wait([stopped, ready, watches], return_when=asyncio.FIRST_COMPLETED)
             if ready.done() and not stopped.done():
-                watches = ready.result()
+                ready.result()
                 look_at = functools.partial(parts.duty.look_at, parts.leader, parts.reconciler)
                 self._start(
                     parts.freshness.run(),
@@ -112,12 +113,8 @@ class Operator:
         self._running.append(watches)
         return watches
 
-    async def _prepare(self, own_signals: Callable[[], None]) -> asyncio.Task[None]:
-        """Load the authority, see all that there is, and return the watches that go on from there.
-
-        Raises:
-            WatchEndedError: the watches have ended.
-        """
+    async def _prepare(self) -> None:
+        """Load the authority, wait until each watch has begun to stream, and list all that there is."""
         # Where there is none yet, one is made, and what is made lasts for years.
         await self._parts.clock_proof.first_try()
         try:
@@ -125,36 +122,20 @@ class Operator:
         except (ClusterError, PkiError) as error:
             # Ends need no authority: go on without issuing, and try again.
             _log.error("authority not loaded", error=str(error))
-        await self._take_policies()
+        await self._connection.activity.heard_from_all(self._parts.paths)
         await self._parts.namespaces.listed()
-        try:
-            await self._parts.sweep.take_everything()
-        except ApiAnswerError as error:
-            _log.warning("not listed at once; the watches will show what there is", error=str(error))
-            watches = self._start_watches(own_signals)
-            await self._begun(watches)
-        else:
-            watches = self._start_watches(own_signals)
+        await self._list_everything()
         self._parts.probes.synced = True
         _log.info("synced")
-        return watches
 
-    async def _take_policies(self) -> None:
-        """Take in all policies, however often that has to be tried: without them all would be denied."""
+    async def _list_everything(self) -> None:
+        """Take in all that there is, however often that has to be tried."""
         while True:
             try:
-                return await self._parts.sweep.take_policies()
+                return await self._parts.sweep.take_everything()
             except ApiAnswerError as error:
-                _log.warning("policies not listed", error=str(error), retry_seconds=_RETRY_SECONDS)
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _begun(self, watches: asyncio.Task[None]) -> None:
-        """Wait until each watch has listed and begun to stream."""
-        begun = asyncio.create_task(self._connection.activity.heard_from_all(self._parts.paths))
-        done, _ = await asyncio.wait([begun, watches], return_when=asyncio.FIRST_COMPLETED)
-        begun.cancel()
-        if watches in done:
-            watches.result()
+                _log.warning("not everything listed", error=str(error), retry_seconds=_RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _drain(self, watches: asyncio.Task[None]) -> None:
         """Let what was begun finish, and send what there is to tell; the lease is held meanwhile."""

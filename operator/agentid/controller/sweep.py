@@ -1,10 +1,11 @@
-"""Lists everything: into the world before the watches begin, then to compare, since they can miss things.
+"""Lists everything: into the world at the start, then to compare, since watches can miss things silently.
 
-After a watch's version was too old, kopf lists anew and tells nothing of what was deleted meanwhile.
+After a watch's version was too old, it begins anew and tells nothing of what was changed meanwhile.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -24,6 +25,8 @@ _log = structlog.get_logger("agentid.sweep")
 
 _AT_ONCE: Final = 8
 _RETRY_SECONDS: Final = 15.0
+_TRIES_OF_A_PAGE: Final = 4
+"""At the start: one page that gets no answer must not cost the hundreds before it."""
 
 Known = dict[str, tuple[str, str, int]]
 """By UID: namespace, name and version."""
@@ -31,6 +34,7 @@ Known = dict[str, tuple[str, str, int]]
 
 _POLICIES: Final = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES)
 _WATCHED: Final = (*_POLICIES, AGENTS, TASKS, PODS)
+"""In the order in which they are taken in."""
 _SELECTORS: Final = {PODS: TASK_LABEL}
 """The label that is asked for."""
 
@@ -56,39 +60,42 @@ class Sweep:
         self._intake = intake
         self._namespaces = namespaces
         self._on_finding = on_finding
+        self._clock = connection.activity.clock
         self._wanted = asyncio.Event()
+        self._wanted_at = -math.inf
+        self._behind_since: float | None = None
 
     def request(self) -> None:
-        """Have a sweep soon, because a watch may have missed something."""
+        """Have a sweep soon, because a watch has begun anew: what it missed is not known until then."""
         self._wanted.set()
+        self._wanted_at = self._clock()
+        if self._behind_since is None:
+            self._behind_since = self._wanted_at
 
-    async def take_policies(self) -> None:
-        """Take in all policies. Before that nothing may be decided: what permits it would seem to be gone.
-
-        Raises:
-            ApiAnswerError: a list could not be read.
-        """
-        await self._take_all(_POLICIES)
+    def behind_seconds(self) -> float:
+        """Return for how long what a watch missed may have been unknown; 0: nothing was missed."""
+        return 0.0 if self._behind_since is None else self._clock() - self._behind_since
 
     async def take_everything(self) -> None:
-        """Take in all that there is, far quicker than watches hand it over one by one.
+        """Take in all that there is, after the watches have begun.
 
         Raises:
             ApiAnswerError: a list could not be read; what was read is taken in.
         """
-        await self._take_all(each for each in _WATCHED if each not in _POLICIES)
-
-    async def _take_all(self, resources: Iterable[Resource]) -> None:
-        activity = self._connection.activity
-        for resource in resources:
+        began_at = self._clock()
+        for resource in _WATCHED:
             for namespace in self._wheres(resource):
-                begun_at = activity.clock()
-                async for bodies, _ in list_chunks(
-                    self._connection, resource, namespace, label_selector=_SELECTORS.get(resource)
-                ):
+                pages = list_chunks(
+                    self._connection,
+                    resource,
+                    namespace,
+                    label_selector=_SELECTORS.get(resource),
+                    tries=_TRIES_OF_A_PAGE,
+                )
+                async for bodies, _ in pages:
                     for body in bodies:
                         await self._take(resource, None, body)
-                activity.note_list(resource.path(namespace), begun_at)
+        self._caught_up(began_at)
 
     def _wheres(self, resource: Resource) -> tuple[str | None, ...]:
         return (None,) if resource == CLUSTER_AGENT_POLICIES else self._namespaces or (None,)
@@ -97,18 +104,28 @@ class Sweep:
         """Sweep at each interval and on request, until cancelled."""
         pause = interval_seconds
         while True:
-            self._wanted.clear()
             try:
                 async with asyncio.timeout(pause):
                     await self._wanted.wait()
             except TimeoutError:
                 pass
+            began_at = self._clock()
             try:
                 await self.once()
-                pause = interval_seconds
             except ApiAnswerError as error:
                 _log.warning("sweep failed", error=str(error))
                 pause = min(_RETRY_SECONDS, interval_seconds)
+            else:
+                self._caught_up(began_at)
+                pause = interval_seconds
+
+    def _caught_up(self, began_at: float) -> None:
+        """Note that all that was missed before that time is known."""
+        if self._wanted_at > began_at:
+            self._behind_since = self._wanted_at
+        else:
+            self._behind_since = None
+            self._wanted.clear()
 
     async def once(self) -> int:
         """Compare all once; return in how many objects the watches were behind.
@@ -171,7 +188,7 @@ class Sweep:
         elif resource is AGENTS:
             self._intake.agent(kind, body)
         elif resource in _POLICIES:
-            self._intake.policy(resource, kind, body)
+            await self._intake.policy(resource, kind, body)
         else:
             await self._intake.pod(kind, body)
 

@@ -8,14 +8,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import aiohttp
 import kopf
 from kopf._core.engines.peering import Identity
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from agentid.api.names import GROUP, TASK_LABEL, VERSION
 from agentid.cluster.connection import Connection
+from agentid.cluster.empty_lists import asking_for_nothing
 from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
-from agentid.cluster.watching import PAGE_OBJECTS
 from agentid.controller.errors import WatchEndedError
 from agentid.controller.intake import Intake
 
@@ -75,7 +76,6 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.queueing.idle_timeout = 0.2
-    settings.watching.chunk_size = PAGE_OBJECTS
     settings.watching.inactivity_timeout = _INACTIVE_SECONDS
     settings.watching.connect_timeout = 5
     settings.watching.label_selectors["", "v1", "pods"] = TASK_LABEL
@@ -83,42 +83,32 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 def kopf_registry(
-    connection: Connection, intake: Intake, on_listed: Callable[[], None]
+    connection: Connection, intake: Intake, through: aiohttp.ClientMiddlewareType
 ) -> kopf.OperatorRegistry:
-    """Return the handlers: a login that shares our connections, and one handler for each kind.
-
-    `on_listed` is told when an object comes from a list and not from a watch.
-    """
+    """Return the handlers: a login that shares our connections, and one handler for each kind."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def login(**_: object) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(server=connection.server, aiohttp_session=connection.session_for_kopf())
+        session = connection.session_for_kopf(through)
+        return kopf.AiohttpSession(server=connection.server, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, TASKS.plural, registry=registry)
     async def task(event: Mapping[str, Any], **_: object) -> None:
-        if event["type"] is None:
-            on_listed()
         intake.task(event["type"], event["object"])
 
     @kopf.on.event(GROUP, VERSION, AGENTS.plural, registry=registry)
     async def agent(event: Mapping[str, Any], **_: object) -> None:
-        if event["type"] is None:
-            on_listed()
         intake.agent(event["type"], event["object"])
 
     for resource in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES):
 
         @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry, id=resource.plural)
         async def policy(event: Mapping[str, Any], of: Resource = resource, **_: object) -> None:
-            if event["type"] is None:
-                on_listed()
-            intake.policy(of, event["type"], event["object"])
+            await intake.policy(of, event["type"], event["object"])
 
     @kopf.on.event("", "v1", PODS.plural, registry=registry)
     async def pod(event: Mapping[str, Any], **_: object) -> None:
-        if event["type"] is None:
-            on_listed()
         await intake.pod(event["type"], event["object"])
 
     return registry
@@ -148,22 +138,15 @@ async def run_watches(
         connection: To the API server.
         intake: Takes what is seen.
         namespaces: Where to watch; none: everywhere.
-        on_listed: Is told when the watches have begun, and when one has begun anew: of what was deleted
-            before, they show nothing.
+        on_listed: Is told when a watch begins, or begins anew: of what was before, it shows nothing.
         own_signals: Sets the process' signal handlers; kopf puts its own in their place when it starts.
 
     Raises:
         WatchEndedError: kopf has ended by itself.
     """
-    begun = asyncio.create_task(connection.activity.heard_from_all(watched_paths(namespaces)))
-
-    def listed_again() -> None:
-        if begun.done():
-            on_listed()
-
     # Not kopf.operator(): at its end that cancels every task of the process that was started after it.
     tasks = await kopf.spawn_tasks(
-        registry=kopf_registry(connection, intake, listed_again),
+        registry=kopf_registry(connection, intake, asking_for_nothing(watched_paths(namespaces), on_listed)),
         settings=kopf_settings(),
         memories=ForgetfulMemories(),
         clusterwide=not namespaces,
@@ -174,13 +157,10 @@ async def run_watches(
     )
     own_signals()
     try:
-        done, _ = await asyncio.wait([begun, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        if begun in done:
-            on_listed()
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         causes = [repr(task.exception()) for task in done if not task.cancelled() and task.exception()]
         raise WatchEndedError(f"the watches have ended: {', '.join(causes) or 'without an error'}")
     finally:
-        for task in (begun, *tasks):
+        for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=_STOP_SECONDS)
