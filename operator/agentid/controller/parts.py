@@ -161,7 +161,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
     events = Events(connection, settings.instance, metrics.count_event)
-    policies = Policies(duty.look_at_layer, lambda policy: policy_statuses.note(policy))
+    policies = Policies(duty.look_at_layer, lambda policy: policy_statuses.note(policy))  # noqa: PLW0108 - made below
 
     def take_over(takeover: Takeover) -> bool:
         policy_statuses.note_all()
