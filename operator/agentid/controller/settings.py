@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
 from agentid.api.admission import AdmissionSettings, OwnerKind
-from agentid.api.fields import DnsLabel, DnsName
+from agentid.api.fields import DnsLabel, DnsName, Matches
 from agentid.api.names import OPERATOR_LEASE
 from agentid.cluster.lease import LeaseTimes
 from agentid.cluster.paths import Resource
@@ -53,11 +53,18 @@ def _true_or_false(value: Any) -> Any:  # noqa: ANN401 - a validator is handed w
 
 LabelKey = Annotated[
     str,
-    Field(
-        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z"
+    Matches(
+        r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+        "the key of a label, such as example.com/environment",
     ),
 ]
-LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")]
+LabelValue = Annotated[
+    str,
+    Matches(
+        r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
+        "the value of a label: at most 63 letters, digits, '-', '_' and '.'",
+    ),
+]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Switch = Annotated[bool, BeforeValidator(_true_or_false)]
 

@@ -51,7 +51,10 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
     for namespace in settings.watch_namespaces or ("",):
         yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in (*_SEEN, "delete"))
         yield Right("patch", "agenttasks/status", GROUP, namespace)
-        yield from (Right(verb, "agents", GROUP, namespace) for verb in _SEEN)
+        yield from (
+            Right(verb, kind, GROUP, namespace) for kind in ("agents", "agentpolicies") for verb in _SEEN
+        )
+        yield Right("patch", "agentpolicies/status", GROUP, namespace)
         yield from (Right(verb, "pods", "", namespace) for verb in _SEEN)
         yield Right("create", "events", "events.k8s.io", namespace)
         yield from (
@@ -60,6 +63,13 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
             for verb in _SEEN
         )
         yield from (Right(verb, "secrets", "", namespace) for verb in ("create", "update", "delete"))
+    yield from (Right(verb, "clusteragentpolicies", GROUP) for verb in _SEEN)
+    yield Right("patch", "clusteragentpolicies/status", GROUP)
+    yield from (
+        Right(verb, "namespaces", name=name)
+        for name in settings.watch_namespaces or ("",)
+        for verb in ("list", "watch")
+    )
     kinds = _RULE_KINDS if settings.mutating else _RULE_KINDS[:2]
     yield from (Right("get", kind, _ADMISSION) for kind in kinds)
     yield Right("create", "secrets", "", own)
@@ -82,7 +92,9 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
         secret_verbs = ("get", "list", "watch", "patch", "deletecollection")
         yield from (Right(verb, "secrets", "", namespace) for verb in secret_verbs)
         yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in ("update", "patch", "resume"))
-        yield from (Right(verb, "agents", GROUP, namespace) for verb in _WRITTEN)
+        yield from (
+            Right(verb, kind, GROUP, namespace) for kind in ("agents", "agentpolicies") for verb in _WRITTEN
+        )
         yield Right("delegate", "delegators", GROUP, namespace)
         yield from (Right(verb, "pods", "", namespace) for verb in _WRITTEN)
         yield from (
@@ -100,6 +112,7 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
 
 
 def _of_administrators() -> Iterator[Right]:
+    yield from (Right(verb, "clusteragentpolicies", GROUP) for verb in _WRITTEN)
     yield from (Right(verb, kind, _ADMISSION) for kind in _RULE_KINDS for verb in _WRITTEN)
     rbac = "rbac.authorization.k8s.io"
     yield from (Right(verb, "clusterroles", rbac) for verb in ("bind", "escalate", "update"))
