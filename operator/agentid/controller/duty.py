@@ -62,6 +62,11 @@ class Duty:
         return not self._unsettled
 
     @property
+    def is_on(self) -> bool:
+        """Whether this operator has taken over and not stepped down; its lease may be late."""
+        return self._on_duty
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is half done: no pass was begun that did not end well, and no Secret is in doubt.
 

@@ -10,6 +10,7 @@ from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.permission import asks
 from agentid.lifecycle.pods import next_holder
 from agentid.lifecycle.record import asked
+from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
 from agentid.policy.question import Environment, Person, Pod, Question
@@ -49,6 +50,10 @@ class Judge:
                 message=f"the labels of namespace {namespace} are not known yet",
                 in_doubt=True,
             )
+        if lost := self._policies.lost(namespace):
+            # What they forbid is not known, so that nothing is permitted by the others.
+            said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
+            return Judgement(action, allowed=False, message=said, in_doubt=True)
         environment = Environment(self._trust_domain, self._cluster_labels, labels)
         question = question_about(observation, action, environment)
         decision = decide(question, self._policies.cluster, self._policies.of(namespace))

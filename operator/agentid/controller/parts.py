@@ -10,6 +10,7 @@ from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
 from agentid.cluster.lease import LeaseLock, Takeover
+from agentid.cluster.paths import NAMESPACES
 from agentid.cluster.policies import PolicyWrites
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import Secrets
@@ -108,7 +109,8 @@ def build(
     )
     intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
-    paths = watched_paths(settings.watch_namespaces)
+    # Whoever cannot see that a namespace requires policies now issues nothing either.
+    paths = (*watched_paths(settings.watch_namespaces), NAMESPACES.path(None))
 
     freshness = Freshness(
         connection.activity,
@@ -173,7 +175,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
         PolicyWrites(connection, leader.require),
         events,
         metrics,
-        leads=lambda: leader.leading,
+        leads=lambda: duty.is_on,
         clock=clock.now,
     )
     return _Core(

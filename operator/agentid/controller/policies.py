@@ -10,7 +10,6 @@ import structlog
 from agentid.api.agentpolicy import PolicySpec, PolicyStatus
 from agentid.cluster.paths import Resource
 from agentid.controller.facts import mapping, read, text, version_number
-from agentid.controller.records import Key
 from agentid.policy.accept import AcceptedPolicy, accept
 from agentid.policy.errors import RefusedPolicyError
 from agentid.policy.layer import Layer
@@ -32,6 +31,8 @@ class InstalledPolicy:
         status: Its status as it was seen; None where that cannot be read.
         refusal: Why its text is not accepted; empty if it is.
         in_force: The text in force: its own, or else the last one that was accepted, if any.
+        in_force_generation: The metadata.generation that the text in force is of.
+        is_lost: A text was accepted that cannot be read here, so that it is not known what it forbids.
     """
 
     resource: Resource
@@ -43,11 +44,8 @@ class InstalledPolicy:
     status: PolicyStatus | None
     refusal: str
     in_force: AcceptedPolicy | None
-
-    @property
-    def key(self) -> Key:
-        """Namespace and name."""
-        return self.namespace, self.name
+    in_force_generation: int
+    is_lost: bool
 
     @property
     def rules_digest(self) -> str | None:
@@ -70,6 +68,9 @@ class Policies:
         self._to_tell = to_tell
         self._installed: dict[str, dict[str, InstalledPolicy]] = {"": {}}
         self._layers: dict[str, Layer] = {}
+        self._lost: dict[str, tuple[str, ...]] = {"": ()}
+        self._under_way = 0
+        self._gone: set[str] = set()
 
     @property
     def cluster(self) -> Layer:
@@ -79,6 +80,10 @@ class Policies:
     def of(self, namespace: str) -> Layer:
         """Return the layer of a namespace's AgentPolicies."""
         return self._layer(namespace)
+
+    def lost(self, namespace: str) -> tuple[str, ...]:
+        """Return those of the cluster's and the namespace's policies of which the text in force is lost."""
+        return self._lost[""] + self._lost.get(namespace, ())
 
     def installed(self) -> list[InstalledPolicy]:
         """Return all of them, as they are now."""
@@ -98,17 +103,26 @@ class Policies:
         old = self._find(namespace, name)
         if old is not None and version_number(body) <= old.version:
             return
-        new = await asyncio.to_thread(_installed, resource, body, old)
+        self._under_way += 1
+        try:
+            new = await asyncio.to_thread(_installed, resource, body, old)
+        finally:
+            self._under_way -= 1
+        if self._went_meanwhile(new.uid):
+            return
         old = self._find(namespace, name)
         if old is not None and new.version <= old.version:
             return
         self._installed.setdefault(namespace, {})[name] = new
-        if old is None or old.rules_digest != new.rules_digest:
+        if old is None or (old.rules_digest, old.is_lost) != (new.rules_digest, new.is_lost):
             self._renew(namespace)
         self._to_tell(new)
 
     def drop(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Take in that the policy with that UID is gone: what it permitted or forbade holds no longer."""
+        if self._under_way:
+            # What is looked through just now may be what is gone.
+            self._gone.add(uid)
         by_name = self._installed.get(namespace, {})
         known = by_name.get(name)
         if known is None or known.uid != uid or known.resource != resource:
@@ -121,8 +135,19 @@ class Policies:
     def _find(self, namespace: str, name: str) -> InstalledPolicy | None:
         return self._installed.get(namespace, {}).get(name)
 
+    def _went_meanwhile(self, uid: str) -> bool:
+        went = uid in self._gone
+        if not self._under_way:
+            self._gone.clear()
+        return went
+
     def _renew(self, namespace: str) -> None:
         self._layers.pop(namespace, None)
+        lost = tuple(each.source for each in self._installed.get(namespace, {}).values() if each.is_lost)
+        if lost or not namespace:
+            self._lost[namespace] = lost
+        else:
+            self._lost.pop(namespace, None)
         self._changed(namespace or None)
 
     def _layer(self, namespace: str) -> Layer:
@@ -140,38 +165,56 @@ class Policies:
 
 def _installed(resource: Resource, body: Mapping[str, Any], old: InstalledPolicy | None) -> InstalledPolicy:
     metadata = mapping(body.get("metadata"))
-    name, generation = text(metadata.get("name")), metadata.get("generation")
+    name, uid, generation = text(metadata.get("name")), text(metadata.get("uid")), metadata.get("generation")
     source = f"{resource.kind}/{name}"
     spec, invalid = read(PolicySpec, body.get("spec"))
     status, _ = read(PolicyStatus, body.get("status") or {})
-    refusal, in_force = invalid or "", None
-    if spec is not None:
-        if old is not None and old.in_force is not None and old.in_force.text == spec.cedar:
-            in_force = old.in_force
-        else:
-            try:
-                in_force = accept(source, spec.cedar)
-            except RefusedPolicyError as error:
-                refusal = str(error)
-    if in_force is None and status is not None and status.accepted is not None:
-        in_force = _kept(source, status.accepted.cedar)
+    number = generation if isinstance(generation, int) else 1
+    own, refusal = (None, invalid or "") if spec is None else _own(source, spec.cedar, old)
+    in_force, of, is_lost = (own, number, False) if own is not None else _kept(source, uid, status, old)
     return InstalledPolicy(
         resource=resource,
         namespace=text(metadata.get("namespace")),
         name=name,
-        uid=text(metadata.get("uid")),
+        uid=uid,
         version=version_number(body),
-        generation=generation if isinstance(generation, int) else 1,
+        generation=number,
         status=status,
         refusal=refusal,
         in_force=in_force,
+        in_force_generation=of,
+        is_lost=is_lost,
     )
 
 
-def _kept(source: str, cedar: str) -> AcceptedPolicy | None:
-    """Read the text that was accepted last; a version of agentid with another schema may not accept it."""
+def _own(source: str, cedar: str, old: InstalledPolicy | None) -> tuple[AcceptedPolicy | None, str]:
+    """Return the text as it is accepted, or why it is not."""
+    if old is not None and old.in_force is not None and old.in_force.text == cedar:
+        return old.in_force, ""
     try:
-        return accept(source, cedar)
+        return accept(source, cedar), ""
+    except RefusedPolicyError as error:
+        return None, str(error)
+
+
+def _kept(
+    source: str, uid: str, status: PolicyStatus | None, old: InstalledPolicy | None
+) -> tuple[AcceptedPolicy | None, int, bool]:
+    """Return the text that was accepted last, its generation, and whether it is lost.
+
+    The status may not tell yet what is remembered, and after a restart nothing is remembered. Another version
+    of agentid may have accepted what this one does not, or written a status that this one cannot read.
+    """
+    known = old if old is not None and old.uid == uid else None
+    if status is None:
+        return (known.in_force, known.in_force_generation, known.is_lost) if known else (None, 0, True)
+    told = status.accepted
+    if known is not None and (told is None or told.generation <= known.in_force_generation):
+        return known.in_force, known.in_force_generation, known.is_lost
+    if told is None:
+        return None, 0, False
+    try:
+        return accept(source, told.cedar), told.generation, False
     except RefusedPolicyError as error:
         _log.error("accepted policy no longer accepted", policy=source, error=str(error))
-        return None
+        return None, told.generation, True

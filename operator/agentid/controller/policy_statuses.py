@@ -122,10 +122,10 @@ def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
     """Return the status that a policy is to have."""
     before = policy.status or PolicyStatus()
     own = policy.in_force if not policy.refusal else None
-    accepted = before.accepted
-    if own is not None and (accepted is None or accepted.cedar != own.text):
+    accepted, held = before.accepted, policy.in_force
+    if held is not None and (accepted is None or accepted.cedar != held.text):
         accepted = AcceptedText(
-            cedar=own.text, digest=own.digest, generation=policy.generation, rules=len(own.rules)
+            cedar=held.text, digest=held.digest, generation=policy.in_force_generation, rules=len(held.rules)
         )
     holds: Literal["True", "False"] = "True" if own is not None else "False"
     old = next((each for each in before.conditions if each.type is PolicyConditionType.ACCEPTED), None)
@@ -143,9 +143,12 @@ def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
 
 
 def _refusal(policy: InstalledPolicy) -> str:
-    stays = (
-        f"The text accepted before stays in force, digest {policy.rules_digest}."
-        if policy.in_force is not None
-        else "None was accepted before, so that it permits nothing."
-    )
+    if policy.is_lost:
+        stays = (
+            "The text accepted before cannot be read by this version of agentid, so that nothing is allowed."
+        )
+    elif policy.in_force is not None:
+        stays = f"The text accepted before stays in force, digest {policy.rules_digest}."
+    else:
+        stays = "None was accepted before, so that it permits nothing."
     return clip(f"{policy.refusal} {stays}")

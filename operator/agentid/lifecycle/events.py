@@ -102,7 +102,7 @@ def of_issue(
     revoked = f"; serial {before.serial} revoked" if before is not None else ""
     note = (
         f"serial {credential.serial}{holder} until {until}{asker}{delegator}, "
-        f"{permission(observation).message}{replaced}{revoked}"
+        f"{permission(observation, order.why).message}{replaced}{revoked}"
     )
     return draft((reason, False), action, note, pod)
 

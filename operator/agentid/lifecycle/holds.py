@@ -4,7 +4,13 @@ from agentid.api.agenttask import DesiredState
 from agentid.api.names import TASK_LABEL, secret_name
 from agentid.api.reasons import WaitReason
 from agentid.lifecycle.model import Observation, SecretState, WorkloadState
-from agentid.lifecycle.permission import agent_gap, ceiling_breach, is_disabled, overdue_review
+from agentid.lifecycle.permission import (
+    agent_gap,
+    ceiling_breach,
+    is_disabled,
+    overdue_review,
+    verdict_on_its_pod,
+)
 from agentid.lifecycle.pods import (
     bound_pod,
     claimants,
@@ -87,7 +93,7 @@ def hold_while_ceiling_is_exceeded(observation: Observation) -> Hold | None:
 
 def hold_while_approval_is_awaited(observation: Observation) -> Hold | None:
     """Policy allows it only when it is approved."""
-    judgement = observation.judgement
+    judgement = verdict_on_its_pod(observation)
     if judgement is None or not judgement.awaits_approval:
         return None
     return Hold(WaitReason.AWAITING_APPROVAL, judgement.message)

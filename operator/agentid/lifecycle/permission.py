@@ -9,15 +9,23 @@ from agentid.api.reasons import ConditionType, IssueReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
-from agentid.lifecycle.pods import bound_pod
-from agentid.lifecycle.record import asked, condition, is_finished, was_suspended
-from agentid.lifecycle.renewal import renew_at
+from agentid.lifecycle.pods import bound_pod, is_replaced, mismatch, next_holder
+from agentid.lifecycle.record import asked, condition, has_started, is_finished, was_suspended, workload
+from agentid.lifecycle.renewal import is_in_doubt, renew_at
 from agentid.lifecycle.wording import at, name, names
 
 _MADE_BY: Final[Mapping[str, PolicyAction]] = {
     IssueReason.RENEWED: PolicyAction.RENEW,
     IssueReason.RESUMED: PolicyAction.RESUME,
 }
+_ASKED_FOR: Final[Mapping[IssueReason, PolicyAction]] = {
+    IssueReason.ISSUED: PolicyAction.ISSUE,
+    IssueReason.INTENT_CHANGED: PolicyAction.ISSUE,
+    IssueReason.POD_REPLACED: PolicyAction.ISSUE,
+    IssueReason.RENEWED: PolicyAction.RENEW,
+    IssueReason.RESUMED: PolicyAction.RESUME,
+}
+"""What has to be allowed for what; a credential that was lost is made again by whatever made it."""
 
 
 def is_disabled(observation: Observation) -> bool:
@@ -74,29 +82,44 @@ def asks(observation: Observation) -> PolicyAction | None:
         return None
     if was_suspended(observation):
         return PolicyAction.RESUME
+    if observation.task.status.spec_hash != spec_hash(spec) or is_replaced(observation):
+        return PolicyAction.ISSUE
     due = renew_at(observation)
     is_due = due is not None and due <= observation.now
-    if observation.task.status.spec_hash != spec_hash(spec):
-        return PolicyAction.ISSUE
-    return PolicyAction.RENEW if is_due else _made_by(observation)
+    return PolicyAction.RENEW if is_due or is_in_doubt(observation) else _made_by(observation)
+
+
+def verdict_on_its_pod(observation: Observation) -> Judgement | None:
+    """Return what policy says, unless it was asked about a task that had a pod and waits for the next one.
+
+    Rules about images and accounts then said something of no pod, or of one that does not suit the task. That
+    must not end a Job's task between two pods, or before the Job tells that it is complete.
+    """
+    if not has_started(observation) or workload(observation) is None:
+        return observation.judgement
+    pod = next_holder(observation)
+    if pod is None or (is_replaced(observation) and mismatch(observation, pod) is not None):
+        return None
+    return observation.judgement
 
 
 def lost_permission(observation: Observation) -> str | None:
     """Return why policy does not allow the task any more; None if it does, or if that may still come."""
-    judgement = observation.judgement
+    judgement = verdict_on_its_pod(observation)
     if judgement is None or judgement.allowed or judgement.awaits_approval or judgement.in_doubt:
         return None
     return judgement.message
 
 
-def permission(observation: Observation) -> Judgement:
-    """Return what allows the task.
+def permission(observation: Observation, why: IssueReason) -> Judgement:
+    """Return what allows a credential that is made for the reason `why`.
 
     Raises:
-        UnjudgedTaskError: policy was not asked, or does not allow it.
+        UnjudgedTaskError: policy was not asked about that, or does not allow it.
     """
     judgement = observation.judgement
-    if judgement is None or not judgement.allowed:
+    action = None if judgement is None else _ASKED_FOR.get(why, judgement.action)
+    if judgement is None or not judgement.allowed or judgement.action is not action:
         raise UnjudgedTaskError(
             f"AgentTask {observation.task.namespace}/{observation.task.name} is not allowed by policy"
         )

@@ -18,7 +18,13 @@ from agentid.lifecycle.conditions import Said, merge
 from agentid.lifecycle.errors import UnorderedCredentialError
 from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_hold, of_issue
 from agentid.lifecycle.model import Judgement, Observation, Plan, PodFacts, Report, SecretState
-from agentid.lifecycle.permission import agent_gap, ceiling_breach, overdue_review, permission
+from agentid.lifecycle.permission import (
+    agent_gap,
+    ceiling_breach,
+    overdue_review,
+    permission,
+    verdict_on_its_pod,
+)
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
 from agentid.lifecycle.record import (
     asked,
@@ -88,18 +94,18 @@ def issued(observation: Observation, plan: Plan, credential: Credential) -> Repo
         credentials=_counting(observation, order.why, credential),
         start_time=observation.task.status.start_time or this_second(observation),
         deadline=ends,
-        decision=_decision(observation),
+        decision=_decision(observation, order.why),
     )
     return Report(status, of_issue(observation, order, credential, pod))
 
 
-def _decision(observation: Observation) -> Decision:
+def _decision(observation: Observation, why: IssueReason) -> Decision:
     """Return what a credential is issued by.
 
     Raises:
         UnjudgedTaskError: nothing allows it.
     """
-    judgement = permission(observation)
+    judgement = permission(observation, why)
     return Decision(
         action=judgement.action.value,
         policies=list(judgement.policies[:MAX_POLICIES]),
@@ -242,7 +248,8 @@ def _approval(observation: Observation) -> Sequence[Said]:
         return [Said(ConditionType.APPROVED, False, WaitReason.AWAITING_AGENT, gap)]
     if (breach := ceiling_breach(observation)) is not None:
         return [Said(ConditionType.APPROVED, False, WaitReason.CEILING_EXCEEDED, breach)]
-    return [] if observation.judgement is None else [_judged(observation.judgement)]
+    judgement = verdict_on_its_pod(observation)
+    return [] if judgement is None else [_judged(judgement)]
 
 
 def _judged(judgement: Judgement) -> Said:
