@@ -17,6 +17,7 @@ from agentid.controller.errors import NotLeadingError
 from agentid.controller.metrics import Metrics
 from agentid.controller.policies import InstalledPolicy, Policies
 from agentid.lifecycle.wording import clip
+from agentid.policy.accept import AcceptedPolicy
 
 _log = structlog.get_logger("agentid.policies")
 
@@ -133,7 +134,7 @@ def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
         type=PolicyConditionType.ACCEPTED,
         status=holds,
         reason=PolicyReason.VALID if own is not None else PolicyReason.INVALID,
-        message=f"in force, {len(own.rules)} rules" if own is not None else _refusal(policy),
+        message=_refusal(policy) if own is None else f"in force, {_counted(own)}",
         observed_generation=policy.generation,
         last_transition_time=old.last_transition_time
         if old is not None and old.status == holds
@@ -151,4 +152,8 @@ def _refusal(policy: InstalledPolicy) -> str:
         stays = f"The text accepted before stays in force, digest {policy.rules_digest}."
     else:
         stays = "None was accepted before, so that it permits nothing."
-    return clip(f"{policy.refusal} {stays}")
+    return clip(f"{policy.refusal.removesuffix('.')}. {stays}")
+
+
+def _counted(policy: AcceptedPolicy) -> str:
+    return "1 rule" if len(policy.rules) == 1 else f"{len(policy.rules)} rules"
