@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.controller.judging import Judge, question_about
 from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.model import Judgement, Observation, PodPhase, PolicyAction
 from agentid.policy import engine
+from agentid.policy.layer import Layer
 from agentid.policy.question import Environment, Pod
 from agentid.policy.vocabulary import Action
 from tests.unit.lifecycle_facts import (
@@ -37,6 +39,10 @@ NEW = observe(
 )
 RUNNING = running(NEW)
 ENVIRONMENT = Environment("prod.example.com", {"region": "eu"}, {"env": "test"})
+
+
+class PanicError(BaseException):
+    """What a panic of the engine is."""
 
 
 class Labels(Namespaces):
@@ -235,9 +241,6 @@ async def test_condition_that_cannot_be_evaluated_denies_in_doubt() -> None:
 
 
 async def test_engine_that_fails_denies_in_doubt_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    class PanicError(BaseException):
-        """What a panic of the engine is."""
-
     def panic(*_: object) -> None:
         raise PanicError("index out of bounds")
 
@@ -245,6 +248,30 @@ async def test_engine_that_fails_denies_in_doubt_and_is_asked_again(monkeypatch:
     said = await answer(NEW, policy(PERMIT))
     assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
     assert said.holds_until == NOW + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("error", [ValueError("a policy stands twice"), PanicError("index out of bounds")])
+async def test_layer_that_cannot_be_put_together_denies_in_doubt(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Layer, "of", fails)
+    with capture_logs() as logs:
+        said = await answer(NEW, policy(PERMIT))
+    assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
+    assert type(error).__name__ in said.message
+    assert [each["event"] for each in logs] == ["policy could not be asked"]
+
+
+async def test_end_of_the_process_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Layer, "of", ends)
+    with pytest.raises(SystemExit):
+        await answer(NEW, policy(PERMIT))
 
 
 async def test_decision_that_time_turns_says_when() -> None:

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
+import structlog
+
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
@@ -15,6 +17,8 @@ from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
 from agentid.policy.question import Environment, Person, Pod, Question
 from agentid.policy.vocabulary import Action
+
+_log = structlog.get_logger("agentid.policies")
 
 _IN_DOUBT: Final = frozenset({Reason.POLICY_ERROR, Reason.ENGINE_ERROR, Reason.TOO_MUCH_POLICY})
 """Answers that say of the policies, or of the engine, that something is wrong with them, not of the task."""
@@ -37,23 +41,28 @@ class Judge:
         self._cluster_labels = cluster_labels
 
     def judge(self, observation: Observation) -> Judgement | None:
-        """Return what policy says of the task; None where nothing depends on it."""
+        """Return what policy says of the task; None where nothing depends on it. What goes wrong denies."""
         action = asks(observation)
         if action is None:
             return None
+        try:
+            return self._judged(observation, action)
+        except BaseException as error:
+            # A pass that fails would leave the credential where it is. A panic of the engine is no Exception.
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            _log.exception("policy could not be asked")
+            return _doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
+
+    def _judged(self, observation: Observation, action: PolicyAction) -> Judgement:
         namespace = observation.task.namespace
         labels = self._namespaces.labels(namespace)
         if labels is None:
-            return Judgement(
-                action,
-                allowed=False,
-                message=f"the labels of namespace {namespace} are not known yet",
-                in_doubt=True,
-            )
+            return _doubt(action, f"the labels of namespace {namespace} are not known yet")
         if lost := self._policies.lost(namespace):
             # What they forbid is not known, so that nothing is permitted by the others.
             said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
-            return Judgement(action, allowed=False, message=said, in_doubt=True)
+            return _doubt(action, said)
         environment = Environment(self._trust_domain, self._cluster_labels, labels)
         question = question_about(observation, action, environment)
         decision = decide(question, self._policies.cluster, self._policies.of(namespace))
@@ -85,6 +94,10 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),
         delegator=spec.on_behalf_of,
     )
+
+
+def _doubt(action: PolicyAction, message: str) -> Judgement:
+    return Judgement(action, allowed=False, message=message, in_doubt=True)
 
 
 def _judgement(action: PolicyAction, decision: Decision) -> Judgement:
