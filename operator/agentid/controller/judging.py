@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -9,7 +10,7 @@ import structlog
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
-from agentid.lifecycle.permission import asks
+from agentid.lifecycle.permission import asks, is_resumed_as_another
 from agentid.lifecycle.pods import next_holder
 from agentid.lifecycle.record import asked
 from agentid.lifecycle.wording import names
@@ -64,9 +65,15 @@ class Judge:
             said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
             return _doubt(action, said)
         environment = Environment(self._trust_domain, self._cluster_labels, labels)
+        answer = self._answer(observation, action, environment)
+        if not answer.allowed or not is_resumed_as_another(observation):
+            return answer
+        return _both(answer, self._answer(observation, PolicyAction.ISSUE, environment))
+
+    def _answer(self, observation: Observation, action: PolicyAction, environment: Environment) -> Judgement:
         question = question_about(observation, action, environment)
-        decision = decide(question, self._policies.cluster, self._policies.of(namespace))
-        return _judgement(action, decision)
+        layers = self._policies.cluster, self._policies.of(observation.task.namespace)
+        return _judgement(action, decide(question, *layers))
 
 
 def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:
@@ -94,6 +101,15 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),
         delegator=spec.on_behalf_of,
     )
+
+
+def _both(first: Judgement, also: Judgement) -> Judgement:
+    """Return what holds where two things are asked, of which the first is allowed."""
+    if not also.allowed:
+        return replace(also, action=first.action)
+    turns = [each.holds_until for each in (first, also) if each.holds_until is not None]
+    policies = tuple(dict.fromkeys(first.policies + also.policies))
+    return replace(first, policies=policies, holds_until=min(turns, default=None))
 
 
 def _doubt(action: PolicyAction, message: str) -> Judgement:
