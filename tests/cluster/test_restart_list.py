@@ -12,7 +12,7 @@ from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.intercepting import Answer, Interceptor, Trap
-from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, pod, task
+from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, agent, pod, task
 from tests.cluster.unguarded import once_let
 
 LIST = "limit=50(&labelSelector=agentid.dev/task)?"
@@ -81,6 +81,26 @@ def test_what_ends_a_task_while_everything_is_listed_is_seen(
     let_go.set()
 
     story.secret_gone_or_empty(place)
+
+
+def test_what_is_deleted_between_the_pages_of_a_list_is_found(
+    place: Kubectl, operator: OperatorProcess, interceptor: Interceptor
+) -> None:
+    last = "zz-agent"
+    place.create([agent(f"agent-{number}") for number in range(60)])
+    place.create([agent(last), task(agentRef={"name": last})])
+    story.runs(place)
+    operator.terminate()
+    let_go = threading.Event()
+    second_page = Trap("GET", AGENTS, answered=False, let_go=let_go, query="limit=50&continue=.*")
+    interceptor.set(second_page)
+
+    operator.start(interceptor.environment, wait=False)
+    second_page.wait()
+    place.delete("agent", last)
+    let_go.set()
+
+    story.ends(place, "Revoked")
 
 
 def test_what_a_watch_missed_that_begins_anew_is_found_at_once(

@@ -25,14 +25,14 @@ class Freshness:
         paths: tuple[str, ...],
         *,
         clock: Callable[[], datetime],
-        behind_seconds: Callable[[], float],
+        is_behind: Callable[[], bool],
         on_change: Callable[[], None],
         stale_seconds: float = STALE_SECONDS,
     ) -> None:
         self._activity = activity
         self._paths = paths
         self._clock = clock
-        self._behind_seconds = behind_seconds
+        self._is_behind = is_behind
         self._on_change = on_change
         self._stale_seconds = stale_seconds
 
@@ -44,11 +44,10 @@ class Freshness:
             return Blocked(
                 f"nothing is issued: the watch of {missing[0]} has not begun; see the operator's log"
             )
-        if (behind := self._behind_seconds()) > self._stale_seconds:
-            since = self._clock() - timedelta(seconds=behind)
+        if self._is_behind():
             return Blocked(
-                f"nothing is issued: a watch began anew at {at(since)}, and what it missed could not be "
-                "listed since; see the operator's log"
+                "nothing is issued: a watch has begun anew, and what it missed is still looked for; if that "
+                "goes on, the operator's log says why (sweep failed)"
             )
         path = max(self._paths, key=ages.__getitem__)
         if ages[path] <= self._stale_seconds:

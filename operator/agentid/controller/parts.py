@@ -98,7 +98,7 @@ def build(
         connection.activity,
         paths,
         clock=core.clock.now,
-        behind_seconds=sweep.behind_seconds,
+        is_behind=lambda: sweep.behind,
         on_change=core.duty.look_at_all,
         stale_seconds=stale_seconds,
     )
@@ -113,6 +113,7 @@ def build(
         core.metrics,
         core.deadlines,
         admission_in_force=lambda: proof.blocked is None,
+        is_behind=lambda: sweep.behind,
         clock_skew_seconds=lambda: clock_proof.skew_seconds,
     )
     return Parts(
@@ -230,7 +231,7 @@ def _sweep(core: _Core, intake: Intake) -> Sweep:
         world=core.world,
         intake=intake,
         namespaces=tuple(core.settings.watch_namespaces),
-        on_finding=core.metrics.count_sweep_finding,
+        on_finding=core.metrics.count_sweep_findings,
     )
 
 

@@ -61,6 +61,7 @@ class Probes:
         deadlines: Deadlines,
         *,
         admission_in_force: Callable[[], bool],
+        is_behind: Callable[[], bool],
         clock_skew_seconds: Callable[[], float],
     ) -> None:
         """Add the gauges that show what goes on inside."""
@@ -78,6 +79,11 @@ class Probes:
             "agentid_watch_silence_seconds",
             "For how long the quietest watch has brought nothing.",
             lambda: max(self._activity.ages().values(), default=0.0),
+        )
+        metrics.watch(
+            "agentid_view_behind",
+            "1 while what a watch missed that has begun anew is looked for; nothing is issued then.",
+            lambda: float(is_behind()),
         )
         metrics.watch(
             "agentid_leader", "1 while this operator holds the lease.", lambda: float(self._leader.leading)
