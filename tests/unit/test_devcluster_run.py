@@ -20,9 +20,8 @@ from devcluster.waiting import wait_until
 OWNER = """
 import signal, sys
 from devcluster.run import Run
-# Under nohup the one is ignored, in the background of a script the other, and so they would be here.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
+from tests.signals import as_in_a_terminal
+as_in_a_terminal()
 with Run.begin() as run:
     for name in ("one", "two"):
         run.process(name, ["sh", "-c", "trap '' TERM INT HUP; sleep 300 & wait; sleep 300"]).start()
