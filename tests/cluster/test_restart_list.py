@@ -21,6 +21,8 @@ TASKS = "/apis/agentid.dev/v1alpha1/agenttasks"
 AGENTS = "/apis/agentid.dev/v1alpha1/agents"
 PODS = "/api/v1/pods"
 SLOWLY = timedelta(seconds=40)
+SOON = timedelta(seconds=10)
+"""Sooner than a request is given up."""
 DOWN = Answer(503, "ServiceUnavailable", "the storage is busy")
 
 
@@ -129,6 +131,28 @@ def test_what_a_watch_missed_that_begins_anew_is_found_at_once(
     for name in (TASK, "deleted", "ended", "two"):
         story.secret_gone_or_empty(place, name, SLOWLY)
     assert operator.alive()
+
+
+def test_an_operator_that_is_stopped_while_it_lists_ends_at_once_and_has_written_nothing(
+    place: Kubectl, operator: OperatorProcess, interceptor: Interceptor
+) -> None:
+    place.create([task(**ANY_POD), pod()])
+    before = story.runs(place)
+    operator.terminate()
+    let_go = threading.Event()
+    held = Trap("GET", TASKS, answered=False, let_go=let_go, query=LIST)
+    interceptor.set(held)
+
+    operator.start(interceptor.environment, wait=False)
+    held.wait()
+    try:
+        assert operator.terminate(SOON) == 0
+    finally:
+        let_go.set()
+    assert place.get("agenttask", TASK)["status"] == before["status"]
+
+    operator.start()
+    story.runs(place)
 
 
 def test_a_list_that_fails_at_the_start_is_tried_again(

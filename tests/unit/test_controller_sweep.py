@@ -52,6 +52,11 @@ class Swept(Sweep):
         self.done.put_nowait(requested)
         return 0
 
+    async def catches_up(self) -> None:
+        """Wait until nothing is behind any more."""
+        while self.behind:  # noqa: ASYNC110 - it is a plain attribute
+            await asyncio.sleep(0)
+
     def listed(self) -> None:
         """Everything was listed at the start."""
         self._listed = True
@@ -80,7 +85,7 @@ async def test_one_that_fails_is_tried_again_with_growing_pauses_and_the_view_is
     sweep.request()
     async with running(sweep):
         assert await sweep.done.get()
-        await asyncio.sleep(0)
+        await sweep.catches_up()
     assert sweep.pauses == [*(float(each) for each in range(1, 16)), *[15.0] * 5]
     assert sweep.behind_at_work == [True] * 21
     assert not sweep.behind
@@ -94,7 +99,7 @@ async def test_a_watch_that_begins_anew_while_one_is_made_asks_for_another(sweep
     async with running(sweep):
         assert await sweep.done.get()
         assert await sweep.done.get()
-        await asyncio.sleep(0)
+        await sweep.catches_up()
     assert sweep.behind_at_work == [True, True]
     assert not sweep.behind
 
