@@ -12,6 +12,7 @@ from agentid.cluster.lease import Takeover
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import SecretManifest, Version
 from agentid.controller.departures import Departures
+from agentid.controller.issuing import Issuing
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
 from agentid.controller.records import Key, Record
@@ -81,7 +82,7 @@ class _Scene:
             workloads=Workloads(self.api, (), changed=lambda _: None, needed=set, clock=lambda: 0.0),
             limits=_LIMITS,
             clock=lambda: self.now,
-            blocked=lambda: None,
+            issuing=Issuing((), lambda: None),
             takeover=lambda: Takeover(_NOW),
         )
         actions = SecretActions(self.secrets, _DOMAIN, metrics, lambda: self.now, lambda: 0.0)

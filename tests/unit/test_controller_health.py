@@ -16,6 +16,7 @@ from agentid.cluster.paths import PODS
 from agentid.cluster.watch_activity import DEAD_SECONDS
 from agentid.cluster.watching import watch
 from agentid.controller.health import HealthServer
+from agentid.controller.issuing import Issuing
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.probes import STUCK_SECONDS, Probes
@@ -88,7 +89,7 @@ class Served:
                 paths=(PODS.path(None),),
                 queue=self.queue,
                 leader=cast("Leader", Election()),
-                blocked=lambda: None,
+                issuing=Issuing((), lambda: None),
             )
             server = HealthServer(Metrics(), self.probes.unhealthy, self.probes.unready)
             await server.start(_LOOPBACK, self._port)

@@ -1,39 +1,29 @@
 """Whether what the watches have shown can be relied on: a stale view issues nothing."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
-
-import structlog
 
 from agentid.cluster.watch_activity import STALE_SECONDS, WatchActivity
 from agentid.lifecycle.model import Blocked
 from agentid.lifecycle.wording import at
 
-_log = structlog.get_logger("agentid.freshness")
-
-_LOOK_SECONDS: Final = 1.0
-
 
 class Freshness:
     """Whether every watch of `paths` was heard lately."""
 
-    def __init__(  # noqa: PLR0913 - what tells the view's age, and whom to tell
+    def __init__(
         self,
         activity: WatchActivity,
         paths: tuple[str, ...],
         *,
         clock: Callable[[], datetime],
         is_behind: Callable[[], bool],
-        on_change: Callable[[], None],
         stale_seconds: float = STALE_SECONDS,
     ) -> None:
         self._activity = activity
         self._paths = paths
         self._clock = clock
         self._is_behind = is_behind
-        self._on_change = on_change
         self._stale_seconds = stale_seconds
 
     @property
@@ -59,18 +49,3 @@ class Freshness:
             "be out of date; it begins again by itself; if that does not help, look at the API server and at "
             "what is between it and the operator"
         )
-
-    async def run(self) -> None:
-        """Have all looked at when the view becomes stale or is fresh again, until cancelled."""
-        was_fresh = self.blocked is None
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            blocked = self.blocked
-            if (blocked is None) == was_fresh:
-                continue
-            was_fresh = blocked is None
-            if blocked is None:
-                _log.info("view fresh")
-            else:
-                _log.warning("view stale", problem=blocked.message)
-            self._on_change()

@@ -3,7 +3,6 @@
 import random
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentid.cluster.authority_store import AuthorityStore
@@ -22,6 +21,7 @@ from agentid.controller.deadlines import Deadlines
 from agentid.controller.duty import Duty
 from agentid.controller.freshness import Freshness
 from agentid.controller.intake import Intake
+from agentid.controller.issuing import Issuing
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
@@ -35,7 +35,6 @@ from agentid.controller.telling import Teller
 from agentid.controller.watches import watched_paths
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
-from agentid.lifecycle.model import Blocked
 from agentid.pki.spiffe_id import TrustDomain
 
 
@@ -56,7 +55,7 @@ class Parts:
     authority: Authority
     proof: AdmissionProof
     clock_proof: ClockProof
-    freshness: Freshness
+    issuing: Issuing
     workloads: Workloads
     sweep: Sweep
     probes: Probes
@@ -99,15 +98,11 @@ def build(
         paths,
         clock=core.clock.now,
         is_behind=lambda: sweep.behind,
-        on_change=core.duty.look_at_all,
         stale_seconds=stale_seconds,
     )
-
-    def blocked() -> Blocked | None:
-        return proof.blocked or clock_proof.blocked or authority.blocked or freshness.blocked
-
+    issuing = Issuing((proof, clock_proof, authority, freshness), core.duty.look_at_all)
     probes = Probes(
-        activity=connection.activity, paths=paths, queue=core.queue, leader=core.leader, blocked=blocked
+        activity=connection.activity, paths=paths, queue=core.queue, leader=core.leader, issuing=issuing
     )
     probes.add_gauges(
         core.metrics,
@@ -125,12 +120,12 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, blocked), events, authority),
+        reconciler=_reconciler(core, _observer(core, workloads, issuing), events, authority),
         events=events,
         authority=authority,
         proof=proof,
         clock_proof=clock_proof,
-        freshness=freshness,
+        issuing=issuing,
         workloads=workloads,
         sweep=sweep,
         probes=probes,
@@ -162,7 +157,7 @@ def _authority(core: _Core, clock_proof: ClockProof) -> Authority:
     settings = core.settings
     trust_domain = TrustDomain(settings.trust_domain)
     store = AuthorityStore(core.connection, settings.namespace, trust_domain, clock_proof.sure_now)
-    return Authority(store, core.metrics, core.duty.look_at_all)
+    return Authority(store, core.metrics)
 
 
 def _proof(core: _Core) -> AdmissionProof:
@@ -170,7 +165,6 @@ def _proof(core: _Core) -> AdmissionProof:
         core.connection,
         core.settings.admission(),
         interval_seconds=core.settings.admission_proof_seconds,
-        on_change=core.duty.look_at_all,
         clock=boottime,
     )
 
@@ -180,7 +174,7 @@ def _clock_proof(core: _Core) -> ClockProof:
         core.connection,
         core.clock,
         interval_seconds=core.settings.admission_proof_seconds,
-        on_change=core.duty.look_at_all,
+        on_set=core.duty.look_at_all,
     )
 
 
@@ -194,14 +188,14 @@ def _workloads(core: _Core) -> Workloads:
     )
 
 
-def _observer(core: _Core, workloads: Workloads, blocked: Callable[[], Blocked | None]) -> Observer:
+def _observer(core: _Core, workloads: Workloads, issuing: Issuing) -> Observer:
     return Observer(
         world=core.world,
         reads=core.reads,
         workloads=workloads,
         limits=core.settings.limits(),
         clock=core.clock.now,
-        blocked=blocked,
+        issuing=issuing,
         takeover=lambda: core.duty.takeover,
     )
 

@@ -75,7 +75,7 @@ class Operator:
                 ready.result()
                 look_at = functools.partial(parts.duty.look_at, parts.leader, parts.reconciler)
                 self._start(
-                    parts.freshness.run(),
+                    parts.issuing.run(),
                     parts.leader.run(),
                     parts.queue.run(look_at, settings.concurrency),
                     parts.deadlines.run(),
