@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
+from agentid.cluster.errors import ConnectionLostError
 from agentid.controller.judging import Judge, question_about
 from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.model import Judgement, Observation, PodPhase, PolicyAction
@@ -54,6 +55,13 @@ class Labels(Namespaces):
 
     def labels(self, namespace: str) -> Mapping[str, str] | None:
         return self.known.get(namespace)
+
+
+class Unreachable(Labels):
+    """No namespace can be looked at."""
+
+    async def look_for(self, namespace: str) -> None:
+        raise ConnectionLostError(f"no answer about {namespace}")
 
 
 async def judge(
@@ -234,6 +242,16 @@ async def test_labels_that_are_not_known_deny_in_doubt() -> None:
     assert said is not None
     assert (said.allowed, said.in_doubt) == (False, True)
     assert said.message == "the labels of namespace support are not known yet"
+
+
+async def test_namespace_that_cannot_be_looked_at_stays_unknown_and_keeps_nothing_else_waiting() -> None:
+    judging = Judge(Installed().policies, Unreachable({}), trust_domain="d.example", cluster_labels={})
+    with capture_logs() as logs:
+        await judging.prepare("support")
+    assert [each["event"] for each in logs] == ["namespace could not be looked at"]
+    said = judging.judge(NEW)
+    assert said is not None
+    assert (said.allowed, said.in_doubt) == (False, True)
 
 
 async def test_labels_of_cluster_and_namespace_are_asked_about() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from agentid.cluster.errors import ApiAnswerError
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
@@ -40,6 +41,16 @@ class Judge:
         self._namespaces = namespaces
         self._trust_domain = trust_domain
         self._cluster_labels = cluster_labels
+
+    async def prepare(self, namespace: str) -> None:
+        """Have the labels of a namespace known, if it is there, before its tasks are judged.
+
+        What cannot be found out now stays unknown, which denies; an end does not wait for it.
+        """
+        try:
+            await self._namespaces.look_for(namespace)
+        except ApiAnswerError as error:
+            _log.warning("namespace could not be looked at", namespace=namespace, error=str(error))
 
     def judge(self, observation: Observation) -> Judgement | None:
         """Return what policy says of the task; None where nothing depends on it. What goes wrong denies."""
