@@ -155,7 +155,7 @@ def build(
 def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
-    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add)
+    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add, queue.add_later)
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
     events = Events(connection, settings.instance, metrics.count_event)
