@@ -16,6 +16,7 @@ KINDS = {"ClusterAgentPolicy": "clusteragentpolicies", "AgentPolicy": "agentpoli
 CEDAR = "permit (principal, action, resource);\n"
 ACCEPTED = {"cedar": CEDAR, "digest": "sha256:" + "0" * 64, "generation": 1, "rules": 1}
 STATUS = {"observedGeneration": 1, "accepted": ACCEPTED}
+EVERYWHERE = "--all-namespaces"
 VERBS = ("create", "update", "patch", "delete", "deletecollection")
 
 
@@ -126,9 +127,9 @@ def test_the_operators_own_account_changes_no_policy(kubectl: Kubectl, kind: str
     operator = kubectl.as_service_account(NAMESPACE, SERVICE_ACCOUNT)
     resource = f"{KINDS[kind]}.agentid.dev"
 
-    assert [verb for verb in VERBS if operator.can_i(verb, resource)] == []
-    assert operator.can_i("watch", resource)
-    assert operator.can_i("patch", resource, "--subresource=status")
+    assert [verb for verb in VERBS if operator.can_i(verb, resource, EVERYWHERE)] == []
+    assert operator.can_i("watch", resource, EVERYWHERE)
+    assert operator.can_i("patch", resource, "--subresource=status", EVERYWHERE)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_a_namespaces_policies_are_written_by_whom_the_roles_say(
     assert any(person.can_i(verb, resource) for verb in VERBS) == writes
     assert not person.can_i("patch", resource, "--subresource=status")
     for verb in (*VERBS, "get", "list"):
-        assert not person.can_i(verb, "clusteragentpolicies.agentid.dev")
+        assert not person.can_i(verb, "clusteragentpolicies.agentid.dev", EVERYWHERE)
         assert not person.in_namespace("default").can_i(verb, resource)
     if writes:
         manifest = {

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -41,13 +42,18 @@ def release(cluster: ControlPlane) -> Iterator[ControlPlane]:
     cluster.kubectl("delete", "crds", *CRDS, "--ignore-not-found", timeout=timedelta(seconds=200))
 
 
-@pytest.fixture
-def operator(release: ControlPlane) -> Iterator[OperatorProcess]:
-    """An operator of the release, which the test starts."""
-    process = OperatorProcess(release)
-    yield process
-    if process.alive():
-        process.terminate()
+@contextmanager
+def operating(cluster: ControlPlane) -> Iterator[None]:
+    """An operator of the release, once its rules are in force; it ends with the block."""
+    wait_until_in_force(cluster.kubectl)
+    wait_until_stamped(cluster.kubectl, "default")
+    operator = OperatorProcess(cluster)
+    operator.start()
+    try:
+        yield
+    finally:
+        if operator.alive():
+            operator.terminate()
 
 
 def default_policy(cluster: ControlPlane) -> Object | None:
@@ -82,29 +88,25 @@ def untouched(before: Object | None, after: Object | None) -> bool:
 
 
 def test_the_first_installation_allows_what_the_default_policy_allows(
-    release: ControlPlane, operator: OperatorProcess, namespace: str
+    release: ControlPlane, namespace: str
 ) -> None:
     install_chart(release, policy=None)
-    wait_until_in_force(release.kubectl)
-    wait_until_stamped(release.kubectl, namespace)
-    operator.start()
-    here = release.kubectl.in_namespace(namespace)
-
-    found = release.kubectl.wait_for(
-        KIND, "default", lambda seen: "status" in seen, SECONDS, "the operator took it up"
-    )
-    assert found["spec"]["cedar"] == DEFAULT
-    assert found["status"]["accepted"]["cedar"] == DEFAULT
     assert "This installs ClusterAgentPolicy default" in notes(release)
-    here.create([service_account(), agent(), task(**ANY_POD), pod(), task("unbound")])
-    note = story.told(here, story.runs(here))[0].note
-    assert "allowed by ClusterAgentPolicy/default" in note
-    waiting = story.stands(here, "AwaitingPolicy", "unbound")
-    assert (
-        'ClusterAgentPolicy/default, rule "unbound-only-public"'
-        in (story.conditions(waiting)["Finished"]["message"])
-    )
-    playing.clear(here)
+    here = release.kubectl.in_namespace(namespace)
+    with operating(release):
+        found = release.kubectl.wait_for(
+            KIND, "default", lambda seen: "status" in seen, SECONDS, "the operator took it up"
+        )
+        assert found["spec"]["cedar"] == found["status"]["accepted"]["cedar"] == DEFAULT
+        here.create([service_account(), agent(), task(**ANY_POD), pod(), task("unbound")])
+
+        note = story.told(here, story.runs(here))[0].note
+        waiting = story.stands(here, "AwaitingPolicy", "unbound")
+
+        assert "allowed by ClusterAgentPolicy/default" in note
+        rule = 'ClusterAgentPolicy/default, rule "unbound-only-public" forbids it. Name the workload'
+        assert rule in story.conditions(waiting)["Finished"]["message"]
+        playing.clear(here)
 
 
 def test_what_the_platform_team_made_of_it_stays_at_an_upgrade(release: ControlPlane) -> None:
