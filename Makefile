@@ -56,7 +56,7 @@ $(UV):
 	touch $@
 
 .PHONY: generate
-generate: install ## Write the CRDs, the chart's admission rules and the policy schema from their source
+generate: install ## Write the CRDs, the policy schema, and the chart's rules and policy from their source
 	@$(RUN)python -m agentid.api.generate
 	$(RUN)python -m agentid.policy.generate
 

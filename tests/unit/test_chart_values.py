@@ -81,6 +81,9 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
         "resources.request.cpu=1",
         # Values that are none.
         "admission.mutating=maybe",
+        "policy.default.create=yes",
+        "policy.create=true",
+        "policy.default.cedar=permit",
         "limits.maxTtlSeconds=0",
         "limits.maxTtlSeconds=86401",
         "limits.maxActiveDeadlineSeconds=1.5",

@@ -120,3 +120,24 @@ helm.sh/hook: test
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 {{- end }}
+
+{{/* "true" where the API server has the kind ClusterAgentPolicy already. */}}
+{{- define "agentid.knowsPolicies" -}}
+{{- .Capabilities.APIVersions.Has "agentid.dev/v1alpha1/ClusterAgentPolicy" -}}
+{{- end }}
+
+{{/* The ClusterAgentPolicies that there are, by name; nothing where there is none, or no cluster to ask. */}}
+{{- define "agentid.clusterPolicies" -}}
+{{- $names := list -}}
+{{- if eq (include "agentid.knowsPolicies" .) "true" -}}
+{{- range (lookup "agentid.dev/v1alpha1" "ClusterAgentPolicy" "" "").items }}{{ $names = append $names .metadata.name }}{{ end -}}
+{{- end -}}
+{{- $names | sortAlpha | join ", " -}}
+{{- end }}
+
+{{/* "true" where the default policy comes with this release: with the kind itself, or into a cluster that has none.
+     Afterwards it is the platform team's: an upgrade does not undo what they did with it. */}}
+{{- define "agentid.installsPolicy" -}}
+{{- $first := or .Release.IsInstall (ne (include "agentid.knowsPolicies" .) "true") -}}
+{{- and .Values.policy.default.create $first (not (include "agentid.clusterPolicies" .)) -}}
+{{- end }}
