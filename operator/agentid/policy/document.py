@@ -2,15 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final
 
 import orjson
 from pydantic import JsonValue
 
 from agentid.policy.request import Json, Request
-from agentid.policy.vocabulary import PARAMETERS
+from agentid.policy.vocabulary import PARAMETERS, TIME_ATTRIBUTES
 
-_CLOCK: Final = frozenset({"time", "hour", "weekday"})
 _Entities = Mapping[tuple[str, str], Json]
 
 
@@ -35,7 +33,7 @@ def digest_without_clock(document: Json) -> bytes:
     """Return what is the same for the same question at another time, and for no other question."""
     context = document["context"]
     if isinstance(context, dict):
-        context = {name: value for name, value in context.items() if name not in _CLOCK}
+        context = {name: value for name, value in context.items() if name not in TIME_ATTRIBUTES}
     text = orjson.dumps({**document, "context": context}, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).digest()
 
