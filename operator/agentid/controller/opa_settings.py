@@ -1,6 +1,6 @@
 """Settings of the OPA that is asked beside Cedar: the platform team's, as no object of a tenant has any."""
 
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,13 +15,15 @@ _VARIABLES: Final = "AGENTID_OPA_"
 
 
 def _network(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was set
-    # A number would be taken for an address too.
-    if isinstance(value, str):
-        try:
-            return ip_network(value)
-        except ValueError as error:
-            raise ValueError(f"must be a network such as 10.0.0.7/32: {error}") from error
-    return value
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    # A number would be taken for an address too, and an address alone for a network.
+    if not isinstance(value, str) or "/" not in value:
+        raise ValueError("must be a network such as 10.0.0.7/32")
+    try:
+        return ip_network(value)
+    except ValueError as error:
+        raise ValueError(f"must be a network such as 10.0.0.7/32: {error}") from error
 
 
 AddressRange = Annotated[Network, BeforeValidator(_network)]
