@@ -82,7 +82,7 @@ check: lint ## What has to hold before tests: lint, generated files, coverage ma
 ##@ Tests
 .PHONY: test
 test: install ## Unit, component and cluster tests (a real API server; the first run builds it, about seven minutes)
-	@$(RUN)python -m devcluster build controlplane helm
+	@$(RUN)python -m devcluster build controlplane helm opa
 	$(RUN)python -m tests.stages unit component cluster -- $(PYTEST_ARGS)
 
 .PHONY: e2e

@@ -18,6 +18,7 @@ from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
 from agentid.policy.question import Environment, Person, Pod, Question
+from agentid.policy.request import Request, request
 from agentid.policy.vocabulary import Action
 
 _log = structlog.get_logger("agentid.policies")
@@ -66,6 +67,34 @@ class Judge:
             _log.exception("policy could not be asked")
             return _doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
 
+    def requests(self, observation: Observation) -> tuple[Request, ...]:
+        """Return what policy was asked to come to this judgement, for whoever has a say beside it.
+
+        Where an approval is to be awaited, it reads as if that were given: what is denied all the same need
+        not be approved.
+
+        Raises:
+            ValueError: policy was not asked, or it is not known what.
+        """
+        namespace = observation.task.namespace
+        labels, judgement = self._namespaces.labels(namespace), observation.judgement
+        if labels is None or judgement is None:
+            raise ValueError("policy was not asked about this task")
+        environment = Environment(self._trust_domain, self._cluster_labels, labels)
+        actions = [judgement.action]
+        if is_resumed_as_another(observation):
+            actions.append(PolicyAction.ISSUE)
+        return tuple(self._request(observation, each, environment) for each in actions)
+
+    def _request(self, observation: Observation, action: PolicyAction, environment: Environment) -> Request:
+        question = question_about(observation, action, environment)
+        asked = request(question)
+        need = self._decided(question).need
+        if need is None:
+            return asked
+        supposed = replace(asked.consent, approved=True, approvals=need.approvals)
+        return asked.with_consent(supposed)
+
     def _judged(self, observation: Observation, action: PolicyAction) -> Judgement:
         namespace = observation.task.namespace
         labels = self._namespaces.labels(namespace)
@@ -88,7 +117,10 @@ class Judge:
 
     def _decision(self, observation: Observation, action: PolicyAction, environment: Environment) -> Decision:
         question = question_about(observation, action, environment)
-        return decide(question, self._policies.cluster, self._policies.of(observation.task.namespace))
+        return self._decided(question)
+
+    def _decided(self, question: Question) -> Decision:
+        return decide(question, self._policies.cluster, self._policies.of(question.namespace))
 
 
 def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:

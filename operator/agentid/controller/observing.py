@@ -18,6 +18,7 @@ from agentid.controller.judging import Judge
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.records import Key, Record
+from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
@@ -53,6 +54,7 @@ class Observer:
         limits: Limits,
         clock: Callable[[], datetime],
         judge: Judge,
+        opinion: SecondOpinion | None = None,
         issuing: Hindrance,
         takeover: Callable[[], Takeover],
     ) -> None:
@@ -63,6 +65,7 @@ class Observer:
         self._limits = limits
         self._clock = clock
         self._judge = judge
+        self._opinion = opinion
         self._issuing = issuing
         self._takeover = takeover
 
@@ -72,6 +75,11 @@ class Observer:
         Raises:
             ApiAnswerError: the API server did not answer a question that matters.
         """
+        if self._opinion is None:
+            return await self._look(key, record, task)
+        return await self._opinion.heard(record, lambda: self._look(key, record, task))
+
+    async def _look(self, key: Key, record: Record, task: PackedTask) -> Observation:
         facts = task.facts()
         _log_unreadable_status(record, facts)
         await self._find_bound_pod(key, record, facts.status)

@@ -28,11 +28,13 @@ from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.namespaces import Namespaces, watched_namespaces
 from agentid.controller.observing import Observer
+from agentid.controller.opa import opa_of, second_opinion
 from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
+from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.settings import Settings
 from agentid.controller.sweep import Sweep
@@ -40,6 +42,7 @@ from agentid.controller.telling import Teller
 from agentid.controller.watches import watched_paths
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
+from agentid.opa.client import OpaClient
 from agentid.pki.spiffe_id import TrustDomain
 
 
@@ -66,6 +69,7 @@ class Parts:
     policy_statuses: PolicyStatuses
     sweep: Sweep
     probes: Probes
+    opa: OpaClient | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ def build(
         trust_domain=settings.trust_domain,
         cluster_labels=settings.cluster_labels,
     )
+    opa = opa_of(settings, connection, core.metrics)
+    opinion = second_opinion(opa, judge, settings, core.clock) if opa is not None else None
     intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.
@@ -138,7 +144,7 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, judge, issuing), authority),
+        reconciler=_reconciler(core, _observer(core, workloads, judge, opinion, issuing), authority),
         events=core.events,
         authority=authority,
         proof=proof,
@@ -149,6 +155,7 @@ def build(
         policy_statuses=core.policy_statuses,
         sweep=sweep,
         probes=probes,
+        opa=opa,
     )
 
 
@@ -231,7 +238,9 @@ def _namespaces(core: _Core) -> Namespaces:
     return Namespaces(core.connection, served, core.duty.look_at_layer, clock=time.monotonic)
 
 
-def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing) -> Observer:
+def _observer(
+    core: _Core, workloads: Workloads, judge: Judge, opinion: SecondOpinion | None, issuing: Issuing
+) -> Observer:
     return Observer(
         world=core.world,
         reads=core.reads,
@@ -239,6 +248,7 @@ def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing)
         limits=core.settings.limits(),
         clock=core.clock.now,
         judge=judge,
+        opinion=opinion,
         issuing=issuing,
         takeover=lambda: core.duty.takeover,
     )
