@@ -1,28 +1,17 @@
-"""Asks policy about a task: puts the question together, and the answer into the words of a task's life."""
+"""Asks the policies that are in force about a task; what goes wrong denies."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final
 
 import structlog
 
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
-from agentid.lifecycle.permission import asks, is_resumed_as_another
-from agentid.lifecycle.pods import next_holder
-from agentid.lifecycle.record import asked
-from agentid.lifecycle.wording import names
-from agentid.policy.decision import Decision, Reason
-from agentid.policy.engine import decide
-from agentid.policy.question import Environment, Person, Pod, Question
-from agentid.policy.vocabulary import Action
+from agentid.lifecycle.permission import asks
+from agentid.policy.judging import InForce, doubt, judge
+from agentid.policy.question import Environment
 
 _log = structlog.get_logger("agentid.policies")
-
-_IN_DOUBT: Final = frozenset({Reason.POLICY_ERROR, Reason.ENGINE_ERROR, Reason.TOO_MUCH_POLICY})
-"""Answers that say of the policies, or of the engine, that something is wrong with them, not of the task."""
 
 
 class Judge:
@@ -53,77 +42,17 @@ class Judge:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             _log.exception("policy could not be asked")
-            return _doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
+            return doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
 
     def _judged(self, observation: Observation, action: PolicyAction) -> Judgement:
         namespace = observation.task.namespace
         labels = self._namespaces.labels(namespace)
         if labels is None:
-            return _doubt(action, f"the labels of namespace {namespace} are not known yet")
-        if lost := self._policies.lost(namespace):
-            # What they forbid is not known, so that nothing is permitted by the others.
-            said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
-            return _doubt(action, said)
-        environment = Environment(self._trust_domain, self._cluster_labels, labels)
-        answer = self._answer(observation, action, environment)
-        if not answer.allowed or not is_resumed_as_another(observation):
-            return answer
-        return _both(answer, self._answer(observation, PolicyAction.ISSUE, environment))
-
-    def _answer(self, observation: Observation, action: PolicyAction, environment: Environment) -> Judgement:
-        question = question_about(observation, action, environment)
-        layers = self._policies.cluster, self._policies.of(observation.task.namespace)
-        return _judgement(action, decide(question, *layers))
-
-
-def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:
-    """Return what policy is asked: the task and its Agent as they are, and who asked for it.
-
-    Raises:
-        ValueError: it is not known who asked, or there is no Agent.
-    """
-    task, spec = observation.task, asked(observation)
-    agent = observation.agent.spec if observation.agent is not None else None
-    if spec.requester is None or agent is None:
-        raise ValueError("policy cannot be asked without a requester and an Agent")
-    holder = next_holder(observation)
-    running = holder.running_images if holder is not None and action is not PolicyAction.ISSUE else ()
-    return Question(
-        action=Action(action.value),
-        namespace=task.namespace,
-        agent=agent,
-        task_name=task.name,
-        task_uid=task.uid,
-        task=spec,
-        requester=Person(spec.requester.username, tuple(spec.requester.groups)),
-        now=observation.now,
-        environment=environment,
-        pod=None if holder is None else Pod(holder.service_account, holder.images, running),
-        delegator=spec.on_behalf_of,
-    )
-
-
-def _both(first: Judgement, also: Judgement) -> Judgement:
-    """Return what holds where two things are asked, of which the first is allowed."""
-    if not also.allowed:
-        return replace(also, action=first.action)
-    # When an answer may turn depends on all rules alike, so that both hold as long.
-    return replace(first, policies=tuple(dict.fromkeys(first.policies + also.policies)))
-
-
-def _doubt(action: PolicyAction, message: str) -> Judgement:
-    return Judgement(action, allowed=False, message=message, in_doubt=True)
-
-
-def _judgement(action: PolicyAction, decision: Decision) -> Judgement:
-    lines = "".join(f"{each.layer} {each.digest}\n" for each in decision.layers)
-    return Judgement(
-        action,
-        allowed=decision.allowed,
-        message=decision.message,
-        policies=decision.determined_by,
-        digest=f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}",
-        awaits_approval=decision.reason is Reason.NEEDS_APPROVAL,
-        in_doubt=decision.reason in _IN_DOUBT,
-        holds_until=decision.holds_until,
-    )
+            return doubt(action, f"the labels of namespace {namespace} are not known yet")
+        in_force = InForce(
+            Environment(self._trust_domain, self._cluster_labels, labels),
+            self._policies.cluster,
+            self._policies.of(namespace),
+            self._policies.lost(namespace),
+        )
+        return judge(observation, action, in_force).judgement
