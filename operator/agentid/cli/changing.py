@@ -45,7 +45,7 @@ def order(state: str, reason: str, *, dry_run: bool, within_seconds: float) -> O
     try:
         TypeAdapter(StateReason).validate_python(reason)
     except ValidationError as error:
-        said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        said = "must be one line of 1 to 256 characters, without any that cannot be seen"
         raise typer.BadParameter(said, param_hint="--reason") from error
     return Order(DesiredState(state), reason, dry_run=dry_run, within_seconds=within_seconds)
 
