@@ -10,10 +10,11 @@ from structlog.testing import capture_logs
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.cluster.errors import ConnectionLostError
-from agentid.controller.judging import Judge, question_about
+from agentid.controller.judging import Judge
 from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.model import Judgement, Observation, PodPhase, PolicyAction
 from agentid.policy import engine
+from agentid.policy.judging import question_about
 from agentid.policy.layer import Layer
 from agentid.policy.question import Environment, Pod
 from agentid.policy.vocabulary import Action

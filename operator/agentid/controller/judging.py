@@ -1,9 +1,6 @@
-"""Asks policy about a task: puts the question together, and the answer into the words of a task's life."""
+"""Asks the policies that are in force about a task; what goes wrong denies."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Final
 
 import structlog
 
@@ -11,20 +8,12 @@ from agentid.cluster.errors import ApiAnswerError
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
-from agentid.lifecycle.permission import asks, is_resumed_as_another, stays_by
-from agentid.lifecycle.pods import next_holder
-from agentid.lifecycle.record import asked
-from agentid.lifecycle.wording import names
-from agentid.policy.decision import Decision, Reason
-from agentid.policy.engine import decide
-from agentid.policy.question import Environment, Person, Pod, Question
-from agentid.policy.request import Request, request
-from agentid.policy.vocabulary import Action
+from agentid.lifecycle.permission import asks
+from agentid.policy.judging import InForce, doubt, judge, requests
+from agentid.policy.question import Environment
+from agentid.policy.request import Request
 
 _log = structlog.get_logger("agentid.policies")
-
-_IN_DOUBT: Final = frozenset({Reason.POLICY_ERROR, Reason.ENGINE_ERROR, Reason.TOO_MUCH_POLICY})
-"""Answers that say of the policies, or of the engine, that something is wrong with them, not of the task."""
 
 
 class Judge:
@@ -65,7 +54,7 @@ class Judge:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             _log.exception("policy could not be asked")
-            return _doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
+            return doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
 
     def requests(self, observation: Observation) -> tuple[Request, ...]:
         """Return what policy was asked to come to this judgement, for whoever has a say beside it.
@@ -76,101 +65,25 @@ class Judge:
         Raises:
             ValueError: policy was not asked, or it is not known what.
         """
-        namespace = observation.task.namespace
-        labels, judgement = self._namespaces.labels(namespace), observation.judgement
-        if labels is None or judgement is None:
+        judgement, in_force = observation.judgement, self._in_force(observation.task.namespace)
+        if in_force is None or judgement is None:
             raise ValueError("policy was not asked about this task")
-        environment = Environment(self._trust_domain, self._cluster_labels, labels)
-        actions = [judgement.action]
-        if is_resumed_as_another(observation):
-            actions.append(PolicyAction.ISSUE)
-        return tuple(self._request(observation, each, environment) for each in actions)
-
-    def _request(self, observation: Observation, action: PolicyAction, environment: Environment) -> Request:
-        question = question_about(observation, action, environment)
-        asked = request(question)
-        need = self._decided(question).need
-        if need is None:
-            return asked
-        supposed = replace(asked.consent, approved=True, approvals=need.approvals)
-        return asked.with_consent(supposed)
+        return requests(judge(observation, judgement.action, in_force))
 
     def _judged(self, observation: Observation, action: PolicyAction) -> Judgement:
         namespace = observation.task.namespace
+        in_force = self._in_force(namespace)
+        if in_force is None:
+            return doubt(action, f"the labels of namespace {namespace} are not known yet")
+        return judge(observation, action, in_force).judgement
+
+    def _in_force(self, namespace: str) -> InForce | None:
         labels = self._namespaces.labels(namespace)
         if labels is None:
-            return _doubt(action, f"the labels of namespace {namespace} are not known yet")
-        if lost := self._policies.lost(namespace):
-            # What they forbid is not known, so that nothing is permitted by the others.
-            said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
-            return _doubt(action, said)
-        environment = Environment(self._trust_domain, self._cluster_labels, labels)
-        decision = self._decision(observation, action, environment)
-        answer = _judgement(action, decision)
-        if answer.allowed and is_resumed_as_another(observation):
-            issue = self._decision(observation, PolicyAction.ISSUE, environment)
-            return _both(answer, _judgement(PolicyAction.ISSUE, issue))
-        stays = None if answer.allowed or decision.is_said else stays_by(observation)
-        if stays is None:
-            return answer
-        return _judgement(stays, self._decision(observation, stays, environment))
-
-    def _decision(self, observation: Observation, action: PolicyAction, environment: Environment) -> Decision:
-        question = question_about(observation, action, environment)
-        return self._decided(question)
-
-    def _decided(self, question: Question) -> Decision:
-        return decide(question, self._policies.cluster, self._policies.of(question.namespace))
-
-
-def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:
-    """Return what policy is asked: the task and its Agent as they are, and who asked for it.
-
-    Raises:
-        ValueError: it is not known who asked, or there is no Agent.
-    """
-    task, spec = observation.task, asked(observation)
-    agent = observation.agent.spec if observation.agent is not None else None
-    if spec.requester is None or agent is None:
-        raise ValueError("policy cannot be asked without a requester and an Agent")
-    holder = next_holder(observation)
-    running = holder.running_images if holder is not None and action is not PolicyAction.ISSUE else ()
-    return Question(
-        action=Action(action.value),
-        namespace=task.namespace,
-        agent=agent,
-        task_name=task.name,
-        task_uid=task.uid,
-        task=spec,
-        requester=Person(spec.requester.username, tuple(spec.requester.groups)),
-        now=observation.now,
-        environment=environment,
-        pod=None if holder is None else Pod(holder.service_account, holder.images, running),
-        delegator=spec.on_behalf_of,
-    )
-
-
-def _both(first: Judgement, also: Judgement) -> Judgement:
-    """Return what holds where two things are asked, of which the first is allowed."""
-    if not also.allowed:
-        return replace(also, action=first.action)
-    # When an answer may turn depends on all rules alike, so that both hold as long.
-    return replace(first, policies=tuple(dict.fromkeys(first.policies + also.policies)))
-
-
-def _doubt(action: PolicyAction, message: str) -> Judgement:
-    return Judgement(action, allowed=False, message=message, in_doubt=True)
-
-
-def _judgement(action: PolicyAction, decision: Decision) -> Judgement:
-    lines = "".join(f"{each.layer} {each.digest}\n" for each in decision.layers)
-    return Judgement(
-        action,
-        allowed=decision.allowed,
-        message=decision.message,
-        policies=decision.determined_by,
-        digest=f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}",
-        awaits_approval=decision.reason is Reason.NEEDS_APPROVAL,
-        in_doubt=decision.reason in _IN_DOUBT,
-        holds_until=decision.holds_until,
-    )
+            return None
+        return InForce(
+            Environment(self._trust_domain, self._cluster_labels, labels),
+            self._policies.cluster,
+            self._policies.of(namespace),
+            self._policies.lost(namespace),
+        )
