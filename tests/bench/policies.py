@@ -16,7 +16,7 @@ _PATH: Final = f"/apis/{_API_VERSION}/clusteragentpolicies"
 _RULES: Final = (
     'forbid (principal == Agent::"team-%/agent", action, resource) unless { context.approved };',
     "forbid (principal, action, resource) when { resource.sensitivity >= 3 && resource.depth > % };",
-    'forbid (principal, action == Action::"issue", resource) when { context.requester.username like "*@team-%.com" };',
+    'forbid (principal, action == Action::"issue", resource) when { resource.purpose like "*-%" };',
     'forbid (principal, action, resource) when { context.environment.namespaceLabels.hasTag("team-%") };',
     'forbid (principal, action, resource) when { context.time >= datetime("2099-01-01T00:00:00Z") };',
 )
