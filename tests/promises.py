@@ -159,6 +159,8 @@ CHART: Final = frozenset(
         "the commands of NOTES end all tasks first",
         "each object is as the API server describes its kind",
         "the linter has nothing to say",
+        "the default policy comes with the first installation, and then belongs to the platform team",
+        "the examples are allowed by the default policy",
         "exactly the operator's rights, for all namespaces and for some",
         "exactly the tenants' rights",
         "typing errors and wrong values are refused",
@@ -189,6 +191,7 @@ DOCTOR: Final = frozenset(
         "a healthy installation is well",
         "a rule that is missing, changed or not applied",
         "a right that is missing, too many or everybody's",
+        "policies that are not there or not in force",
         "an authority that is gone, damaged or about to end, and no key shown",
         "a Secret whose task is gone",
         "a Secret that outlives its task's end",
@@ -267,6 +270,8 @@ POLICY: Final = frozenset(
         "all policies are known before a task is decided on",
         "what the watches missed of policies is found",
         "whoever is killed while it tells of policies or carries out a change ends at the same",
+        "what is no policy is refused by the API server",
+        "policies are written by whom the roles say, their statuses by the operator only",
         "the worked policies do as their cases say",
     }
 )
