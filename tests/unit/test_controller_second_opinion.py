@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from agentid.api.reasons import IssueReason
 from agentid.controller.judging import Judge
+from agentid.controller.opa_questions import OpaQuestions
 from agentid.controller.second_opinion import Opinion, SecondOpinion
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import Observation, Plan, SecretAction
@@ -61,10 +62,13 @@ class Opa:
 class Scene:
     """One task in a world that tests set, with an OPA."""
 
-    def __init__(self, judge: Judge, facts: Observation, grace: timedelta = GRACE) -> None:
+    def __init__(
+        self, judges: tuple[Judge, OpaQuestions], facts: Observation, grace: timedelta = GRACE
+    ) -> None:
+        judge, questions = judges
         self.opa, self.facts, self.judge = Opa(), facts, judge
         self.holder: Any = SimpleNamespace(opinion=None)
-        self.requests: Callable[[Observation], tuple[Request, ...]] = judge.requests
+        self.requests: Callable[[Observation], tuple[Request, ...]] = questions.about
         self.opinion = SecondOpinion(
             self.opa,
             lambda seen: self.requests(seen),  # noqa: PLW0108 - tests set another
@@ -104,17 +108,19 @@ class Scene:
         return (due - NOW).total_seconds() + 1
 
 
-async def judge_of(*bodies: dict[str, Any]) -> Judge:
+async def judges(*bodies: dict[str, Any]) -> tuple[Judge, OpaQuestions]:
+    """Policy as these say, and who asks OPA beside it."""
     installed = Installed()
     for body in bodies or (policy(PERMIT_ALL),):
         await installed.take(body)
     labels: Any = SimpleNamespace(labels=lambda _: {})
-    return Judge(installed.policies, labels, trust_domain="prod.example.com", cluster_labels={})
+    place: Any = {"trust_domain": "prod.example.com", "cluster_labels": {}}
+    return Judge(installed.policies, labels, **place), OpaQuestions(installed.policies, labels, **place)
 
 
 @pytest.fixture
 async def scene() -> Scene:
-    return Scene(await judge_of(), NEW)
+    return Scene(await judges(), NEW)
 
 
 async def test_yes_lets_be_issued_what_policy_allows_and_is_recorded(scene: Scene) -> None:
@@ -160,7 +166,7 @@ async def test_no_is_asked_again_after_growing_pauses_until_it_is_a_yes(scene: S
 
 
 async def test_what_policy_denies_opa_is_not_asked_about() -> None:
-    scene = Scene(await judge_of(policy(FORBID)), NEW)
+    scene = Scene(await judges(policy(FORBID)), NEW)
     assert decide(await scene.seen()).issue is None
     assert scene.opa.asked == []
 
@@ -178,7 +184,7 @@ async def test_what_policy_denies_opa_is_not_asked_about() -> None:
     ids=["deleted", "suspended", "ended", "no pod yet", "deadline", "pod gone"],
 )
 async def test_end_or_wait_for_something_else_waits_for_no_opa(facts: Observation) -> None:
-    scene = Scene(await judge_of(), facts)
+    scene = Scene(await judges(), facts)
     await scene.seen()
     assert scene.opa.asked == []
 
@@ -245,7 +251,7 @@ async def test_silence_leaves_what_runs_for_the_grace_and_then_takes_it_away(
 
 
 async def test_without_grace_silence_takes_away_at_once() -> None:
-    scene = Scene(await judge_of(), NEW, grace=timedelta(0))
+    scene = Scene(await judges(), NEW, grace=timedelta(0))
     await scene.runs()
     scene.opa.says = SILENCE
     assert (await scene.done(scene.renewal_due)).secret is SecretAction.EMPTY
@@ -287,7 +293,7 @@ async def test_task_resumed_with_another_intent_has_to_be_allowed_as_a_new_one_t
 
 
 async def test_people_are_not_asked_to_approve_what_opa_denies() -> None:
-    scene = Scene(await judge_of(policy(NEEDS_APPROVAL)), NEW)
+    scene = Scene(await judges(policy(NEEDS_APPROVAL)), NEW)
     assert finished(await scene.seen())[1] == "AwaitingApproval"
     (asked,) = scene.opa.asked
     context: Any = asked["context"]

@@ -17,7 +17,6 @@ from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
 from agentid.policy.question import Environment, Person, Pod, Question
-from agentid.policy.request import Request, request
 from agentid.policy.vocabulary import Action
 
 _log = structlog.get_logger("agentid.policies")
@@ -56,34 +55,6 @@ class Judge:
             _log.exception("policy could not be asked")
             return _doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
 
-    def requests(self, observation: Observation) -> tuple[Request, ...]:
-        """Return what policy was asked to come to this judgement, for whoever has a say beside it.
-
-        Where an approval is to be awaited, it reads as if that were given: what is denied all the same need
-        not be approved.
-
-        Raises:
-            ValueError: policy was not asked, or it is not known what.
-        """
-        namespace = observation.task.namespace
-        labels, judgement = self._namespaces.labels(namespace), observation.judgement
-        if labels is None or judgement is None:
-            raise ValueError("policy was not asked about this task")
-        environment = Environment(self._trust_domain, self._cluster_labels, labels)
-        actions = [judgement.action]
-        if is_resumed_as_another(observation):
-            actions.append(PolicyAction.ISSUE)
-        return tuple(self._request(observation, each, environment) for each in actions)
-
-    def _request(self, observation: Observation, action: PolicyAction, environment: Environment) -> Request:
-        question = question_about(observation, action, environment)
-        asked = request(question)
-        need = self._decision(question).need
-        if need is None:
-            return asked
-        supposed = replace(asked.consent, approved=True, approvals=need.approvals)
-        return asked.with_consent(supposed)
-
     def _judged(self, observation: Observation, action: PolicyAction) -> Judgement:
         namespace = observation.task.namespace
         labels = self._namespaces.labels(namespace)
@@ -100,10 +71,9 @@ class Judge:
         return _both(answer, self._answer(observation, PolicyAction.ISSUE, environment))
 
     def _answer(self, observation: Observation, action: PolicyAction, environment: Environment) -> Judgement:
-        return _judgement(action, self._decision(question_about(observation, action, environment)))
-
-    def _decision(self, question: Question) -> Decision:
-        return decide(question, self._policies.cluster, self._policies.of(question.namespace))
+        question = question_about(observation, action, environment)
+        layers = self._policies.cluster, self._policies.of(observation.task.namespace)
+        return _judgement(action, decide(question, *layers))
 
 
 def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:

@@ -10,8 +10,10 @@ import structlog
 
 from agentid.cluster.connection import Connection
 from agentid.controller.clocks import Clock
-from agentid.controller.judging import Judge
 from agentid.controller.metrics import Metrics
+from agentid.controller.namespaces import Namespaces
+from agentid.controller.opa_questions import OpaQuestions
+from agentid.controller.policies import Policies
 from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.settings import Settings
 from agentid.opa.client import ApiServers, OpaClient
@@ -31,11 +33,19 @@ def opa_of(settings: Settings, connection: Connection, metrics: Metrics) -> OpaC
     return OpaClient(endpoint, _api_servers(connection.server), metrics.count_opa)
 
 
-def second_opinion(opa: OpaClient, judge: Judge, settings: Settings, clock: Clock) -> SecondOpinion:
+def second_opinion(
+    opa: OpaClient, policies: Policies, namespaces: Namespaces, settings: Settings, clock: Clock
+) -> SecondOpinion:
     """Return who asks `opa` about what policy allows."""
+    questions = OpaQuestions(
+        policies,
+        namespaces,
+        trust_domain=settings.trust_domain,
+        cluster_labels=settings.cluster_labels,
+    )
     return SecondOpinion(
         opa,
-        judge.requests,
+        questions.about,
         rule=opa.endpoint.rule,
         grace=timedelta(seconds=settings.opa_grace_seconds),
         clock=clock.now,
