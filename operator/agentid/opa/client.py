@@ -12,7 +12,6 @@ import aiohttp
 import orjson
 import structlog
 from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import ThreadedResolver
 from pydantic import JsonValue
 
 from agentid.opa.addresses import Address, AddressGuard, RefusedSocketError
@@ -20,6 +19,7 @@ from agentid.opa.answer import MAX_ANSWER_BYTES, Answer, read_answer
 from agentid.opa.credentials import Credentials
 from agentid.opa.endpoint import Endpoint
 from agentid.opa.errors import ForbiddenAddressError, OpaError, Outcome
+from agentid.opa.names import Lookup
 from agentid.opa.outage import Outage
 
 _log = structlog.get_logger("agentid.opa")
@@ -63,7 +63,7 @@ class OpaClient:
         told: Told,
         *,
         clock: Callable[[], float] = time.monotonic,
-        resolver: Callable[[], AbstractResolver] = ThreadedResolver,
+        resolver: Callable[[], AbstractResolver] = Lookup,
     ) -> None:
         self.endpoint = endpoint
         self._api_servers = api_servers
