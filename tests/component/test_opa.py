@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from structlog.testing import capture_logs
 
 from agentid.opa.answer import MAX_ANSWER_BYTES, Answer
 from agentid.opa.client import ApiServers, OpaClient
 from agentid.opa.endpoint import Endpoint
 from agentid.opa.errors import OpaError, Outcome
+from agentid.opa.names import Lookup
 from agentid.opa.outage import FAILURES
 from agentid.policy.document import document
 from agentid.policy.request import request
@@ -128,7 +128,7 @@ async def ask() -> AsyncIterator[Ask]:
             Endpoint(url, path, timeout_seconds, networks, **files),
             api_servers,
             lambda outcome, _: told.append(outcome),
-            resolver=(lambda: names) if names is not None else ThreadedResolver,
+            resolver=(lambda: names) if names is not None else Lookup,
         )
         made.append(client)
         return Asking(client, told)
@@ -437,3 +437,13 @@ async def test_api_server_is_not_asked_under_any_name(ask: Ask, host: str, api_s
 async def test_where_the_api_server_is_has_to_be_known(server: OpaServer, ask: Ask) -> None:
     asking = ask(server.url, names=Names({}), api_servers=ApiServers("api.example.com"))
     await asking.fails(Outcome.UNREACHABLE, "OPA was not asked", "api.example.com")
+
+
+async def test_names_are_those_of_the_system() -> None:
+    lookup = Lookup()
+    try:
+        assert {each["host"] for each in await lookup.resolve("localhost", 8181)} <= {"127.0.0.1", "::1"}
+        with pytest.raises(OSError, match=r"(?i)name|address|known"):
+            await lookup.resolve("nowhere.invalid")
+    finally:
+        await lookup.close()

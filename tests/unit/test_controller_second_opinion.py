@@ -339,5 +339,19 @@ async def test_question_that_cannot_be_put_is_denied(scene: Scene) -> None:
     assert [each["event"] for each in logs] == ["opa could not be asked"]
 
 
+async def test_error_that_nobody_expected_is_silence(scene: Scene) -> None:
+    await scene.runs()
+
+    def fails(_: Json) -> Answer:
+        raise RuntimeError("a defect")
+
+    scene.opa.says = fails
+    began = scene.renewal_due
+    with capture_logs() as logs:
+        assert (await scene.done(began)).secret is SecretAction.NONE
+        assert (await scene.done(began + 60)).secret is SecretAction.EMPTY
+    assert {each["event"] for each in logs} == {"opa could not be asked"}
+
+
 def test_opinion_of_no_answer_is_no_yes() -> None:
     assert not Opinion(b"", allowed=None).allowed

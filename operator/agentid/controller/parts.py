@@ -110,7 +110,7 @@ def build(
         cluster_labels=settings.cluster_labels,
     )
     opa = opa_of(settings, connection, core.metrics)
-    opinion = second_opinion(opa, judge, settings, core.clock) if opa is not None else None
+    opinion = second_opinion(opa, judge, settings, core.clock) if opa else None
     intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.

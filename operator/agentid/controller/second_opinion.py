@@ -125,11 +125,11 @@ class SecondOpinion:
         pause = min(2.0 ** min(attempts - 1, 16), _LONGEST_PAUSE_SECONDS) * (1 + self._randomness() / 4)
         try:
             answers = [await self._opa.ask(each) for each in documents]
-        except OpaError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no yes
             now = self._clock()
             since = before.silent_since if before is not None else None
             again_at = now + timedelta(seconds=pause)
-            return Opinion(digest, None, str(error), again_at, attempts, since or now)
+            return Opinion(digest, None, _told(error), again_at, attempts, since or now)
         no = next((each for each in answers if not each.allowed), None)
         if no is None:
             return Opinion(digest, allowed=True)
@@ -161,6 +161,14 @@ class SecondOpinion:
             judgement=replace(judgement, holds_until=holds_until),
             blocked=observation.blocked or Blocked(opinion.message),
         )
+
+
+def _told(error: Exception) -> str:
+    """Return why there is no answer; an error that nobody expected is logged."""
+    if isinstance(error, OpaError):
+        return str(error)
+    _log.error("opa could not be asked", exc_info=error)
+    return _UNASKABLE
 
 
 def _depends_on_it(verdict: Verdict) -> bool:

@@ -17,8 +17,6 @@ from ipaddress import (
 )
 from typing import Final
 
-from agentid.opa.errors import ForbiddenAddressError
-
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 AddressInfo = tuple[int, int, int, str, tuple[str | int, ...]]
@@ -69,10 +67,12 @@ class AddressGuard:
 
     def refusal(self, address: Address) -> str | None:
         """Return what kind of address it is that must not be asked, or None if it may be."""
-        meanings = tuple(_meanings(_without_scope(address)))
-        if any(_is_in(each, self._allowed) for each in meanings):
+        plain = _without_scope(address)
+        if _is_in(plain, self._allowed):
             return None
-        for each in meanings:
+        for each in _meanings(plain):
+            if _is_in(each, self._allowed):
+                continue
             for what, networks in _FORBIDDEN:
                 if _is_in(each, networks):
                     return what
@@ -88,27 +88,9 @@ class AddressGuard:
         """
         family, kind, protocol, _, where = info
         if (what := self.refusal(ip_address(str(where[0])))) is not None:
-            raise RefusedSocketError(errno.EACCES, refused(str(where[0]), what))
+            told = f"{where[0]} is {what}, and not among policy.opa.allowAddresses"
+            raise RefusedSocketError(errno.EACCES, told)
         return socket.socket(family=family, type=kind, proto=protocol)
-
-
-def refused(address: str, what: str) -> str:
-    """Say that an address is not asked, and what to do if it should be."""
-    return f"{address} is {what}, and not among policy.opa.allowAddresses"
-
-
-def check_literal(guard: AddressGuard, host: str) -> None:
-    """Check a host that is an address, for which no name is looked up.
-
-    Raises:
-        ForbiddenAddressError: it must not be connected to.
-    """
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return
-    if (what := guard.refusal(address)) is not None:
-        raise ForbiddenAddressError(refused(host, what))
 
 
 def _is_in(address: Address, networks: Iterable[Network]) -> bool:

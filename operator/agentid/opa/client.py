@@ -12,14 +12,14 @@ import aiohttp
 import orjson
 import structlog
 from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import ThreadedResolver
 from pydantic import JsonValue
 
-from agentid.opa.addresses import Address, AddressGuard, RefusedSocketError, check_literal
+from agentid.opa.addresses import Address, AddressGuard, RefusedSocketError
 from agentid.opa.answer import MAX_ANSWER_BYTES, Answer, read_answer
 from agentid.opa.credentials import Credentials
 from agentid.opa.endpoint import Endpoint
 from agentid.opa.errors import ForbiddenAddressError, OpaError, Outcome
+from agentid.opa.names import Lookup
 from agentid.opa.outage import Outage
 
 _log = structlog.get_logger("agentid.opa")
@@ -63,7 +63,7 @@ class OpaClient:
         told: Told,
         *,
         clock: Callable[[], float] = time.monotonic,
-        resolver: Callable[[], AbstractResolver] = ThreadedResolver,
+        resolver: Callable[[], AbstractResolver] = Lookup,
     ) -> None:
         self.endpoint = endpoint
         self._api_servers = api_servers
@@ -129,7 +129,6 @@ class OpaClient:
         token, context = self._credentials.token(), self._credentials.context()
         session, resolver = self._opened()
         await self._find_api_servers(resolver)
-        check_literal(self._guard, self.endpoint.host)
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"

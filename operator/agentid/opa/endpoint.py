@@ -48,11 +48,6 @@ class Endpoint:
         return f"data.{self.path.replace('/', '.')}"
 
     @property
-    def host(self) -> str:
-        """The host of the URL, without brackets."""
-        return urlsplit(self.url).hostname or ""
-
-    @property
     def is_encrypted(self) -> bool:
         """Whether it is asked over TLS."""
         return self.url.startswith("https://")
