@@ -91,3 +91,40 @@ def simulate(  # noqa: PLR0913 - its options
         assumed=Assumed(trust_domain, labels),
     )
     run(place, asked, output)
+
+
+@app.command()
+def diff(  # noqa: PLR0913 - its options
+    old: Annotated[str, typer.Argument(metavar="OLD", help="live, a file or folder, or live+PATH.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same.")],
+    *,
+    at: At = None,
+    selector: Annotated[str | None, typer.Option("--selector", "-l", help="Tasks with these labels.")] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 where there is a difference.")
+    ] = False,
+    trust_domain: options.TrustDomain = None,
+    cluster_label: options.ClusterLabels = None,
+    namespace: options.Namespace = None,
+    everywhere: options.Everywhere = False,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    output: options.Printed = options.Output.TEXT,
+) -> None:
+    """Say which live tasks NEW would permit that OLD does not, and which it would no longer permit."""
+    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    labels = options.pairs(cluster_label, "--cluster-label")
+    with extra("policy diff"):
+        from agentid.cli.policy_diff import Comparison, run  # noqa: PLC0415 - as above
+        from agentid.cli.policy_simulate import moment  # noqa: PLC0415 - as above
+        from agentid.cli.sources import Source  # noqa: PLC0415 - as above
+        from agentid.cli.surroundings import Assumed  # noqa: PLC0415 - as above
+    asked = Comparison(
+        old=Source.read(old),
+        new=Source.read(new),
+        labels=selector,
+        at=moment(at),
+        assumed=Assumed(trust_domain, labels),
+        fails=exit_code,
+    )
+    run(place, asked, output)

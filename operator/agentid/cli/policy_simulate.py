@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -188,7 +188,7 @@ async def _around(
         around.labels[namespace] = {key: text(value) for key, value in labels.items()}
         around.gaps = [gap for gap in around.gaps if NAMESPACE_LABELS not in gap.of]
     pods = [
-        replace(pod_facts(each.body, labelled=True), node="simulated")
+        pod_facts(each.body, labelled=True)
         for each in written
         if each.kind == "Pod" and pod_task(each.body) == body["metadata"]["name"]
     ]

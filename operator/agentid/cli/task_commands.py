@@ -1,4 +1,4 @@
-"""`agentid suspend`, `resume` and `end`: what these commands can be told."""
+"""`agentid why`, `suspend`, `resume` and `end`: what these commands can be told."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -28,8 +28,28 @@ _STATES: Final[Mapping[str, str]] = {"suspend": "Suspended", "resume": "Active",
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `agentid`."""
+    app.command()(why)
     for name in _STATES:
         _add(app, name)
+
+
+def why(  # noqa: PLR0913 - its options
+    name: Annotated[str, typer.Argument(metavar="TASK", help="Name of an AgentTask.")],
+    *,
+    trust_domain: options.TrustDomain = None,
+    cluster_label: options.ClusterLabels = None,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    output: options.Printed = options.Output.TEXT,
+) -> None:
+    """Say why a task has an identity or has none: what was decided, on which facts, what would change it."""
+    place = options.where(kubeconfig, context, namespace)
+    labels = options.pairs(cluster_label, "--cluster-label")
+    with extra("why"):
+        from agentid.cli.surroundings import Assumed  # noqa: PLC0415 - other commands work without it
+        from agentid.cli.why import run  # noqa: PLC0415 - as above
+    run(place, name, Assumed(trust_domain, labels), output)
 
 
 def _add(app: typer.Typer, command: str) -> None:
