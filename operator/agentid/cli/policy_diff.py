@@ -24,7 +24,6 @@ from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Observation, PolicyAction
 from agentid.lifecycle.permission import asks
 
-
 _HEAD: Final = ("EFFECT", "NAME", "AGENT", "STATUS", "ASKED", "OLD", "NEW")
 
 

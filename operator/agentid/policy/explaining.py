@@ -25,7 +25,9 @@ NOT_THERE: Final = "not there"
 """How an attribute reads that a question does not have."""
 
 _MAX_RULES: Final = 3
-_PLAIN: Final = re.compile(r"(?<![\w(])\((!?-?\w+(?:\.\w+)*|\"[^\"()]*\"|\[[^\[\]()]*\])\)")
+_PLAIN: Final = re.compile(
+    r"(?<!\w)\((!?-?\w+(?:\.\w+(?:\(\))?)*|\w+\(\"[^\"()]*\"\)|\"[^\"()]*\"|\[[^\[\]()]*\])\)"
+)
 """Brackets around what needs none; those of a call follow a word."""
 
 
