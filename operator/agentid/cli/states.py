@@ -12,7 +12,13 @@ from agentid.api.names import API_VERSION
 from agentid.cli.selecting import condition, is_over, standing, which
 from agentid.cli.session import Session, who_am_i
 from agentid.cluster.connection import Body
-from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError, PassingError
+from agentid.cluster.errors import (
+    ApiAnswerError,
+    ConflictError,
+    FixedFieldError,
+    NotFoundError,
+    PassingError,
+)
 from agentid.cluster.paths import TASKS
 from agentid.cluster.watching import list_chunks
 from agentid.controller.facts import mapping, text
@@ -153,7 +159,8 @@ def _refusal(namespace: str, name: str, error: ApiAnswerError) -> str:
     where = f"AgentTask {namespace}/{name}"
     if isinstance(error, NotFoundError):
         return f"{where} is gone"
-    if isinstance(error, ConflictError):
+    # To a custom resource, another UID in a patch is a change of what never changes.
+    if isinstance(error, ConflictError | FixedFieldError):
         return f"{where} is another one by now: the one that was meant is gone. Look again."
     return f"{where}: {text(error.status.get('message')) or error}"
 
