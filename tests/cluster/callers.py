@@ -1,4 +1,4 @@
-"""People at the command line: who they are to the API server, what they may do, and what `agentid` tells them."""
+"""People at the command line: who they are, what they may do, and what `agentid` tells them."""
 
 import json
 import subprocess

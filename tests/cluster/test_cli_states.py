@@ -52,9 +52,7 @@ def test_a_task_is_suspended_resumed_and_ended_and_the_operator_has_acted_when_t
 
 
 @pytest.mark.parametrize("by", ["agent", "requester", "on-behalf-of", "selector"])
-def test_all_live_tasks_of_one_are_ended_and_nobody_elses(
-    team: Kubectl, editor: Path, admin_config: Path, by: str
-) -> None:
+def test_all_live_tasks_of_one_are_ended_and_nobody_elses(team: Kubectl, editor: Path, by: str) -> None:
     team.create(agent("other-agent"))
     team.as_user("alice@example.com", ["system:masters"]).create([task("hers"), task("hers-too")])
     team.create(
