@@ -203,6 +203,30 @@ DOCTOR: Final = frozenset(
 )
 """What `agentid doctor` and the documents tell the people who run it."""
 
+CLI: Final = frozenset(
+    {
+        "cases run in CI, with an exit code",
+        "the published schema",
+        "what is simulated is what is decided",
+        "drafts are judged as if applied",
+        "the text in force counts, also while a newer one is refused",
+        "who would lose and gain is who does",
+        "why: the decision, its rules, the facts, what would have to change",
+        "what the caller may not see is said",
+        "one task suspended, resumed, ended",
+        "all live tasks of an agent or a person, with one command",
+        "a thousand at once",
+        "a dry run changes nothing and tells what would be refused",
+        "the wrong people are refused and told why",
+        "a task of the same name is not the one that was meant",
+        "exit codes and forms of output",
+        "errors name the object and what to do, with no traceback",
+        "completion and kubectl plugin",
+        "the operator's start imports nothing of other commands",
+    }
+)
+"""What people get who use the command line."""
+
 WRITES: Final = (
     "issue_status",
     "issue_secret",
@@ -275,6 +299,7 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "survival": SURVIVAL,
     "telling": TELLING,
     "doctor": DOCTOR,
+    "cli": CLI,
     "faults": FAULTS,
     "policy": POLICY,
 }
