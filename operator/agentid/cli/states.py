@@ -26,6 +26,8 @@ from agentid.controller.facts import mapping, text
 _AT_ONCE: Final = 16
 _TRIES: Final = 4
 _POLL_SECONDS: Final = 0.5
+_POLL_SECONDS_A_TASK: Final = 0.003
+"""To look at many takes the API server longer, and it is what they wait for."""
 _LIST_FROM: Final = 20
 """From so many tasks on in one namespace, all are looked at by a list rather than one by one."""
 
@@ -186,7 +188,7 @@ async def _seen_through(here: Session, order: Order, outcomes: list[Outcome]) ->
             }
             seen, waiting = seen | late, {}
         elif waiting:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS + len(waiting) * _POLL_SECONDS_A_TASK)
     return [seen.get(which(each.task), each) for each in outcomes]
 
 
