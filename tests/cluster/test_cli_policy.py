@@ -118,7 +118,7 @@ def test_a_text_that_is_refused_does_not_count_and_the_last_accepted_one_does(
         f"live+{written(tmp_path, policy('own', BROKEN), name='draft.yaml')}",
     )
     assert refused.code == 1
-    assert "draft.yaml: AgentPolicy/own: line 1, column 54" in refused.err
+    assert "draft.yaml: AgentPolicy/own: line 1, column 53" in refused.err
 
 
 def test_what_a_tenant_may_not_see_is_said_and_not_guessed(

@@ -114,7 +114,8 @@ def rows(asked: Asked) -> Iterator[Row]:
         yield "now", f"asked about {asked.now.action.value}: {asked.now.outcome}"
         if is_changed_since(asked):
             yield "now", "other policies are in force than when the credential was issued"
-        yield from decided(asked.now, asked.explanations)
+        recorded = {each.message for each in facts.task.status.conditions}
+        yield from (row for row in decided(asked.now, asked.explanations) if row[1] not in recorded)
     if asked.unseen:
         yield "not known", f"to you: what would be decided now; {asked.unseen}"
     yield from _next(facts)
@@ -125,8 +126,11 @@ def _recorded(facts: Observation) -> Iterator[Row]:
     status = facts.task.status
     if facts.task.status_invalid is not None:
         yield "status", f"cannot be read by this version of agentid: {facts.task.status_invalid}"
+    told = set()
     for name, kind in (("status", ConditionType.FINISHED), ("decided", ConditionType.APPROVED)):
-        if (said := condition(status, kind)) is not None:
+        said = condition(status, kind)
+        if said is not None and said.message not in told:
+            told.add(said.message)
             yield name, f"{said.reason} since {format_time(said.last_transition_time)}: {said.message}"
     if (newest := current(facts)) is not None:
         pod = f", in pod {status.bound_pod.name}" if status.bound_pod is not None else ""
