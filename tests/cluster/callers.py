@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 
+_QUICKLY = timedelta(minutes=3)
 RBAC = "rbac.authorization.k8s.io"
 
 
@@ -30,7 +32,9 @@ class Ended:
         return json.loads(self.out)
 
 
-def agentid(kubeconfig: Path, *arguments: str, stdin: str | None = None) -> Ended:
+def agentid(
+    kubeconfig: Path, *arguments: str, stdin: str | None = None, within: timedelta = _QUICKLY
+) -> Ended:
     """Run `agentid` as the person of a kubeconfig; it never shows a traceback."""
     ended = subprocess.run(
         [sys.executable, "-m", "agentid", *arguments, "--kubeconfig", str(kubeconfig)],
@@ -38,7 +42,7 @@ def agentid(kubeconfig: Path, *arguments: str, stdin: str | None = None) -> Ende
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=within.total_seconds(),
         check=False,
     )
     assert "Traceback" not in ended.stderr, ended.stderr

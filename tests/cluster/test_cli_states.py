@@ -1,7 +1,5 @@
 """`agentid suspend`, `resume` and `end` on a real API server, as the right and the wrong people."""
 
-import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,10 @@ from agentid.cli.session import session
 from agentid.cli.states import Order, Result, carry_out
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
-from devcluster.waiting import wait_until
 from tests.cluster import story
 from tests.cluster.callers import agentid, caller, names, user_of
 from tests.cluster.objects import AGENT, agent, task
 
-THOUSAND = 1000
-AT_ONCE = 100
 WHY = ("--reason", "looks wrong")
 
 
@@ -88,32 +83,6 @@ def test_all_live_tasks_of_one_are_ended_and_nobody_elses(team: Kubectl, editor:
     assert again.code == 1
     assert f"in namespace {team.namespace}" in again.err
     assert all(story.standing(team.get("agenttask", each)) == "Running" for each in everybody - meant)
-
-
-def test_one_command_ends_a_thousand_tasks(team: Kubectl, editor: Path) -> None:
-    many = [f"task-{number:04d}" for number in range(THOUSAND)]
-    team.create(agent("busy"))
-    team.create(task("of-another-agent"))
-    for first in range(0, THOUSAND, AT_ONCE):
-        team.create([task(each, agentRef={"name": "busy"}) for each in many[first : first + AT_ONCE]])
-    wait_until(
-        "all have their credential",
-        lambda: sum(story.standing(each) == "Running" for each in team.list("agenttask")),
-        lambda running: running == THOUSAND + 1,
-        within=timedelta(minutes=4),
-        every=timedelta(seconds=2),
-    )
-
-    ended = agentid(editor, "end", "--agent", "busy", *WHY, "-o", "json")
-
-    assert ended.code == 0, ended.err
-    assert names(ended.said["tasks"]) == dict.fromkeys(many, "done")
-    assert {each["status"] for each in ended.said["tasks"]} == {"Ended"}
-    found = {each["metadata"]["name"]: each for each in team.list("agenttask")}
-    assert all(story.is_finished(found[each]) and not story.serials(found[each]) for each in many)
-    assert story.standing(found["of-another-agent"]) == "Running"
-    # For docs/cli.md: run it with -s.
-    sys.stdout.write(f"\n{THOUSAND} tasks ended in {ended.said['seconds']} s\n")
 
 
 def test_a_persons_tasks_in_all_namespaces_are_ended_with_one_command(

@@ -50,7 +50,7 @@ class Order:
         state: What they are set to.
         reason: Why, for people.
         dry_run: The API server looks at each change as if it were made, and makes none.
-        within_seconds: How long to wait for the operator to act on it; 0: not at all.
+        within_seconds: How long to wait while the operator acts on none of them; 0: not at all.
     """
 
     state: DesiredState
@@ -177,6 +177,8 @@ async def _seen_through(here: Session, order: Order, outcomes: list[Outcome]) ->
             if (known := settled_as(waiting[key].task, task)) is not None:
                 seen[key] = known
                 del waiting[key]
+                # One that works through many is not late.
+                until = time.monotonic() + order.within_seconds
         if waiting and time.monotonic() > until:
             said = (
                 f"was changed, but no operator has acted on it in {order.within_seconds:g} s; "

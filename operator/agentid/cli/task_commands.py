@@ -16,7 +16,7 @@ OfDelegator = Annotated[str | None, typer.Option("--on-behalf-of", help="All on 
 Labels = Annotated[str | None, typer.Option("--selector", "-l", help="All with these labels.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Have the API server check it, and change nothing.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the operator has acted on it.")]
-Timeout = Annotated[float, typer.Option(min=1, max=3600, help="Seconds to wait.")]
+Timeout = Annotated[float, typer.Option(min=1, max=3600, help="Seconds to wait while nothing happens.")]
 
 _HELP: Final[Mapping[str, str]] = {
     "suspend": "Take the credential of tasks away until they are resumed; their deadlines run on.",
