@@ -1,8 +1,8 @@
 """`agentid policy diff`: which live tasks other policies would permit, and which no longer."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -20,9 +20,11 @@ from agentid.cli.sources import Source
 from agentid.cli.surroundings import Assumed, Surroundings, look_around
 from agentid.cli.telling import task_as_json
 from agentid.cluster.connection import Body
+from agentid.controller.clocks import Clock
 from agentid.controller.policies import Policies
-from agentid.lifecycle.model import Observation, PolicyAction
+from agentid.lifecycle.model import Observation
 from agentid.lifecycle.permission import asks
+from agentid.lifecycle.renewal import renew_at
 
 _HEAD: Final = ("EFFECT", "NAME", "AGENT", "STATUS", "ASKED", "OLD", "NEW")
 
@@ -79,7 +81,7 @@ async def _diff(where: Where, asked: Comparison, output: Output) -> int:
         tasks = await live(here, Selection(labels=asked.labels))
         around = await look_around(here, tasks, asked.assumed)
         old, new = [await _policies(each, here) for each in (asked.old, asked.new)]
-    now = asked.at or datetime.now(UTC)
+    now = asked.at or Clock().now()
     found, unasked, gaps = compare(tasks, around, (old, new), now)
     if output is Output.TEXT:
         _show(found, len(tasks), unasked, gaps, everywhere=where.everywhere)
@@ -103,8 +105,9 @@ def compare(
         observation = observe(task, around, now)
         namespace = observation.task.namespace
         old, new = (in_force(each, around, namespace) for each in policies)
-        for action in _actions(observation):
-            verdicts = ask(observation, action, old, around), ask(observation, action, new, around)
+        for then in _moments(observation):
+            action = action_of(then)
+            verdicts = ask(then, action, old, around), ask(then, action, new, around)
             gaps |= dict.fromkeys([*verdicts[0].gaps, *verdicts[1].gaps])
             if verdicts[0].answer is None:
                 unasked += 1
@@ -124,14 +127,13 @@ def effect_of(old: Verdict, new: Verdict) -> Effect | None:
     return Effect.GAINS if new.allowed else Effect.CHANGES
 
 
-def _actions(observation: Observation) -> Iterator[PolicyAction]:
-    """Yield what the operator asks now, and what it asks next: a running task is renewed before long."""
-    first = action_of(observation)
-    yield first
-    spec = observation.task.spec
+def _moments(observation: Observation) -> Iterator[Observation]:
+    """Yield what the operator asks about now, and what it asks about next: a running task at its renewal."""
+    yield observation
+    spec, due = observation.task.spec, renew_at(observation)
     goes_on = spec is not None and spec.credential.renew and asks(observation) is not None
-    if goes_on and observation.task.status.credentials and first is not PolicyAction.RENEW:
-        yield PolicyAction.RENEW
+    if goes_on and due is not None and due > observation.now:
+        yield replace(observation, now=due)
 
 
 def _show(

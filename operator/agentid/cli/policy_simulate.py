@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from agentid.cli.surroundings import (
     look_around,
 )
 from agentid.cli.telling import Row, as_json, asked_for, decided, task_as_json
+from agentid.controller.clocks import Clock
 from agentid.controller.facts import agent_facts, mapping, pod_facts, pod_task, text
 from agentid.lifecycle.model import PolicyAction
 from agentid.policy.judging import InForce
@@ -93,7 +94,7 @@ async def _simulate(where: Where, asked: Simulation, output: Output) -> int:
         namespace = body["metadata"]["namespace"]
         around = await _around(here, written, body, asked)
         policies = await asked.policies.policies(here, namespace, namespace)
-    observation = observe(body, around, asked.at or datetime.now(UTC))
+    observation = observe(body, around, asked.at or Clock().now())
     if observation.task.spec is None:
         raise UnusableFileError(
             f"{asked.task}: AgentTask {body['metadata']['name']}: {observation.task.invalid}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import typer
@@ -20,6 +19,7 @@ from agentid.cli.sources import Source
 from agentid.cli.surroundings import Assumed, Surroundings, look_around
 from agentid.cli.telling import Row, as_json, asked_for, decided, task_as_json
 from agentid.cluster.connection import Body
+from agentid.controller.clocks import Clock
 from agentid.lifecycle.model import Observation
 from agentid.lifecycle.record import condition, current, is_finished
 from agentid.policy.explaining import Explanation
@@ -79,12 +79,12 @@ async def _asked(here: Session, task: Body, assumed: Assumed) -> Asked:
     namespace = task["metadata"]["namespace"]
     try:
         around = await look_around(here, [task], assumed)
-        observation = observe(task, around, datetime.now(UTC))
+        observation = observe(task, around, Clock().now())
         if not is_live(observation):
             return Asked(observation, None, (), "")
         policies = await Source(True, None).policies(here, namespace, namespace)
     except NotSeenError as error:
-        return Asked(observe(task, Surroundings(), datetime.now(UTC)), None, (), str(error))
+        return Asked(observe(task, Surroundings(), Clock().now()), None, (), str(error))
     by = in_force(policies, around, namespace)
     verdict = ask(observation, action_of(observation), by, around)
     return Asked(observation, verdict, explained(verdict, by), "")
