@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from sys import intern
 from typing import Any, Final, Self
 
@@ -46,11 +47,20 @@ class WorkloadKey:
     name: str
 
 
+class Standing(Enum):
+    """How a task stands by its status."""
+
+    WAITING = "waiting"
+    LIVE = "live"
+    """It has a credential that counts."""
+    OVER = "over"
+
+
 @dataclass(frozen=True, slots=True)
 class PackedTask:
     """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
 
-    `workload` is the object that says when the task ends; None also for one that has ended.
+    `workload` is the object that says when the task ends; None also for one that is over.
     """
 
     namespace: str
@@ -59,6 +69,7 @@ class PackedTask:
     version: int
     agent: str
     workload: WorkloadKey | None
+    standing: Standing
     packed: bytes
 
     @classmethod
@@ -75,7 +86,8 @@ class PackedTask:
             "spec": spec,
             "status": mapping(body.get("status")),
         }
-        ref = {} if _is_finished(kept["status"]) else mapping(mapping(spec.get("workload")).get("ref"))
+        standing = _standing(kept["status"])
+        ref = {} if standing is Standing.OVER else mapping(mapping(spec.get("workload")).get("ref"))
         return cls(
             namespace=namespace,
             name=text(metadata.get("name")),
@@ -90,6 +102,7 @@ class PackedTask:
             )
             if ref
             else None,
+            standing=standing,
             packed=_compressed(orjson.dumps(kept)),
         )
 
@@ -126,11 +139,13 @@ class PackedTask:
         )
 
 
-def _is_finished(status: Mapping[str, Any]) -> bool:
+def _standing(status: Mapping[str, Any]) -> Standing:
     conditions = map(mapping, sequence(status.get("conditions")))
-    return any(
+    if any(
         each.get("type") == ConditionType.FINISHED and each.get("status") == "True" for each in conditions
-    )
+    ):
+        return Standing.OVER
+    return Standing.LIVE if status.get("credentials") else Standing.WAITING
 
 
 def _compressed(text: bytes) -> bytes:
