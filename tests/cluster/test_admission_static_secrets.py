@@ -39,7 +39,8 @@ def name(admin: Kubectl) -> Iterator[str]:
 def give_agent_secrets(admin: Kubectl, user: str, *secrets: str) -> Kubectl:
     """Let somebody write AgentSecrets in the operator's namespace, and read these Secrets there."""
     home, api_group = admin.in_namespace(NAMESPACE), {"apiGroup": "rbac.authorization.k8s.io"}
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": f"test-{user.split('@')[0]}"}}
+    name = {"name": f"test-{user.partition('@')[0]}"}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": name}
     rules: list[dict[str, Any]] = [
         {"apiGroups": ["agentid.dev"], "resources": ["agentsecrets"], "verbs": ["*"]},
         *(
@@ -52,7 +53,7 @@ def give_agent_secrets(admin: Kubectl, user: str, *secrets: str) -> Kubectl:
             role | {"kind": "Role", "rules": rules},
             role
             | {"kind": "RoleBinding"}
-            | {"roleRef": {**api_group, "kind": "Role", "name": role["metadata"]["name"]}}  # type: ignore[index]
+            | {"roleRef": {**api_group, "kind": "Role", **name}}
             | {"subjects": [{**api_group, "kind": "User", "name": user}]},
         ]
     )

@@ -17,7 +17,7 @@ from agentid.lifecycle.record import asked
 from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
-from agentid.policy.question import Environment, Person, Pod, Question
+from agentid.policy.question import Environment, Person, Pod, Question, Secret
 from agentid.policy.vocabulary import Action
 
 _log = structlog.get_logger("agentid.policies")
@@ -58,7 +58,7 @@ class Judge:
         if action is None:
             return None
         try:
-            return self._judged(observation, action)
+            return self._with_static_secrets(observation, self._judged(observation, action))
         except BaseException as error:
             # A pass that fails would leave the credential where it is. A panic of the engine is no Exception.
             if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -85,6 +85,23 @@ class Judge:
         if stays is None:
             return answer
         return _judgement(stays, self._decision(observation, stays, environment))
+
+    def _with_static_secrets(self, observation: Observation, answer: Judgement) -> Judgement:
+        """Ask, where the task is allowed, about each of its static secrets too; the first denial counts."""
+        labels = self._namespaces.labels(observation.task.namespace)
+        for each in observation.static_secrets:
+            if not answer.allowed or labels is None or each.spec is None:
+                return answer
+            environment = Environment(self._trust_domain, self._cluster_labels, labels)
+            question = replace(
+                question_about(observation, answer.action, environment),
+                action=Action.USE_SECRET,
+                secret=Secret(each.name, each.spec.max_ttl_seconds),
+            )
+            layers = self._policies.cluster, self._policies.of(observation.task.namespace)
+            allowed = _both(answer, _judgement(answer.action, decide(question, *layers)))
+            answer = replace(allowed, secrets=answer.secrets | {each.name})
+        return answer
 
     def _decision(self, observation: Observation, action: PolicyAction, environment: Environment) -> Decision:
         question = question_about(observation, action, environment)
@@ -115,6 +132,7 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         environment=environment,
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),
         delegator=spec.on_behalf_of,
+        static_secrets=tuple(each.name for each in spec.static_secrets),
     )
 
 
