@@ -48,13 +48,15 @@ class Kept(Sources):
         self.content: bytes | Exception = VALUE
         self.version = "aa01"
         self.read_keys: list[str] = []
+        self.held: asyncio.Event | None = None
 
     async def read(self, source: SecretSource) -> Value:
         self.read_keys.append(source.key)
-        await asyncio.sleep(0)
-        if isinstance(self.content, Exception):
-            raise self.content
-        return Value(self.content, self.version)
+        content, version = self.content, self.version
+        await (asyncio.sleep(0) if self.held is None else self.held.wait())
+        if isinstance(content, Exception):
+            raise content
+        return Value(content, version)
 
 
 class Scene:
@@ -200,6 +202,23 @@ async def test_copies_are_what_is_there_now(scene: Scene) -> None:
     assert [(each.name, each.version) for each in copies.held] == [(NAME, "bb02")]
     assert "rotated" not in repr(copies)
     assert scene.told == [NAME], "others have the value before"
+
+
+async def test_answer_that_was_overtaken_by_a_later_read_does_not_count(scene: Scene) -> None:
+    found, _ = await scene.facts()
+    scene.sources.held = held = asyncio.Event()
+    slow = asyncio.create_task(scene.secrets.copies([found]))
+    await asyncio.sleep(0)
+    scene.sources.held, scene.sources.version = None, "bb02"
+    await scene.later(60)
+    held.set()
+
+    copies = await slow
+
+    assert copies is not None
+    assert copies.held[0].version == "aa01", "which is told to be another one than there is, and copied anew"
+    assert (await scene.facts())[0].version == "bb02"
+    assert scene.told == [NAME]
 
 
 async def test_no_copy_is_made_of_what_cannot_be_read_and_the_reason_is_known_then(scene: Scene) -> None:

@@ -113,7 +113,9 @@ class StaticSecrets:
         """Return the values of these secrets as they are now; None: one can't be read, `facts` say why."""
         values: dict[str, Value] = {}
         for each in secrets:
-            value = None if each.spec is None else await self._read(each.name, each.spec.source)
+            if each.spec is None:
+                return None
+            _, value = await self._read(each.name, each.spec.source)
             if value is None:
                 return None
             values[each.name] = value
@@ -160,12 +162,12 @@ class StaticSecrets:
             seen = self._seen.get(name)
             oldest = self._clock() - _KEPT_INTERVALS * self._interval_seconds - _RETRY_SECONDS
             if seen is None or seen.source != source or seen.at < oldest:
-                await self._read(name, source)
-        return self._seen[name]
+                seen, _ = await self._read(name, source)
+            return seen
 
-    async def _read(self, name: str, source: SecretSource) -> Value | None:
-        """Return the value as it is now, and remember its version, or why there is none."""
-        at = self._clock()
+    async def _read(self, name: str, source: SecretSource) -> tuple[_Seen, Value | None]:
+        """Return the value as it is now, and what is remembered of it: its version, or why there is none."""
+        at, value = self._clock(), None
         try:
             value = await self._sources.read(source)
         except UnusableSourceError as error:
@@ -173,20 +175,23 @@ class StaticSecrets:
                 f"static secret {name} can't be copied: its source {error}. Have the platform team look at "
                 f"AgentSecret {name}."
             )
-            self._note(name, _Seen(source, at, problem=problem), str(error))
+            seen, why = _Seen(source, at, problem=problem), str(error)
         except ApiAnswerError as error:
             doubt = (
                 f"static secret {name} can't be copied just now: its source can't be read. Have the platform "
                 "team look at the operator's log, and whether the chart's staticSecrets.sources lists it."
             )
-            self._note(name, _Seen(source, at, doubt=doubt), str(error))
+            seen, why = _Seen(source, at, doubt=doubt), str(error)
         else:
-            self._note(name, _Seen(source, at, version=value.version))
-            return value
-        return None
+            seen, why = _Seen(source, at, version=value.version), ""
+        self._note(name, seen, why)
+        return seen, value
 
-    def _note(self, name: str, seen: _Seen, error: str = "") -> None:
+    def _note(self, name: str, seen: _Seen, error: str) -> None:
         old = self._seen.get(name)
+        if old is not None and old.source == seen.source and seen.at < old.at:
+            # Another read began later and was answered sooner.
+            return
         self._seen[name] = seen
         where = {"name": name, "secret": seen.source.secret_name, "key": seen.source.key}
         if seen.version is None:
