@@ -301,6 +301,24 @@ POLICY: Final = frozenset(
 )
 """What policy decides, and that nothing goes without its answer."""
 
+STATIC_SECRETS: Final = frozenset(
+    {
+        "a copy comes with the credential and goes with it",
+        "only for the Agent, the actions and the time that the AgentSecret says",
+        "policy is asked about each, and takes it away within seconds",
+        "a tenant reads no source, names no namespace and learns of no other's secret",
+        "the operator reads what is listed, by name, and hands on nothing of its own",
+        "who writes an AgentSecret may read its source",
+        "a rotation reaches live copies, also across a restart, and prolongs nothing",
+        "the end of the AgentSecret or the source ends copies",
+        "a source in doubt issues nothing and takes nothing",
+        "kill -9 at each request of an issue, a rotation and a wipe",
+        "each use is recorded, and no value is kept, logged or told",
+        "the example",
+    }
+)
+"""What is promised of secrets that can't be short-lived."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
@@ -312,4 +330,5 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "cli": CLI,
     "faults": FAULTS,
     "policy": POLICY,
+    "static_secrets": STATIC_SECRETS,
 }

@@ -55,6 +55,7 @@ AT_HOME = (
     rights("", "secrets", "create")
     | rights("", "secrets", "get", "update", names=("x509-authority",))
     | rights("agentid.dev", "agenttasks", "create")
+    | rights("agentid.dev", "agentsecrets", "get", "list", "watch")
     | rights("coordination.k8s.io", "leases", "create")
     | rights("coordination.k8s.io", "leases", "get", "update", names=("agentid-operator",))
 )

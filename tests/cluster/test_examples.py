@@ -28,6 +28,9 @@ TESTED = {
     "06-replaced-pod.yaml",
     "07-on-behalf-of.yaml",
     "08-own-volume.yaml",
+    # In test_static_secrets.py:
+    "09-static-secret.yaml",
+    "10-task-with-static-secret.yaml",
 }
 
 

@@ -7,19 +7,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agentid.api.agenttask import AgentTaskSpec
-from agentid.api.agenttask_status import AgentTaskStatus
+from agentid.api.agenttask_status import AgentTaskStatus, HeldSecret
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,
     PodFacts,
     PodPhase,
+    StaticSecretFacts,
     TaskFacts,
     WorkloadFacts,
 )
 from agentid.lifecycle.pods import lives
-from tests.unit.lifecycle_facts import NOW, TASK_UID, agent, condition
+from tests.unit.lifecycle_facts import NOW, TASK_UID, agent, condition, static_secret
 
+Copies = tuple[HeldSecret, ...]
 KUBELET_SYNC = timedelta(seconds=60)
 
 
@@ -45,13 +47,17 @@ class LostError(Exception):
 
 @dataclass(frozen=True)
 class Secret:
-    """A Secret of the reserved name. `generation` is the credential in it, None: its values are empty."""
+    """A Secret of the reserved name. `generation` is the credential in it, None: its values are empty.
+
+    `copies` are the static secrets beside it.
+    """
 
     uid: str
     version: int
     task_uid: str
     generation: int | None
     owners: frozenset[str]
+    copies: Copies = ()
 
 
 @dataclass
@@ -63,6 +69,8 @@ class Cluster:
     agent: AgentFacts | None = field(default_factory=agent)
     workload: WorkloadFacts | None = None
     blocked: Blocked | None = None
+    static_secret: StaticSecretFacts = field(default_factory=static_secret)
+    """The one that the task may ask for."""
     policy: dict[str, object] = field(default_factory=dict)
     """What policy says otherwise than that it allows the task."""
     pods: dict[str, PodFacts] = field(default_factory=dict)
@@ -135,18 +143,23 @@ class Cluster:
         """PUT, dry run: it says whether there is one and whether it is this task's."""
         self._own_secret()
 
-    def create_secret(self, generation: int | None, owners: frozenset[str]) -> Secret:
+    def create_secret(self, generation: int | None, owners: frozenset[str], copies: Copies = ()) -> Secret:
         """POST."""
         self._answer_may_be_lost(happened=False)
         if self.secret is not None:
             raise ConflictError
         number = next(self._numbers)
-        self.secret = Secret(f"secret-{number}", number, TASK_UID, generation, owners)
+        self.secret = Secret(f"secret-{number}", number, TASK_UID, generation, owners, copies)
         self._answer_may_be_lost(happened=True)
         return self.secret
 
     def replace_secret(
-        self, generation: int | None, uid: str | None, version: int | None, owners: frozenset[str]
+        self,
+        generation: int | None,
+        uid: str | None,
+        version: int | None,
+        owners: frozenset[str],
+        copies: Copies = (),
     ) -> Secret:
         """PUT, with preconditions where `uid` and `version` are known."""
         self._answer_may_be_lost(happened=False)
@@ -154,7 +167,11 @@ class Cluster:
         if uid is not None and (found.uid, found.version) != (uid, version):
             raise ConflictError
         self.secret = replace(
-            found, generation=generation, version=next(self._numbers), owners=owners or found.owners
+            found,
+            generation=generation,
+            version=next(self._numbers),
+            owners=owners or found.owners,
+            copies=copies,
         )
         self._answer_may_be_lost(happened=True)
         return self.secret

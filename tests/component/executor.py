@@ -23,12 +23,13 @@ from agentid.lifecycle.reporting import issued
 from tests.component.cluster_in_memory import (
     Cluster,
     ConflictError,
+    Copies,
     LostError,
     NotFoundError,
     RefusedError,
     Secret,
 )
-from tests.unit.lifecycle_facts import LIMITS, judged, made
+from tests.unit.lifecycle_facts import LIMITS, copied, judged, made
 
 PAUSE = timedelta(seconds=10)
 
@@ -71,6 +72,7 @@ class Operator:
             limits=LIMITS,
             blocked=at.blocked,
             failed_write=self.failed,
+            static_secrets=(at.static_secret,) if task.spec and task.spec.static_secrets else (),
         )
         return judged(seen, **at.policy)
 
@@ -81,11 +83,12 @@ class Operator:
             yield "overtaken"
 
     def _act(self, observation: Observation | Departure, plan: Plan) -> Iterator[str]:
-        report, task = plan.report, None
+        report, task, copies = plan.report, None, ()
         if isinstance(observation, Observation):
             task = observation.task
             if plan.issue is not None:
-                report = issued(observation, plan, made(observation, plan))
+                copies = copied(observation, plan)
+                report = issued(observation, plan, made(observation, plan), copies)
             if report is not None and report.status != task.status:
                 # No look at the lease: a late one is refused by its resourceVersion alone.
                 self.cluster.write_status(task.uid, task.resource_version, report.status)
@@ -93,7 +96,7 @@ class Operator:
         if plan.secret is not SecretAction.NONE:
             self._check_lease()
             yield self._touch_secret(
-                plan, report.status.credential_generation if report else None, observation
+                plan, report.status.credential_generation if report else None, observation, copies
             )
         if plan.delete_task and task is not None:
             self._check_lease()
@@ -107,13 +110,17 @@ class Operator:
         if not self.leads:
             raise DeposedError
 
-    def _touch_secret(self, plan: Plan, generation: int | None, observation: Observation | Departure) -> str:
+    def _touch_secret(
+        self, plan: Plan, generation: int | None, observation: Observation | Departure, copies: Copies
+    ) -> str:
         try:
             match plan.secret:
                 case SecretAction.FILL:
                     owners = {observation.task.uid} if isinstance(observation, Observation) else set()
                     pod = plan.issue.pod if plan.issue else None
-                    self._put(generation, frozenset(owners | ({pod.uid} if pod else set())), create=True)
+                    self._put(
+                        generation, frozenset(owners | ({pod.uid} if pod else set())), copies, create=True
+                    )
                     self.secret = SecretFacts(SecretState.FILLED, generation=generation)
                 case SecretAction.EMPTY | SecretAction.HOLD:
                     self._put(None, frozenset())
@@ -138,15 +145,17 @@ class Operator:
             self.failed = FailedWrite("the Secret could not be written", self.cluster.now + PAUSE)
         return plan.secret.value
 
-    def _put(self, generation: int | None, owners: frozenset[str], *, create: bool = False) -> None:
+    def _put(
+        self, generation: int | None, owners: frozenset[str], copies: Copies = (), *, create: bool = False
+    ) -> None:
         uid, version = (self.known.uid, self.known.version) if self.known else (None, None)
         if create and self.known is None:
             try:
-                self.known = self.cluster.create_secret(generation, owners)
+                self.known = self.cluster.create_secret(generation, owners, copies)
             except ConflictError:
-                self.known = self.cluster.replace_secret(generation, None, None, owners)
+                self.known = self.cluster.replace_secret(generation, None, None, owners, copies)
         else:
-            self.known = self.cluster.replace_secret(generation, uid, version, owners)
+            self.known = self.cluster.replace_secret(generation, uid, version, owners, copies)
 
     def _probe(self, generation: int | None) -> None:
         try:

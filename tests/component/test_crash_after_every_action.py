@@ -11,7 +11,16 @@ from agentid.api.reasons import ConditionType
 from agentid.lifecycle.model import PodPhase, WorkloadFacts, WorkloadState
 from tests.component.cluster_in_memory import Cluster, ConflictError, LostError
 from tests.component.executor import DeposedError, Operator
-from tests.unit.lifecycle_facts import ALLOW, JOB, JOB_UID, LABEL_ONLY, condition, pod, task_spec
+from tests.unit.lifecycle_facts import (
+    ALLOW,
+    JOB,
+    JOB_UID,
+    LABEL_ONLY,
+    condition,
+    pod,
+    static_secret,
+    task_spec,
+)
 
 Place = tuple[str | None, bool, bool]
 Step = Callable[[Cluster], None]
@@ -74,6 +83,14 @@ def policy(**says: object) -> Step:
     return step
 
 
+def keeps(**changes: object) -> Step:
+    def step(cluster: Cluster) -> None:
+        cluster.static_secret = static_secret(**changes)
+
+    return step
+
+
+ASKS = spec(static_secrets=[{"name": "legacy-crm-key"}])
 DENIED = policy(allowed=False, message="a rule forbids it")
 IN_DOUBT = policy(allowed=False, in_doubt=True, message="the engine gave no answer")
 UNAPPROVED = policy(allowed=False, awaits_approval=True, message="it needs an approval")
@@ -111,6 +128,18 @@ LIVES: dict[str, tuple[dict[str, object] | None, list[Step]]] = {
     "a policy that forbids nothing but the time between two pods": (
         JOB,
         [has_pod(1), pods_go, DENIED, goes_by(5), policy(), has_pod(2), pod_succeeds, job_completes],
+    ),
+    "a static secret that is rotated": (
+        LABEL_ONLY,
+        [ASKS, has_pod(1), keeps(version="bb02"), goes_by(45), pod_succeeds],
+    ),
+    "a static secret that is lost and found": (
+        LABEL_ONLY,
+        [ASKS, has_pod(1), keeps(version=None, problem="x"), keeps(version="bb02"), pod_succeeds],
+    ),
+    "a static secret that is taken back": (
+        LABEL_ONLY,
+        [ASKS, has_pod(1), keeps(spec=None, version=None), goes_by(130), pods_go],
     ),
     "a second pod": (LABEL_ONLY, [has_pod(1), has_pod(2), goes_by(130), pods_go]),
     "a deleted task": (LABEL_ONLY, [has_pod(1), task_is_deleted, goes_by(130), pods_go]),
@@ -168,6 +197,8 @@ class Life:
         secret = self.cluster.secret
         in_secret = None if secret is None else secret.generation
         assert in_secret == (counting[-1].generation if counting else None)
+        copies = () if secret is None else secret.copies
+        assert list(copies) == (self.cluster.status.static_secrets if counting else [])
         return said.reason if said else None, secret is not None, in_secret is not None
 
 

@@ -33,6 +33,7 @@ from tests.unit.lifecycle_facts import (
     TASK_UID,
     agent,
     pod,
+    static_secret,
     task_spec,
 )
 
@@ -85,6 +86,7 @@ class LifeOfATask(RuleBasedStateMachine):
         active=st.sampled_from([60, 400]),
         kept=st.sampled_from([0, 300]),
         runs=st.sampled_from([True, True, False]),
+        static=st.booleans(),
     )
     def create(
         self,
@@ -94,6 +96,7 @@ class LifeOfATask(RuleBasedStateMachine):
         active: int,
         kept: int,
         runs: bool,
+        static: bool,
     ) -> None:
         self.cluster = Cluster(
             task_spec(
@@ -102,6 +105,7 @@ class LifeOfATask(RuleBasedStateMachine):
                 activeDeadlineSeconds=active,
                 startDeadlineSeconds=200,
                 ttlSecondsAfterFinished=kept,
+                staticSecrets=[{"name": "legacy-crm-key"}] if static else [],
             )
         )
         if workload is JOB:
@@ -152,6 +156,20 @@ class LifeOfATask(RuleBasedStateMachine):
     def forbid(self, *, really: bool) -> None:
         if really:
             self.cluster.policy = DENIED
+
+    @happening(version=st.sampled_from(["aa01", "bb02", "cc03"]))
+    def keep_value(self, version: str) -> None:
+        """The value of the static secret is put in its place, another one or not."""
+        self.cluster.static_secret = static_secret(version=version)
+
+    @happening()
+    def lose_value(self) -> None:
+        self.cluster.static_secret = static_secret(version=None, problem="it is not there")
+
+    @happening(really=RARELY)
+    def delete_agent_secret(self, *, really: bool) -> None:
+        if really:
+            self.cluster.static_secret = static_secret(spec=None, version=None)
 
     @happening()
     @precondition(lambda self: self.cluster.secret is None)
@@ -356,11 +374,26 @@ class LifeOfATask(RuleBasedStateMachine):
             # While nothing may be issued, the one before may be there still: it counts, too.
             allowed = counting if self.cluster.blocked else counting[-1:]
             assert own.generation in {each.generation for each in allowed}
+            self._check_copies(own, is_newest=own.generation == counting[-1].generation)
             return
-        assert own is None or own.generation is None
+        assert own is None or (own.generation is None and not own.copies)
         over = task is None or self.cluster.end is not None
         if over and not any(map(lives, self.cluster.pods.values())):
             assert own is None
+
+    def _check_copies(self, own: Secret, *, is_newest: bool) -> None:
+        """Check that what is beside a live credential is what it may have, as it is kept now."""
+        task, kept = self.cluster.task, self.cluster.static_secret
+        if task is None or task.spec is None or not task.spec.static_secrets:
+            assert not own.copies
+            return
+        assert kept.spec is not None, "a copy is live of which no AgentSecret says so"
+        assert kept.problem is None, "a copy is live that is kept nowhere"
+        assert [each.name for each in own.copies] == [kept.name]
+        if is_newest:
+            assert list(own.copies) == task.status.static_secrets
+        if self.cluster.blocked is None:
+            assert own.copies[0].version == kept.version, "a rotation did not reach a live copy"
 
     def _check_counting_credentials_are_in_their_life(self) -> None:
         task = self.cluster.task
@@ -377,6 +410,7 @@ class LifeOfATask(RuleBasedStateMachine):
         if not hasattr(self, "cluster"):
             return
         self.cluster.blocked, self.cluster.policy = None, ALLOWS
+        self.cluster.static_secret = static_secret()
         if self.cluster.secret is not None and self.cluster.secret.task_uid != TASK_UID:
             self.cluster.secret = None
         for each in (70, 70, 70, 1000):

@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agentid.api.agent import AgentSpec
+from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
-from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential
+from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential, HeldSecret
 from agentid.api.reasons import ConditionType, IssueReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
@@ -26,6 +27,7 @@ from agentid.lifecycle.model import (
     SecretAction,
     SecretFacts,
     SecretState,
+    StaticSecretFacts,
     TaskFacts,
     WorkloadFacts,
     WorkloadState,
@@ -101,6 +103,22 @@ def pod(number: int = 1, **changes: object) -> PodFacts:
     return replace(facts, **changes)  # type: ignore[arg-type]
 
 
+def secret_spec(**changes: object) -> AgentSecretSpec:
+    spec: dict[str, object] = {
+        "source": {"secretName": "legacy-crm", "key": "token"},
+        "agents": [{"namespace": "support", "name": "refund-agent"}],
+        "actions": ["refunds:create"],
+        "maxTTLSeconds": 3600,
+    }
+    spec.update(changes)
+    return AgentSecretSpec.model_validate_json(json.dumps(spec))
+
+
+def static_secret(name: str = "legacy-crm-key", **changes: object) -> StaticSecretFacts:
+    facts = StaticSecretFacts(name, secret_spec(), version="aa01")
+    return replace(facts, **changes)  # type: ignore[arg-type]
+
+
 ALLOWED_BY = "allowed by ClusterAgentPolicy/default"
 
 
@@ -115,6 +133,7 @@ def judged(observation: Observation, **judgement: object) -> Observation:
         message=ALLOWED_BY,
         policies=("ClusterAgentPolicy/default/short-lived",),
         digest=f"sha256:{'0' * 64}",
+        secrets=frozenset(each.name for each in observation.static_secrets),
     )
     return replace(observation, judgement=replace(allows, **judgement))  # type: ignore[arg-type]
 
@@ -135,6 +154,7 @@ def observe(
     pods: Iterable[PodFacts] = (),
     workload: WorkloadFacts | None = None,
     secret: SecretFacts = SecretFacts(SecretState.ABSENT),  # noqa: B008 - frozen
+    static_secrets: Iterable[StaticSecretFacts] = (),
     **task: object,
 ) -> Observation:
     """Return an ordinary task that has just been created, allowed by its Agent and by policy, and no pod."""
@@ -163,6 +183,7 @@ def observe(
         workload=workload,
         secret=secret,
         limits=LIMITS,
+        static_secrets=tuple(static_secrets),
     )
     return judged(seen)
 
@@ -192,10 +213,17 @@ def made(observation: Observation, plan: Plan) -> Credential:
     )
 
 
+def copied(observation: Observation, plan: Plan) -> tuple[HeldSecret, ...]:
+    """Return what is copied for `plan`, as it was last seen."""
+    versions = {each.name: each.version for each in observation.static_secrets}
+    names = plan.issue.static_secrets if plan.issue else ()
+    return tuple(HeldSecret(name=name, version=versions[name] or "00") for name in names)
+
+
 def report_of(observation: Observation, plan: Plan) -> Report:
     observation = answered_again(observation)
     if plan.issue is not None:
-        return issued(observation, plan, made(observation, plan))
+        return issued(observation, plan, made(observation, plan), copied(observation, plan))
     assert plan.report is not None
     return plan.report
 

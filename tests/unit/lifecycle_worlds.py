@@ -19,6 +19,7 @@ from agentid.lifecycle.model import (
     PodPhase,
     SecretFacts,
     SecretState,
+    StaticSecretFacts,
     WorkloadFacts,
     WorkloadState,
 )
@@ -34,6 +35,8 @@ from tests.unit.lifecycle_facts import (
     judged,
     observe,
     pod,
+    secret_spec,
+    static_secret,
     task_spec,
     uid,
 )
@@ -65,6 +68,7 @@ class World:
     blocked: Blocked | None
     failed_write: FailedWrite | None
     policy: Policy | None
+    static_secret: StaticSecretFacts
 
 
 def usually(common: object, *rare: object) -> st.SearchStrategy[object]:
@@ -113,6 +117,15 @@ POLICIES = st.builds(
     ),
     holds_for=st.none() | st.floats(0.001, 5000),
 )
+STATIC_SECRETS = usually(
+    static_secret(),
+    static_secret(version="bb02"),
+    static_secret(version=None),
+    static_secret(version=None, problem="it is not there"),
+    static_secret(spec=None, version=None),
+    static_secret(spec=secret_spec(actions=["crm:write"])),
+    static_secret(spec=secret_spec(maxTTLSeconds=60)),
+)
 AT = st.none() | MOMENTS.map(lambda s: NOW + timedelta(seconds=s))
 SECRETS = st.one_of(
     st.just(None),
@@ -143,6 +156,7 @@ WORLDS: st.SearchStrategy[World] = st.builds(
     failed_write=st.none()
     | MOMENTS.map(lambda s: FailedWrite("it could not be written", NOW + timedelta(seconds=s))),
     policy=st.one_of(POLICIES, POLICIES, POLICIES, st.none()),
+    static_secret=STATIC_SECRETS,
 )
 SPECS: st.SearchStrategy[AgentTaskSpec] = st.builds(
     task_spec,
@@ -150,6 +164,7 @@ SPECS: st.SearchStrategy[AgentTaskSpec] = st.builds(
     startDeadlineSeconds=st.sampled_from([60, 600, 604_800]),
     activeDeadlineSeconds=st.sampled_from([60, 600, 3600]),
     ttlSecondsAfterFinished=st.sampled_from([0, 600]),
+    staticSecrets=st.sampled_from([[], [], [{"name": "legacy-crm-key"}]]),
     credential=st.builds(
         lambda ttl, renew: {"ttlSeconds": ttl, "renew": renew},
         st.sampled_from([30, 60]),
@@ -173,6 +188,7 @@ def seen(world: World, spec: AgentTaskSpec, status: AgentTaskStatus, secret: Sec
         pods=world.pods,
         workload=world.workload if named else WorkloadFacts(WorkloadState.NOT_NAMED),
         secret=world.secret or secret,
+        static_secrets=[world.static_secret] if spec.static_secrets else [],
         status=status,
         deleting=world.deleting,
     )

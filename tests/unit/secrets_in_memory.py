@@ -1,5 +1,6 @@
 """One Secret name as the API server and admission keep it, and who fills it, for tests of its keeper."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -98,7 +99,9 @@ class SecretsInMemory(Secrets):
         self._end("delete")
 
 
-def keeper_of(secrets: Secrets, memory: SecretMemory, task_uid: str = MINE) -> SecretKeeper:
+def keeper_of(
+    secrets: Secrets, memory: SecretMemory, task_uid: str = MINE, static_secrets: Iterable[str] = ()
+) -> SecretKeeper:
     """The keeper of one pass over the task with that UID."""
     return SecretKeeper(
         secrets,
@@ -108,6 +111,7 @@ def keeper_of(secrets: Secrets, memory: SecretMemory, task_uid: str = MINE) -> S
         task_uid=task_uid,
         trust_domain=DOMAIN,
         clock=lambda: NOW,
+        static_secrets=static_secrets,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from agentid.api import crd
 from agentid.api.admission import AdmissionSettings, OwnerKind, differences, rules
-from tests.rendering import of_kind, render
+from tests.rendering import of_kind, one, render
 
 
 @pytest.mark.parametrize("mutating", [True, False])
@@ -170,3 +170,22 @@ def test_a_right_that_admission_asks_for_has_a_role_that_is_part_of_no_other(ver
     assert role["metadata"]["name"] == f"agentid-{verb}"
     assert [rule["verbs"] for rule in role["rules"]] == [[verb]]
     assert not any("aggregate" in label for label in role["metadata"]["labels"])
+
+
+def test_static_secrets_are_read_by_the_names_that_are_listed_or_not_at_all() -> None:
+    name = "agentid-operator-static-secrets"
+    assert [each for each in render() if each["metadata"]["name"] == name] == []
+
+    objects = render("staticSecrets.sources={legacy-crm,payments}", "serviceAccount.name=someone")
+
+    role, binding = one(objects, "Role", name), one(objects, "RoleBinding", name)
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "agentid-system"
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["secrets"],
+            "resourceNames": ["legacy-crm", "payments"],
+            "verbs": ["get"],
+        }
+    ]
+    assert [each["name"] for each in binding["subjects"]] == ["someone"]

@@ -86,6 +86,7 @@ def test_every_setting_is_given_by_a_value_or_left_out_for_a_reason() -> None:
         ("operator.concurrency=8", "concurrency", 8),
         ("operator.resyncSeconds=86400", "resync_seconds", 86_400),
         ("operator.admissionProofSeconds=5", "admission_proof_seconds", 5),
+        ("operator.staticSecretSeconds=5", "static_secret_seconds", 5),
         ("operator.drainSeconds=60", "drain_seconds", 60),
         ("operator.lease.durationSeconds=30", "lease_duration_seconds", 30),
         ("operator.lease.renewDeadlineSeconds=12", "lease_renew_deadline_seconds", 12),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agentid.api.agent import AgentSpec
+from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.spec_hash import spec_hash
 from agentid.cli.policy_diff import Effect, compare
@@ -126,3 +127,38 @@ async def test_those_who_lose_come_first() -> None:
     both = await policies(by_name), await policies(by_name.replace("one", "two"))
     found, _, _ = compare([gaining, losing], around(), both, NOW)
     assert [each.effect for each in found] == [Effect.LOSES, Effect.GAINS]
+
+
+CRM = {"staticSecrets": [{"name": "crm"}]}
+NO_SECRETS = 'forbid(principal, action == Action::"useSecret", resource);'
+
+
+def with_secret(**spec: object) -> Surroundings:
+    declared = {
+        "source": {"secretName": "crm", "key": "token"},
+        "agents": [{"namespace": "support", "name": "refund-agent"}],
+        "actions": ["orders:read"],
+        "maxTTLSeconds": 86400,
+    }
+    seen = around()
+    seen.static_secrets = {"crm": AgentSecretSpec.model_validate({**declared, **spec})}
+    return seen
+
+
+async def test_static_secrets_are_asked_about_as_the_operator_does() -> None:
+    both = (await policies(ALL), await policies(ALL, NO_SECRETS))
+    found, _, gaps = compare([task(**CRM)], with_secret(), both, NOW)
+    assert [each.effect for each in found] == [Effect.LOSES]
+    assert gaps == []
+
+
+async def test_a_static_secret_that_cannot_be_seen_is_told_and_not_asked_about() -> None:
+    both = (await policies(ALL), await policies(ALL, NO_SECRETS))
+    found, unasked, gaps = compare([task(**CRM)], around(), both, NOW)
+    assert (found, unasked, gaps) == ([], 0, ["AgentSecret crm, which is not asked about"])
+
+
+async def test_a_static_secret_for_others_is_in_the_way_whatever_policy_says() -> None:
+    others = with_secret(agents=[{"namespace": "sales", "name": "quote-agent"}])
+    both = (await policies(ALL), await policies(NO_SECRETS))
+    assert compare([task(**CRM)], others, both, NOW)[0] == []

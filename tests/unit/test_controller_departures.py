@@ -18,6 +18,7 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import SecretActions
+from agentid.controller.static_secrets import StaticSecrets
 from agentid.controller.telling import Teller
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
@@ -81,13 +82,21 @@ class _Scene:
             world=self.world,
             reads=Reads(self.api),
             workloads=Workloads(self.api, (), changed=lambda _: None, needed=set, clock=lambda: 0.0),
+            static_secrets=cast("StaticSecrets", None),
             limits=_LIMITS,
             clock=lambda: self.now,
             judge=cast("Judge", None),
             issuing=Issuing((), lambda: None),
             takeover=lambda: Takeover(_NOW),
         )
-        actions = SecretActions(self.secrets, _DOMAIN, metrics, lambda: self.now, lambda: 0.0)
+        actions = SecretActions(
+            self.secrets,
+            _DOMAIN,
+            metrics,
+            clock=lambda: self.now,
+            randomness=lambda: 0.0,
+            static_secrets_in=lambda namespace: (f"of-{namespace}",),
+        )
         teller = Teller(Events(self.api, "test", metrics.count_event), metrics, lambda: self.now)
         self.departures = Departures(observer, actions, teller, _LIMITS, lambda: self.now)
         manifest = SecretManifest("ns", "agentid-t", "u-1", (), {PRIVATE_KEY_FILE: b"key"})
@@ -125,3 +134,21 @@ async def test_key_of_a_task_that_nobody_remembers_is_wiped(task: dict[str, Any]
     await scene.departures.finish(_KEY, scene.record)
     assert scene.secrets.there is None
     assert scene.api.asked == asked, "what this operator emptied needs no further look"
+
+
+async def test_where_nobody_knows_the_keys_of_a_secret_all_that_it_may_have_are_emptied() -> None:
+    scene = _Scene(watched=None, really=None)
+    await scene.departures.finish(_KEY, scene.record)
+    assert scene.secrets.there is not None
+    assert scene.secrets.there[1].files["of-ns"] == b""
+
+
+async def test_keys_of_a_task_that_is_gone_are_emptied_by_their_names() -> None:
+    task = _task(1, 1)
+    task["spec"]["staticSecrets"] = [{"name": "legacy-crm-key"}]
+    scene = _Scene(watched=task, really=None)
+    scene.world.drop_task(_KEY, "u-1")
+    await scene.departures.finish(_KEY, scene.record)
+    assert scene.secrets.there is not None
+    assert scene.secrets.there[1].files["legacy-crm-key"] == b""
+    assert "of-ns" not in scene.secrets.there[1].files

@@ -29,6 +29,7 @@ from tests.unit.lifecycle_facts import (
     observe,
     pod,
     running,
+    static_secret,
     task_spec,
 )
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, PERMIT_ALL, Installed, policy
@@ -400,3 +401,65 @@ async def test_judgement_decides_as_it_was_made() -> None:
     over = after(replace(RUNNING, judgement=said))
     assert over.task.status.credentials == []
     assert over.task.status.end_time == NOW
+
+
+CRM = observe(
+    spec=task_spec(requester=ALICE, staticSecrets=[{"name": "legacy-crm-key"}, {"name": "payments"}]),
+    pods=[pod(images=IMAGES, running_images=DIGESTS)],
+    static_secrets=[static_secret(), static_secret("payments")],
+)
+USE = """@id("crm")
+permit(principal, action == Action::"useSecret", resource) when {
+  ["legacy-crm-key"].contains(context.secret.name) && context.secret.maxTTLSeconds == 3600 &&
+  resource.staticSecrets.contains("payments")
+};
+"""
+
+
+async def test_each_static_secret_is_asked_about_beside_the_task() -> None:
+    said = await answer(CRM, policy(PERMIT + USE.replace('"]', '", "payments"]')))
+    assert said.allowed
+    assert said.secrets == {"legacy-crm-key", "payments"}
+    assert said.action is PolicyAction.ISSUE
+    assert "ClusterAgentPolicy/default/crm" in said.policies
+
+
+async def test_one_static_secret_that_is_not_allowed_denies_the_task() -> None:
+    for cedar in (PERMIT, PERMIT + USE):
+        said = await answer(CRM, policy(cedar))
+        assert (said.allowed, said.action) == (False, PolicyAction.ISSUE)
+
+
+async def test_namespaces_policies_have_a_say_in_static_secrets() -> None:
+    said = await answer(CRM, policy(PERMIT_ALL), policy(PERMIT, uid="u-2", namespace="support"))
+    assert not said.allowed
+
+
+async def test_static_secret_that_needs_an_approval_lets_the_task_wait_for_one() -> None:
+    approved = 'permit(principal, action == Action::"useSecret", resource) when { context.approved };'
+    said = await answer(CRM, policy(PERMIT + approved))
+    assert (said.allowed, said.awaits_approval) == (False, True)
+
+
+async def test_policy_that_forbids_the_secret_is_heard_by_a_running_task() -> None:
+    forbid = 'forbid(principal, action == Action::"useSecret", resource);'
+    said = await answer(running(CRM), policy(PERMIT_ALL + forbid))
+    assert not said.allowed
+
+
+async def test_policy_is_not_asked_about_a_secret_that_is_not_there() -> None:
+    said = await answer(replace(CRM, static_secrets=(static_secret(spec=None),)), policy(PERMIT))
+    assert said.allowed
+    assert said.secrets == frozenset()
+
+
+async def test_whoever_has_a_say_beside_policy_is_asked_about_static_secrets_too() -> None:
+    installed = Installed()
+    await installed.take(policy(PERMIT_ALL))
+    judge = _judge(installed, {"support": {}})
+    asked = judge.requests(replace(CRM, judgement=judge.judge(CRM)))
+    assert [(each.action["id"], each.context.get("secret")) for each in asked] == [
+        ("issue", None),
+        ("useSecret", {"name": "legacy-crm-key", "maxTTLSeconds": 3600}),
+        ("useSecret", {"name": "payments", "maxTTLSeconds": 3600}),
+    ]

@@ -9,13 +9,14 @@ import pytest
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.lease import Takeover
-from agentid.cluster.paths import NAMESPACES
+from agentid.cluster.paths import AGENT_SECRETS, NAMESPACES
 from agentid.controller.freshness import Freshness
 from agentid.controller.parts import Parts, build
 from agentid.controller.settings import Settings
 from agentid.controller.watches import watched_paths
 from tests.unit.policy_objects import BROKEN, PERMIT, policy, resource_of
 
+HOME = "agentid-system"
 _TASK = {"metadata": {"namespace": "support", "name": "t", "uid": "u-t", "resourceVersion": "3"}}
 
 
@@ -27,13 +28,13 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
         " clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}],"
         " contexts: [{name: c, context: {cluster: c, user: u}}]}"
     )
-    settings = Settings(trust_domain="prod.example.com", namespace="agentid-system")
+    settings = Settings(trust_domain="prod.example.com", namespace=HOME)
     async with Connection.open(kubeconfig, time.monotonic) as connection:
         yield build(settings, connection)
 
 
-async def test_view_without_the_labels_of_namespaces_is_not_fresh(parts: Parts) -> None:
-    assert parts.paths == (*watched_paths(()), NAMESPACES.path(None))
+async def test_view_without_the_labels_of_namespaces_or_the_agent_secrets_is_not_fresh(parts: Parts) -> None:
+    assert parts.paths == (*watched_paths(()), NAMESPACES.path(None), AGENT_SECRETS.path(HOME))
     freshness = next(each for each in parts.issuing._hindrances if isinstance(each, Freshness))  # noqa: SLF001
     activity = freshness._activity  # noqa: SLF001 - the one of the connection
     for path in watched_paths(()):
@@ -42,6 +43,10 @@ async def test_view_without_the_labels_of_namespaces_is_not_fresh(parts: Parts) 
     assert blocked is not None
     assert NAMESPACES.path(None) in blocked.message
     activity.note(NAMESPACES.path(None))
+    blocked = freshness.blocked
+    assert blocked is not None
+    assert AGENT_SECRETS.path(HOME) in blocked.message
+    activity.note(AGENT_SECRETS.path(HOME))
     assert freshness.blocked is None
 
 

@@ -30,6 +30,7 @@ from tests.unit.lifecycle_facts import (
     observe,
     pod,
     running,
+    static_secret,
     task_spec,
     why,
 )
@@ -220,6 +221,18 @@ async def test_silence_issues_nothing_and_ends_nothing(scene: Scene) -> None:
     assert finished(seen) == ("False", "AwaitingPolicy", "OPA did not answer within 1 s.")
     scene.opa.says = YES
     assert why(await scene.seen(1)) is IssueReason.ISSUED
+
+
+async def test_silence_takes_nothing_away_when_a_static_secret_is_rotated() -> None:
+    spec = task_spec(staticSecrets=[{"name": "legacy-crm-key"}])
+    scene = Scene(await judge_of(), observe(spec=spec, pods=[pod()], static_secrets=[static_secret()]))
+    await scene.runs()
+    scene.opa.says = SILENCE
+    plan = await scene.done(5, static_secrets=(static_secret(version="aa02"),))
+    assert (plan.issue, plan.secret) == (None, SecretAction.NONE)
+    assert generations(scene.facts) == [1]
+    scene.opa.says = YES
+    assert why(await scene.seen(7)) is IssueReason.SECRET_ROTATED
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["renewal", "change"])

@@ -29,6 +29,19 @@ async def test_fill_renew_empty_and_delete_take_one_request_each() -> None:
     assert secrets.calls == ["create", "replace", "replace", "delete"]
 
 
+async def test_copies_are_written_beside_the_credential_and_their_keys_stay_when_it_is_emptied() -> None:
+    secrets, memory = SecretsInMemory(), SecretMemory()
+    memory.absent()
+    keeper, svid = keeper_of(secrets, memory, static_secrets=["legacy-crm-key"]), new_svid()
+    await keeper.fill(svid, 1, (), yes, {"legacy-crm-key": b"hunter2", "tls.key": b"another"})
+    assert secrets.there is not None
+    assert secrets.there[1].files["legacy-crm-key"] == b"hunter2"
+    assert secrets.key == svid.private_key_pem
+    await keeper.empty(())
+    assert secrets.there[1].files["legacy-crm-key"] == b""
+    assert not any(secrets.there[1].files.values())
+
+
 @pytest.mark.parametrize("when", ["lose_before", "lose_after"])
 @pytest.mark.parametrize("action", ["create", "replace", "empty", "delete"])
 async def test_a_lost_reply_leaves_doubt_and_the_next_wipe_leaves_nothing(action: str, when: str) -> None:

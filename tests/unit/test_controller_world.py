@@ -225,6 +225,32 @@ def test_workload_of_a_finished_task_is_of_no_interest_any_more(world: World) ->
     assert record.task.workload is None, "nothing asks for it again"
 
 
+def test_what_is_known_of_a_static_secret_is_told_to_the_live_tasks_that_ask_for_it(
+    world: World, told: _Told
+) -> None:
+    body = _task(1, staticSecrets=[{"name": "legacy-crm-key"}, {"name": "../x"}, {}, "y"])
+    world.take_task(body)
+    assert world.static_secrets() == {"legacy-crm-key"}
+    told.clear()
+    world.static_secret_changed("legacy-crm-key")
+    world.static_secret_changed("another")
+    assert told.taken() == [_KEY]
+    body["metadata"]["resourceVersion"] = "2"
+    body["status"] = {"conditions": [{"type": "Finished", "status": "True"}]}
+    world.take_task(body)
+    assert world.static_secrets() == set()
+
+
+def test_what_is_left_of_a_task_that_is_gone_tells_the_keys_of_its_secret(world: World) -> None:
+    world.take_task(_task(1, staticSecrets=[{"name": "legacy-crm-key"}]))
+    world.drop_task(_KEY, "u-1")
+    world.begin_anew()
+    record = world.record(_KEY)
+    assert record is not None
+    assert record.departed["u-1"].static_secrets == ("legacy-crm-key",)
+    assert world.static_secrets() == set()
+
+
 def test_after_a_takeover_a_living_pod_without_its_task_is_looked_after(world: World) -> None:
     world.take_pod(_pod(1))
     world.take_pod(_pod(1, task="over", uid="p-2", phase="Succeeded"))

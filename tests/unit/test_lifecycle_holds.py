@@ -35,6 +35,7 @@ from tests.unit.lifecycle_facts import (
     observe,
     pod,
     running,
+    static_secret,
     task_spec,
     uid,
 )
@@ -104,6 +105,18 @@ HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] 
             "Have the platform team correct it."
         ),
         EventReason.AWAITING_AGENT,
+        False,
+    ),
+    (
+        "no such static secret",
+        observe(spec=task_spec(staticSecrets=[{"name": "legacy-crm-key"}]), pods=[pod()]),
+        WaitReason.AWAITING_STATIC_SECRET,
+        (
+            "no AgentSecret legacy-crm-key is for Agent refund-agent of namespace support. Have the platform "
+            "team create it or add the Agent to its spec.agents, or make the task anew without it in "
+            "spec.staticSecrets."
+        ),
+        EventReason.AWAITING_STATIC_SECRET,
         False,
     ),
     (
@@ -340,6 +353,7 @@ def test_waiting_task_gets_its_credential_once_nothing_is_in_its_way(case: Case)
     mended = replace(
         facts,
         agent=agent(),
+        static_secrets=tuple(static_secret(each.name) for each in spec.static_secrets),
         pods=good.pods,
         workload=WorkloadFacts(WorkloadState.LIVE, JOB_UID),
         secret=SecretFacts(SecretState.ABSENT),

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from agentid.api.agenttask import DesiredState
 from agentid.api.agenttask_status import AgentTaskStatus
-from agentid.api.reasons import ConditionType, IssueReason
+from agentid.api.reasons import ConditionType
 from agentid.lifecycle.decide import RULES, decide
+from agentid.lifecycle.events import BESIDE_EARLIER_ONES
 from agentid.lifecycle.model import Observation, SecretAction, SecretState
 from agentid.lifecycle.permission import agent_gap, ceiling_breach, is_disabled, overdue_review
 from agentid.lifecycle.pods import claimants, lingering, mismatch
+from agentid.lifecycle.static_secrets import static_secret_gap
 from agentid.lifecycle.wording import MAX_MESSAGE_BYTES
 from tests.unit.lifecycle_facts import after, condition, report_of
 from tests.unit.lifecycle_worlds import WORLDS, World, observations, seen
@@ -99,6 +101,9 @@ def test_nothing_is_issued_in_doubt(facts: Observation):
     assert facts.secret.state is not SecretState.TAKEN
     assert not is_disabled(facts)
     assert (agent_gap(facts), overdue_review(facts), ceiling_breach(facts)) == (None, None, None)
+    assert static_secret_gap(facts) is None
+    assert not any(each.problem for each in facts.static_secrets)
+    assert plan.issue.static_secrets == tuple(each.name for each in spec.static_secrets)
     assert plan.issue.generation > (facts.task.status.credential_generation or 0)
     pod = plan.issue.pod
     assert (pod is None) == (spec.workload is None)
@@ -109,6 +114,19 @@ def test_nothing_is_issued_in_doubt(facts: Observation):
         assert mismatch(facts, pod) is None
         assert pod.scheduled
         assert lingering(facts) == []
+
+
+@LIVE
+@given(observations())
+def test_copies_are_there_exactly_beside_a_credential_that_may_have_them(facts: Observation):
+    status = after(facts).task.status
+    copies = [each.name for each in status.static_secrets]
+    assert not copies or status.credentials
+    if copies and facts.task.spec is not None and facts.task.status_invalid is None:
+        assert copies == [each.name for each in facts.task.spec.static_secrets]
+        assert static_secret_gap(facts) is None
+        assert ceiling_breach(facts) is None
+        assert not any(each.problem for each in facts.static_secrets)
 
 
 @LIVE
@@ -133,12 +151,12 @@ def test_nothing_outlives_the_deadline(facts: Observation):
 def test_earlier_credentials_count_on_only_beside_a_renewal(facts: Observation):
     order = decide(facts).issue
     status = after(facts).task.status
-    if order is None or order.why is not IssueReason.RENEWED:
+    if order is None or order.why not in BESIDE_EARLIER_ONES:
         assert {each.serial for each in status.credentials} <= {
             *(each.serial for each in facts.task.status.credentials),
             f"{status.credential_generation or 0:04x}",
         }
-    if order is not None and order.why is not IssueReason.RENEWED:
+    if order is not None and order.why not in BESIDE_EARLIER_ONES:
         assert len(status.credentials) == 1
 
 

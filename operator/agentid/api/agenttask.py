@@ -6,6 +6,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, Strict, model_validator
 
 from agentid.api.agent import AgentReference, Sensitivity
+from agentid.api.agentsecret import MAX_STATIC_SECRETS, StaticSecretReference
 from agentid.api.fields import (
     MAX_COUNT,
     Action,
@@ -168,7 +169,7 @@ _FIXED: Final = (
     "ttlSecondsAfterFinished",
     "credential",
 )
-_FIXED_IF_GIVEN: Final = ("onBehalfOf", "workload")
+_FIXED_IF_GIVEN: Final = ("onBehalfOf", "workload", "staticSecrets")
 _TTL_WITHIN_DEADLINE: Final = (
     "credential.ttlSeconds must be at most activeDeadlineSeconds: lower it, or raise the deadline"
 )
@@ -237,6 +238,12 @@ class AgentTaskSpec(Model):
     credential: CredentialRequest = Field(
         default_factory=CredentialRequest,
         description="How the credential is delivered and how long each one lives.",
+    )
+    static_secrets: Annotated[list[StaticSecretReference], Unique()] = Field(
+        default_factory=list,
+        max_length=MAX_STATIC_SECRETS,
+        description="Secrets that can't be short-lived, as AgentSecrets of the operator's namespace allow "
+        "them: each is a file of that name beside the credential, for as long as there is one.",
     )
     state: Annotated[DesiredState, Strict(strict=False)] = Field(
         default=DesiredState.ACTIVE,

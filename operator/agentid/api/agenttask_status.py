@@ -4,7 +4,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, Strict
 
-from agentid.api.fields import MAX_COUNT, DnsName, Matches, Model, Timestamp, Uid
+from agentid.api.agentsecret import MAX_STATIC_SECRETS
+from agentid.api.fields import MAX_COUNT, DnsLabel, DnsName, Matches, Model, Timestamp, Uid
 from agentid.api.reasons import ConditionType
 
 
@@ -29,6 +30,18 @@ class BoundPod(Model):
     node: Annotated[str, Field(max_length=253)] | None = Field(default=None, description="Node it runs on.")
     fingerprint: Annotated[str, Field(max_length=64)] = Field(
         description="Digest over the images, containers and controlling owner that the decision was made on."
+    )
+
+
+class HeldSecret(Model):
+    """One static secret that was written beside the newest credential."""
+
+    name: DnsLabel = Field(description="Name of its AgentSecret.")
+    version: Annotated[
+        str, Field(max_length=64), Matches(r"[0-9a-f]+", "a version in hexadecimal digits")
+    ] = Field(
+        description="Another one with each rotation. It is made of where and in which version the value is "
+        "kept, not of the value."
     )
 
 
@@ -89,6 +102,11 @@ class AgentTaskStatus(Model):
         max_length=8,
         description="Credentials that count, the newest last: the current one, and those still in their life "
         "after a renewal.",
+    )
+    static_secrets: list[HeldSecret] = Field(
+        default_factory=list,
+        max_length=MAX_STATIC_SECRETS,
+        description="Static secrets that are beside the newest credential.",
     )
     decision: Decision | None = Field(
         default=None, description="By which policies the newest credential was issued."

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from agentid.api.agent import AgentSpec
 from agentid.api.agentpolicy import PolicySpec, PolicyStatus
+from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.fields import MAX_COUNT, Model, Rule, validations
@@ -174,7 +175,31 @@ AGENT_POLICY: Final = Kind(
     columns=_POLICY_COLUMNS,
 )
 
-KINDS: Final = (AGENT_TASK, AGENT, CLUSTER_AGENT_POLICY, AGENT_POLICY)
+AGENT_SECRET: Final = Kind(
+    name="AgentSecret",
+    plural="agentsecrets",
+    short_names=(),
+    description="A secret that can't be short-lived: where the platform team keeps it, and which tasks may "
+    "have a copy of it while they run. Only one in the operator's namespace counts.",
+    spec=AgentSecretSpec,
+    status=None,
+    name_rule=Rule(
+        "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 63",
+        "must be at most 63 lower case letters, digits and '-': it is the name of a file in each task's pod",
+        ".metadata.name",
+    ),
+    columns=(
+        Column("Source", ".spec.source.secretName", "The Secret that the value is kept in."),
+        Column("Key", ".spec.source.key", "Its key."),
+        Column(
+            "Max-TTL", ".spec.maxTTLSeconds", "The longest a task may hold it, in seconds.", type="integer"
+        ),
+        _AGE,
+        Column("Actions", ".spec.actions", "What it is for.", wide=True),
+    ),
+)
+
+KINDS: Final = (AGENT_TASK, AGENT, CLUSTER_AGENT_POLICY, AGENT_POLICY, AGENT_SECRET)
 
 
 def definition(kind: Kind) -> Schema:

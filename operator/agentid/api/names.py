@@ -38,3 +38,8 @@ REPORTING_CONTROLLER: Final = "agentid.dev/operator"
 def secret_name(task_name: str) -> str:
     """Return the reserved name of the Secret that holds the credential of the task `task_name`."""
     return f"{SECRET_PREFIX}{task_name}"
+
+
+def is_the_operators_own(name: str) -> bool:
+    """Whether a Secret of that name in the operator's namespace is its own, and nobody's source."""
+    return name == AUTHORITY_SECRET or name.startswith(SECRET_PREFIX)

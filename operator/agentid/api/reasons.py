@@ -31,6 +31,7 @@ class WaitReason(StrEnum):
     """Why a task has no credential yet, or for now: reason of `Finished=False`, shown as STATUS."""
 
     AWAITING_AGENT = "AwaitingAgent"
+    AWAITING_STATIC_SECRET = "AwaitingStaticSecret"  # noqa: S105 - a reason, not a password
     CEILING_EXCEEDED = "CeilingExceeded"
     AWAITING_POLICY = "AwaitingPolicy"
     AWAITING_APPROVAL = "AwaitingApproval"
@@ -77,6 +78,7 @@ class IssueReason(StrEnum):
     INTENT_CHANGED = "IntentChanged"
     POD_REPLACED = "PodReplaced"
     REISSUED = "Reissued"
+    SECRET_ROTATED = "SecretRotated"  # noqa: S105 - a reason, not a password
 
 
 class EventReason(StrEnum):
@@ -98,6 +100,7 @@ class EventReason(StrEnum):
     TASK_EXPIRED = "TaskExpired"
     TASK_ENDED = "TaskEnded"
     AWAITING_AGENT = "AwaitingAgent"
+    AWAITING_STATIC_SECRET = "AwaitingStaticSecret"  # noqa: S105 - a reason, not a password
     CEILING_EXCEEDED = "CeilingExceeded"
     POLICY_DENIED = "PolicyDenied"
     APPROVAL_REQUIRED = "ApprovalRequired"

@@ -35,6 +35,7 @@ def _projection(spec: AgentTaskSpec) -> _Projection:
         activeDeadlineSeconds=spec.active_deadline_seconds,
         ttlSecondsAfterFinished=spec.ttl_seconds_after_finished,
         credential=_credential(spec.credential),
+        staticSecrets=[{"name": each.name} for each in spec.static_secrets] or None,
         requester=_requester(spec.requester) if spec.requester else None,
     )
 

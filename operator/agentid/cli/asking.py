@@ -14,11 +14,13 @@ from agentid.lifecycle.model import (
     PolicyAction,
     SecretFacts,
     SecretState,
+    StaticSecretFacts,
     WorkloadFacts,
     WorkloadState,
 )
 from agentid.lifecycle.permission import agent_gap, asks, ceiling_breach, is_disabled, overdue_review
 from agentid.lifecycle.record import current, has_started, is_finished
+from agentid.lifecycle.static_secrets import static_secret_gap, static_secrets
 from agentid.policy.explaining import Explanation, explain, reads
 from agentid.policy.judging import Answer, InForce, judge
 from agentid.policy.question import Environment
@@ -78,6 +80,10 @@ def observe(body: Mapping[str, Any], around: Surroundings, now: datetime) -> Obs
         secret=SecretFacts(SecretState.ABSENT),
         limits=Limits(around.trust_domain, timedelta(0), _ANY_LENGTH, _ANY_LENGTH),
     )
+    if task.spec is not None:
+        seen = [name for name in static_secrets(facts) if name in around.static_secrets]
+        secrets = tuple(StaticSecretFacts(name, around.static_secrets[name]) for name in seen)
+        facts = replace(facts, static_secrets=secrets)
     newest = current(facts)
     if newest is None:
         return facts
@@ -110,7 +116,17 @@ def ceiling_of(observation: Observation) -> str | None:
     if is_disabled(observation) and observation.task.spec is not None:
         agent = f"Agent {observation.task.namespace}/{observation.task.spec.agent_ref.name}"
         return f"{agent} is disabled. Have its owner set spec.disabled to false."
+    if not unseen_secrets(observation) and (gap := static_secret_gap(observation)) is not None:
+        return gap
     return ceiling_breach(observation)
+
+
+def unseen_secrets(observation: Observation) -> tuple[str, ...]:
+    """Return the static secrets that the task asks for, and the caller cannot see."""
+    if observation.task.spec is None:
+        return ()
+    seen = {each.name for each in observation.static_secrets}
+    return tuple(each for each in static_secrets(observation) if each not in seen)
 
 
 def ask(observation: Observation, action: PolicyAction, by: InForce, around: Surroundings) -> Verdict:
@@ -119,7 +135,9 @@ def ask(observation: Observation, action: PolicyAction, by: InForce, around: Sur
     spec, agent = observation.task.spec, observation.agent
     if spec is None or spec.requester is None or agent is None or agent.spec is None:
         return Verdict(observation, action, ceiling, None)
-    return Verdict(observation, action, ceiling, judge(observation, action, by), _gaps(by, around))
+    unseen = unseen_secrets(observation)
+    gaps = (*_gaps(by, around), *(f"AgentSecret {each}, which is not asked about" for each in unseen))
+    return Verdict(observation, action, ceiling, judge(observation, action, by), gaps)
 
 
 def explained(verdict: Verdict, by: InForce) -> tuple[Explanation, ...]:

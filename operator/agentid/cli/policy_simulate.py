@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentid.api.fields import Timestamp, format_time
 from agentid.api.names import API_VERSION
+from agentid.cli import static_secrets
 from agentid.cli.asking import Verdict, ask, explained, in_force, observe
 from agentid.cli.errors import REFUSED, NotSeenError, NotThereError, UnusableFileError, finish
 from agentid.cli.manifests import Manifest, manifests
@@ -47,7 +48,7 @@ class Simulation:
     """What is to be simulated.
 
     Attributes:
-        task: File of the task; it may hold its Agent, namespace and pod too.
+        task: File of the task; it may hold its Agent, namespace, pod and AgentSecrets too.
         policies: By which policies.
         action: What is asked.
         at: When; None: now.
@@ -188,6 +189,10 @@ async def _around(
         labels = mapping(mapping(each.body.get("metadata")).get("labels"))
         around.labels[namespace] = {key: text(value) for key, value in labels.items()}
         around.gaps = [gap for gap in around.gaps if NAMESPACE_LABELS not in gap.of]
+    declared = {
+        each.name: static_secrets.declared(each.body) for each in written if each.kind == static_secrets.KIND
+    }
+    around.static_secrets = {**around.static_secrets, **declared}
     pods = [
         pod_facts(each.body, labelled=True)
         for each in written

@@ -9,6 +9,7 @@ from typing import Any, Final
 from agentid.api.names import TASK_LABEL
 from agentid.cli.errors import NotSeenError
 from agentid.cli.session import Session
+from agentid.cli.static_secrets import Declared, asked_for, look
 from agentid.cluster.connection import METADATA, Body
 from agentid.cluster.errors import ForbiddenError, NotFoundError
 from agentid.cluster.paths import AGENTS, NAMESPACES, PODS, Resource
@@ -54,6 +55,7 @@ class Surroundings:
         labels: Labels of each namespace.
         cluster_labels: Labels of the cluster.
         trust_domain: The trust domain.
+        static_secrets: What AgentSecrets say.
         gaps: What is not known.
     """
 
@@ -62,6 +64,7 @@ class Surroundings:
     labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
     cluster_labels: Mapping[str, str] = field(default_factory=dict)
     trust_domain: str = ""
+    static_secrets: Declared = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, of: Iterable[Path], sentence: str) -> None:
@@ -97,11 +100,14 @@ async def look_around(
     gate = asyncio.Semaphore(_AT_ONCE)
     keys = {_agent_key(each) for each in tasks}
     namespaces = {namespace for namespace, _ in keys}
+    secrets = asked_for(tasks)
+    settings = {} if _is_given(assumed) and not secrets else await _operators_settings(here)
+    _take_installation(found, settings, tasks, assumed)
+    found.static_secrets = await look(here, secrets, settings.get("AGENTID_NAMESPACE"))
     await asyncio.gather(
         *(_take_agent(here, found, key, gate) for key in keys - set(known)),
         *(_take_labels(here, found, namespace, gate) for namespace in namespaces),
         *(_take_pods(here, found, namespace, _one(tasks), gate) for namespace in namespaces),
-        _take_installation(here, found, tasks, assumed),
     )
     return found
 
@@ -154,11 +160,10 @@ async def _take_pods(
         found.gap(_POD, f"the pods in namespace {namespace}: none are assumed")
 
 
-async def _take_installation(
-    here: Session, found: Surroundings, tasks: Sequence[Body], assumed: Assumed
+def _take_installation(
+    found: Surroundings, settings: Mapping[str, str], tasks: Sequence[Body], assumed: Assumed
 ) -> None:
-    """Take over what the operator's pods say of the installation, or a task of its trust domain."""
-    settings = {} if _is_given(assumed) else await _operators_settings(here)
+    """Take over what the operator's settings say of the installation, or a task of its trust domain."""
     domain = assumed.trust_domain or settings.get("AGENTID_TRUST_DOMAIN") or _trust_domain_of(tasks)
     if domain is None:
         found.gap([TRUST_DOMAIN], "the trust domain: none is assumed; say it with --trust-domain")

@@ -27,6 +27,7 @@ from agentid.policy.wording import rule_told
 
 _WAITS: Final = {
     WaitReason.AWAITING_AGENT: "waits for its Agent.",
+    WaitReason.AWAITING_STATIC_SECRET: "waits for a static secret.",
     WaitReason.CEILING_EXCEEDED: "asks for more than its Agent allows.",
     WaitReason.AWAITING_POLICY: "is not allowed by policy.",
     WaitReason.AWAITING_APPROVAL: "waits for an approval.",

@@ -4,6 +4,7 @@ AgentidError
 └── ClusterError
     ├── ConfigurationError            no usable kubeconfig, service account token or CA file
     ├── AuthorityStoreError           the certificate authority's Secret cannot be used
+    ├── UnusableSourceError           a static secret's source holds nothing that may be copied
     ├── ClockError                    this machine's clock is not known to agree with the API server's
     └── ApiAnswerError                the API server's own refusal, with its code and reason
         ├── NotFoundError             404
@@ -48,6 +49,10 @@ class ConfigurationError(ClusterError):
 
 class AuthorityStoreError(ClusterError):
     """The certificate authority's Secret cannot be used; the text says why."""
+
+
+class UnusableSourceError(ClusterError):
+    """The source of a static secret holds nothing that may be copied; the text says why, without names."""
 
 
 class ClockError(ClusterError):

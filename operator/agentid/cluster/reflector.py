@@ -1,7 +1,7 @@
 """Keeps what is made of the objects of one kind up to date: lists them, and follows what changes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -69,6 +69,10 @@ class Reflector(Generic[T]):
         """Return what was made of the object of that name; None where there is none, as far as is known."""
         found = self._known.get(name)
         return None if found is None else found[1]
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """Return each name with what was made of its object, as they are now."""
+        return iter([(name, item) for name, (_, item) in self._known.items()])
 
     def take(self, body: Body) -> None:
         """Take in an object as it was read; an older state than the known one is ignored."""

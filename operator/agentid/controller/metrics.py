@@ -58,6 +58,13 @@ class Metrics:
             "agentid_takeaway_failures_total",
             "Attempts to take a credential away, in status or Secret, that failed and are repeated.",
         )
+        self.static_secret_copies = self._counter(
+            "agentid_static_secret_copies_total", "Copies of static secrets written beside a credential."
+        )
+        self.static_secret_failures = self._counter(
+            "agentid_static_secret_read_failures_total",
+            "Reads of a static secret's source that brought no value; it is read again.",
+        )
         self.refused_policies = self._counter(
             "agentid_policy_refusals_total", "Policy texts that were not accepted."
         )

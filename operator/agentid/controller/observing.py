@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from agentid.api.agenttask import DesiredState
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.lease import Takeover
@@ -16,10 +17,11 @@ from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.issuing import Hindrance
 from agentid.controller.judging import Judge
 from agentid.controller.owners import OwnerChains
-from agentid.controller.packed_task import PackedTask
+from agentid.controller.packed_task import PackedTask, Standing
 from agentid.controller.records import Key, Record
 from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
+from agentid.controller.static_secrets import StaticSecrets
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
 from agentid.lifecycle.model import (
@@ -28,6 +30,7 @@ from agentid.lifecycle.model import (
     Limits,
     Observation,
     PodFacts,
+    StaticSecretFacts,
     TaskFacts,
     WorkloadFacts,
     WorkloadState,
@@ -51,6 +54,7 @@ class Observer:
         world: World,
         reads: Reads,
         workloads: Workloads,
+        static_secrets: StaticSecrets,
         limits: Limits,
         clock: Callable[[], datetime],
         judge: Judge,
@@ -61,6 +65,7 @@ class Observer:
         self._world = world
         self._reads = reads
         self._workloads = workloads
+        self._static_secrets = static_secrets
         self._owners = OwnerChains(reads, workloads.owner_resource)
         self._limits = limits
         self._clock = clock
@@ -87,6 +92,7 @@ class Observer:
         agent = await self._agent(task, started=facts.status.start_time is not None)
         workload, unseen = await self._workload(task, facts.status)
         pods = await self._pods(record, task)
+        static_secrets, unread = await self._static(task, facts)
         await self._judge.prepare(task.namespace)
         self._remember(record, facts, pods)
         observation = Observation(
@@ -97,8 +103,9 @@ class Observer:
             workload=workload,
             secret=record.secret.facts_for(task.uid),
             limits=self._limits,
-            blocked=self._issuing.blocked or unseen,
+            blocked=self._issuing.blocked or unseen or unread,
             failed_write=record.failed_write,
+            static_secrets=static_secrets,
         )
         return replace(observation, judgement=self._judge.judge(observation))
 
@@ -184,6 +191,16 @@ class Observer:
         if status.workload_uid is None:
             return WorkloadFacts(WorkloadState.NOT_FOUND), why
         return WorkloadFacts(WorkloadState.LIVE, status.workload_uid), why
+
+    async def _static(
+        self, task: PackedTask, facts: TaskFacts
+    ) -> tuple[tuple[StaticSecretFacts, ...], Blocked | None]:
+        ends = facts.deleting or (facts.spec is not None and facts.spec.state is DesiredState.ENDED)
+        if ends or task.standing is Standing.OVER:
+            # It need not wait for what is read here.
+            return (), None
+        started = facts.status.start_time is not None
+        return await self._static_secrets.facts(task.static_secrets, started=started)
 
     async def _pods(self, record: Record, task: PackedTask) -> tuple[PodFacts, ...]:
         pods = list(record.pods.values())

@@ -1,5 +1,6 @@
 """One AgentTask as it is kept in memory: what indexes need as fields, the rest packed."""
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final, Self
 
 import orjson
 
+from agentid.api.agentsecret import MAX_STATIC_SECRETS
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
@@ -37,6 +39,9 @@ _COMMON: Final = (
 """What most tasks have in common, as JSON: named once here, it need not be in each packed task."""
 
 
+_IS_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch
+
+
 @dataclass(frozen=True, slots=True)
 class WorkloadKey:
     """The object that a task's `workload.ref` names."""
@@ -60,7 +65,8 @@ class Standing(Enum):
 class PackedTask:
     """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
 
-    `workload` is the object that says when the task ends; None also for one that is over.
+    `workload` is the object that says when the task ends; None also for one that is over. `static_secrets`
+    are the names of those that it asks for, which are also keys of its Secret.
     """
 
     namespace: str
@@ -70,6 +76,7 @@ class PackedTask:
     agent: str
     workload: WorkloadKey | None
     standing: Standing
+    static_secrets: tuple[str, ...]
     packed: bytes
 
     @classmethod
@@ -103,6 +110,7 @@ class PackedTask:
             if ref
             else None,
             standing=standing,
+            static_secrets=_static_secrets(spec),
             packed=_compressed(orjson.dumps(kept)),
         )
 
@@ -137,6 +145,12 @@ class PackedTask:
             invalid=invalid,
             status_invalid=status_invalid,
         )
+
+
+def _static_secrets(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names that can be those of static secrets, whatever else is asked for."""
+    asked = (text(mapping(each).get("name")) for each in sequence(spec.get("staticSecrets")))
+    return tuple(intern(name) for name in asked if _IS_NAME(name))[:MAX_STATIC_SECRETS]
 
 
 def _standing(status: Mapping[str, Any]) -> Standing:

@@ -3,15 +3,20 @@
 import random
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from agentid.api.agentsecret import AgentSecretSpec
 from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
 from agentid.cluster.lease import LeaseLock, Takeover
+from agentid.cluster.paths import AGENT_SECRETS
 from agentid.cluster.policies import PolicyWrites
 from agentid.cluster.reads import Reads
+from agentid.cluster.reflector import Reflector, Scope
 from agentid.cluster.secrets import Secrets
+from agentid.cluster.sources import Sources
 from agentid.cluster.tasks import Tasks
 from agentid.cluster.watch_activity import STALE_SECONDS
 from agentid.controller.admission_proof import AdmissionProof
@@ -37,6 +42,7 @@ from agentid.controller.reconcile import Reconciler
 from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.settings import Settings
+from agentid.controller.static_secrets import StaticSecrets, declared_spec
 from agentid.controller.sweep import Sweep
 from agentid.controller.telling import Teller
 from agentid.controller.watches import watched_paths
@@ -66,6 +72,7 @@ class Parts:
     issuing: Issuing
     workloads: Workloads
     namespaces: Namespaces
+    static_secrets: StaticSecrets
     policy_statuses: PolicyStatuses
     sweep: Sweep
     probes: Probes
@@ -102,7 +109,7 @@ def build(
     core = _core(settings, connection, clock or Clock())
     proof, clock_proof, workloads = _proof(core), _clock_proof(core), _workloads(core)
     authority = _authority(core, clock_proof)
-    namespaces = _namespaces(core)
+    namespaces, static_secrets = _namespaces(core), _static_secrets(core)
     judge = Judge(
         core.policies,
         namespaces,
@@ -115,7 +122,7 @@ def build(
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.
     served = tuple(settings.watch_namespaces)
-    paths = (*watched_paths(served), *watched_namespaces(served))
+    paths = (*watched_paths(served), *watched_namespaces(served), _agent_secrets(core).path)
 
     freshness = Freshness(
         connection.activity,
@@ -144,7 +151,12 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, judge, opinion, issuing), authority),
+        reconciler=_reconciler(
+            core,
+            _observer(core, workloads, static_secrets, judge, opinion, issuing),
+            static_secrets,
+            authority,
+        ),
         events=core.events,
         authority=authority,
         proof=proof,
@@ -152,6 +164,7 @@ def build(
         issuing=issuing,
         workloads=workloads,
         namespaces=namespaces,
+        static_secrets=static_secrets,
         policy_statuses=core.policy_statuses,
         sweep=sweep,
         probes=probes,
@@ -238,13 +251,40 @@ def _namespaces(core: _Core) -> Namespaces:
     return Namespaces(core.connection, served, core.duty.look_at_layer, clock=time.monotonic)
 
 
-def _observer(
-    core: _Core, workloads: Workloads, judge: Judge, opinion: SecondOpinion | None, issuing: Issuing
+def _agent_secrets(core: _Core) -> Scope:
+    return Scope(AGENT_SECRETS, core.settings.namespace)
+
+
+def _static_secrets(core: _Core) -> StaticSecrets:
+    def declared(changed: Callable[[str], None]) -> Reflector[AgentSecretSpec | None]:
+        scope = _agent_secrets(core)
+        return Reflector(core.connection, scope, declared_spec, changed=changed, clock=time.monotonic)
+
+    return StaticSecrets(
+        Sources(core.connection, core.settings.namespace),
+        core.metrics,
+        declared=declared,
+        used=core.world.static_secrets,
+        changed=core.world.static_secret_changed,
+        leads=lambda: core.duty.is_on,
+        interval_seconds=core.settings.static_secret_seconds,
+        clock=boottime,
+    )
+
+
+def _observer(  # noqa: PLR0913, PLR0917 - what an observation is made of
+    core: _Core,
+    workloads: Workloads,
+    static_secrets: StaticSecrets,
+    judge: Judge,
+    opinion: SecondOpinion | None,
+    issuing: Issuing,
 ) -> Observer:
     return Observer(
         world=core.world,
         reads=core.reads,
         workloads=workloads,
+        static_secrets=static_secrets,
         limits=core.settings.limits(),
         clock=core.clock.now,
         judge=judge,
@@ -254,7 +294,9 @@ def _observer(
     )
 
 
-def _reconciler(core: _Core, observer: Observer, authority: Authority) -> Reconciler:
+def _reconciler(
+    core: _Core, observer: Observer, static_secrets: StaticSecrets, authority: Authority
+) -> Reconciler:
     # Every write asks the leader first; see `Leader.require`.
     secrets = Secrets(core.connection, core.leader.require)
     trust_domain = TrustDomain(core.settings.trust_domain)
@@ -262,7 +304,15 @@ def _reconciler(core: _Core, observer: Observer, authority: Authority) -> Reconc
         world=core.world,
         observer=observer,
         tasks=Tasks(core.connection, core.leader.require),
-        secrets=SecretActions(secrets, trust_domain, core.metrics, core.clock.now, random.random),
+        secrets=SecretActions(
+            secrets,
+            trust_domain,
+            core.metrics,
+            clock=core.clock.now,
+            randomness=random.random,
+            static_secrets_in=static_secrets.names_in,
+        ),
+        static_secrets=static_secrets,
         teller=Teller(core.events, core.metrics, core.clock.now),
         deadlines=core.deadlines,
         metrics=core.metrics,

@@ -1,6 +1,6 @@
 """One pass over one task name: observe, decide, make the credential, write the status, the Secret, tell."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import Outcome, SecretActions
+from agentid.controller.static_secrets import StaticSecrets
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
@@ -60,6 +61,7 @@ class Reconciler:
         observer: Observer,
         tasks: Tasks,
         secrets: SecretActions,
+        static_secrets: StaticSecrets,
         teller: Teller,
         deadlines: Deadlines,
         metrics: Metrics,
@@ -71,6 +73,7 @@ class Reconciler:
         self._observer = observer
         self._tasks = tasks
         self._secrets = secrets
+        self._static_secrets = static_secrets
         self._teller = teller
         self._departures = Departures(observer, secrets, teller, limits, clock)
         self._deadlines = deadlines
@@ -119,16 +122,22 @@ class Reconciler:
         if record.task is not task:
             return True, None, None
         plan = decide(observation)
-        svid, report = None, plan.report
-        if plan.issue is not None:
-            svid = self._make(plan.issue, observation.now)
-            report = issued(observation, plan, _credential(svid, plan.issue.generation))
+        made = await self._made(observation, plan)
+        if made is None or record.task is not task:
+            return True, None, None
+        svid, report, copies = made
         wrote = report is not None and report.status != observation.task.status
         before = record.known_of_secret
 
         async def act() -> Outcome:
             return await self._secrets.for_task(
-                key, record, observation, plan, svid, lambda: self._is_newest(key, record, observation, plan)
+                key,
+                record,
+                observation,
+                plan,
+                svid,
+                copies,
+                lambda: self._is_newest(key, record, observation, plan),
             )
 
         if report is not None and wrote:
@@ -149,6 +158,19 @@ class Reconciler:
         changed = wrote or outcome is Outcome.FAILED or before != record.known_of_secret
         turns_at = observation.judgement.holds_until if observation.judgement is not None else None
         return changed, wake_at, turns_at
+
+    async def _made(
+        self, observation: Observation, plan: Plan
+    ) -> tuple[X509Svid | None, Report | None, Mapping[str, bytes]] | None:
+        """Make what is ordered, and the report; None: a static secret can't be read, so decide again."""
+        if plan.issue is None:
+            return None, plan.report, {}
+        copies = await self._static_secrets.copies(observation.static_secrets)
+        if copies is None:
+            return None
+        svid = self._make(plan.issue, observation.now)
+        report = issued(observation, plan, _credential(svid, plan.issue.generation), copies.held)
+        return svid, report, copies.files
 
     def _make(self, order: IssueOrder, now: datetime) -> X509Svid:
         with self._metrics.signing.time():

@@ -44,10 +44,14 @@ class Untold:
 
 @dataclass(frozen=True, slots=True)
 class Departed:
-    """A task that is gone: since when, and as it last was until its end is told; None: nothing to tell."""
+    """A task that is gone: since when, and as it last was until its end is told; None: nothing to tell.
+
+    `static_secrets` are the further keys of its Secret; None: nobody knows.
+    """
 
     since: datetime
     task: PackedTask | None = None
+    static_secrets: tuple[str, ...] | None = None
 
 
 _NONE: Final[Mapping[str, Departed]] = MappingProxyType({})

@@ -66,6 +66,7 @@ class Operator:
                 parts.events.run(),
                 parts.workloads.run(),
                 parts.namespaces.run(),
+                parts.static_secrets.run(),
                 parts.authority.run(),
             )
             watches = self._start_watches(own_signals)
@@ -126,6 +127,7 @@ class Operator:
             _log.error("authority not loaded", error=str(error))
         await self._connection.activity.heard_from_all(self._parts.paths)
         await self._parts.namespaces.listed()
+        await self._parts.static_secrets.listed()
         await self._list_everything()
         self._parts.probes.synced = True
         _log.info("synced")

@@ -7,8 +7,9 @@ from typing import Final, Protocol
 
 import structlog
 
-from agentid.api.reasons import IssueReason, WaitReason
+from agentid.api.reasons import WaitReason
 from agentid.lifecycle.decide import ruling
+from agentid.lifecycle.events import BESIDE_EARLIER_ONES
 from agentid.lifecycle.model import Blocked, Judgement, Observation
 from agentid.lifecycle.record import current
 from agentid.lifecycle.verdict import Hold, Issue, Keep, Verdict
@@ -191,7 +192,7 @@ def _stands(opinion: Opinion, verdict: Verdict, now: datetime) -> bool:
 
 def _runs_on(observation: Observation, verdict: Verdict) -> bool:
     """Whether a credential counts that was made for the task as it is."""
-    is_renewal = isinstance(verdict, Issue) and verdict.why is IssueReason.RENEWED
+    is_renewal = isinstance(verdict, Issue) and verdict.why in BESIDE_EARLIER_ONES
     return current(observation) is not None and (is_renewal or isinstance(verdict, Keep))
 
 

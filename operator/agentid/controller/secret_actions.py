@@ -1,6 +1,6 @@
 """Carries out what a plan says of the Secret, and remembers failures so that the next decision knows them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
@@ -47,19 +47,22 @@ class Outcome(Enum):
 class SecretActions:
     """Fills, empties, deletes and probes the Secrets of tasks, those that are gone included."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is written, with what, and when again
         self,
         secrets: Secrets,
         trust_domain: TrustDomain,
         metrics: Metrics,
+        *,
         clock: Callable[[], datetime],
         randomness: Callable[[], float],
+        static_secrets_in: Callable[[str], tuple[str, ...]],
     ) -> None:
         self._secrets = secrets
         self._trust_domain = trust_domain
         self._metrics = metrics
         self._clock = clock
         self._randomness = randomness
+        self._static_secrets_in = static_secrets_in
 
     async def for_task(  # noqa: PLR0913, PLR0917 - whose Secret, what to do, with what, on which condition
         self,
@@ -68,6 +71,7 @@ class SecretActions:
         observation: Observation,
         plan: Plan,
         svid: X509Svid | None,
+        copies: Mapping[str, bytes],
         still_wanted: StillWanted,
     ) -> Outcome:
         """Do what the plan says; where it failed, `record` tells the next decision."""
@@ -77,7 +81,7 @@ class SecretActions:
         try:
             if plan.issue is not None and svid is not None:
                 holders = (plan.issue.pod,) if plan.issue.pod is not None else ()
-                filled = await keeper.fill(svid, plan.issue.generation, holders, still_wanted)
+                filled = await keeper.fill(svid, plan.issue.generation, holders, still_wanted, copies)
                 record.failed_write, record.failures = None, 0
                 return Outcome.DONE if filled else Outcome.FAILED
             if plan.secret is SecretAction.PROBE:
@@ -127,7 +131,16 @@ class SecretActions:
             task_uid=uid,
             trust_domain=self._trust_domain,
             clock=self._clock,
+            static_secrets=self._further_keys(key, record, uid),
         )
+
+    def _further_keys(self, key: Key, record: Record, uid: str) -> tuple[str, ...]:
+        """Return the static secrets of the task with that UID; where nobody knows them, all it may have."""
+        if record.task is not None and record.task.uid == uid:
+            return record.task.static_secrets
+        departed = record.departed.get(uid)
+        known = departed.static_secrets if departed is not None else None
+        return self._static_secrets_in(key[0]) if known is None else known
 
     def _remember_failure(
         self, key: Key, record: Record, action: SecretAction, error: ApiAnswerError

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from agentid.api.names import secret_name
@@ -52,14 +53,17 @@ class SecretKeeper:
         task_uid: str,
         trust_domain: TrustDomain,
         clock: Callable[[], datetime],
+        static_secrets: Iterable[str] = (),
     ) -> None:
         self._secrets = secrets
         self._memory = memory
         self._namespace = namespace
         self._task_name = task_name
         self._task_uid = task_uid
-        self._trust_domain = trust_domain
         self._clock = clock
+        # Emptied, each key stays: a kubelet that mounts one of them by name fails where it is not there, and
+        # leaves the file as it was.
+        self._empty = {**dict.fromkeys(static_secrets, b""), **empty_files(trust_domain)}
 
     async def fill(
         self,
@@ -67,8 +71,9 @@ class SecretKeeper:
         generation: int,
         pods: Iterable[PodFacts],
         still_wanted: Callable[[], Awaitable[bool]],
+        copies: Mapping[str, bytes] = MappingProxyType({}),
     ) -> bool:
-        """Write the credential; return whether it is there.
+        """Write the credential, and `copies` of static secrets beside it; return whether it is there.
 
         Where a Secret of the name turns up unexpectedly, its version is asked for; it is then written over,
         in that version, only if `still_wanted` says that no other operator has moved on since.
@@ -76,7 +81,7 @@ class SecretKeeper:
         Raises:
             ApiAnswerError: it could not be written.
         """
-        manifest = self._manifest(pods, secret_files(svid))
+        manifest = self._manifest(pods, {**copies, **secret_files(svid)})
         version = self._memory.version if self._memory.state in _SURE and self._mine else None
         self._memory.account_for(self._task_uid, generation)
         with self._in_doubt() as before:
@@ -108,7 +113,7 @@ class SecretKeeper:
         Raises:
             ApiAnswerError: it could not be written.
         """
-        manifest = self._manifest(pods, empty_files(self._trust_domain))
+        manifest = self._manifest(pods, self._empty)
         known = self._memory.version if self._mine else None
         is_known = self._memory.is_known and self._mine
         is_sure = self._memory.state in _SURE and self._mine
@@ -261,7 +266,7 @@ class SecretKeeper:
 
     def _tried(self) -> SecretManifest:
         # The bundle is public. With something in it, admission holds the write to the same task.
-        return self._manifest((), {**empty_files(self._trust_domain), BUNDLE_FILE: _NOT_EMPTY})
+        return self._manifest((), {**self._empty, BUNDLE_FILE: _NOT_EMPTY})
 
     def _manifest(self, pods: Iterable[PodFacts], files: Mapping[str, bytes]) -> SecretManifest:
         owners = owners_of(self._task_name, self._task_uid, pods)

@@ -71,6 +71,7 @@ class Settings(OpaSettings, BaseSettings):
     concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 32
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
     admission_proof_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
+    static_secret_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
     lease_name: DnsName = OPERATOR_LEASE
     """The chart's Role names this Lease and no other: another name needs a Role that allows it."""
     lease_duration_seconds: Annotated[WholeNumber, Field(ge=3, le=300)] = 15

@@ -101,6 +101,9 @@ class Teller:
         if svid is not None and plan.issue is not None:
             self._metrics.issued.labels(reason=plan.issue.why.value).inc()
             self._metrics.first_issue(observation, plan.issue)
+            if status.static_secrets:
+                self._metrics.static_secret_copies.inc(len(status.static_secrets))
+                log = log.bind(static_secrets={each.name: each.version for each in status.static_secrets})
             log.info("credential issued", serial=svid.serial, generation=plan.issue.generation)
         elif finished is not None and finished.status == "True" and task.status.end_time is None:
             self._metrics.ended.labels(reason=reason).inc()

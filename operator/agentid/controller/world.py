@@ -14,11 +14,12 @@ from agentid.controller.facts import (
     text,
     version_number,
 )
-from agentid.controller.packed_task import PackedTask, WorkloadKey
+from agentid.controller.packed_task import PackedTask, Standing, WorkloadKey
 from agentid.controller.records import AgentRecord, Departed, Key, PodRecord, Record
 from agentid.lifecycle.model import AgentFacts
 
 _K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class World:
@@ -32,6 +33,7 @@ class World:
         self._pod_keys: dict[str, Key] = {}
         self._by_agent: dict[Key, set[str]] = {}
         self._by_workload: dict[WorkloadKey, set[str]] = {}
+        self._by_static_secret: dict[str, set[Key]] = {}
 
     def record(self, key: Key) -> Record | None:
         """Return what is known under `key`."""
@@ -58,6 +60,15 @@ class World:
         """Tell that an object that tasks refer to has changed."""
         for name in self._by_workload.get(workload, ()):
             self._changed((workload.namespace, name))
+
+    def static_secrets(self) -> set[str]:
+        """Return the names of all static secrets that some task asks for that is not over."""
+        return set(self._by_static_secret)
+
+    def static_secret_changed(self, name: str) -> None:
+        """Tell that something else is known of a static secret now."""
+        for key in self._by_static_secret.get(name, ()):
+            self._changed(key)
 
     def begin_anew(self) -> None:
         """Forget what was remembered of Secrets, because another operator may have written them since."""
@@ -157,21 +168,29 @@ class World:
             # One string of each in memory, however often the task changes: others hold them too.
             new = replace(new, name=old.name, uid=old.uid)
         record.task = new
-        self._by_agent.setdefault((new.namespace, new.agent), set()).add(new.name)
-        if new.workload is not None:
-            self._by_workload.setdefault(new.workload, set()).add(new.name)
+        self._index(new, record.key)
         if not own:
             self._changed(record.key)
 
     def _depart(self, record: Record, task: PackedTask) -> None:
         self._unindex(task)
-        record.depart(task.uid, Departed(self._clock(), task))
+        record.depart(task.uid, Departed(self._clock(), task, task.static_secrets))
         record.failed_write, record.failures, record.lost_writes = None, 0, 0
+
+    def _index(self, task: PackedTask, key: Key) -> None:
+        self._by_agent.setdefault((task.namespace, task.agent), set()).add(task.name)
+        if task.workload is not None:
+            self._by_workload.setdefault(task.workload, set()).add(task.name)
+        if task.standing is not Standing.OVER:
+            for secret in task.static_secrets:
+                self._by_static_secret.setdefault(secret, set()).add(key)
 
     def _unindex(self, task: PackedTask) -> None:
         _discard(self._by_agent, (task.namespace, task.agent), task.name)
         if task.workload is not None:
             _discard(self._by_workload, task.workload, task.name)
+        for secret in task.static_secrets:
+            _discard(self._by_static_secret, secret, (task.namespace, task.name))
 
     # Pods
 
@@ -250,9 +269,9 @@ def _may_hold_the_key_of_an_unknown_task(record: Record) -> bool:
     return bool(lives) and (record.task is None or record.task.came_after(min(lives)))
 
 
-def _discard(index: dict[_K, set[str]], key: _K, name: str) -> None:
-    names = index.get(key)
-    if names is not None:
-        names.discard(name)
-        if not names:
+def _discard(index: dict[_K, set[_V]], key: _K, value: _V) -> None:
+    values = index.get(key)
+    if values is not None:
+        values.discard(value)
+        if not values:
             del index[key]

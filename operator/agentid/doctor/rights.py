@@ -75,6 +75,7 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
     yield Right("create", "secrets", "", own)
     yield from (Right(verb, "secrets", "", own, AUTHORITY_SECRET) for verb in ("get", "update"))
     yield Right("create", "agenttasks", GROUP, own)
+    yield from (Right(verb, "agentsecrets", GROUP, own) for verb in _SEEN)
     yield Right("create", "leases", "coordination.k8s.io", own)
     yield from (
         Right(verb, "leases", "coordination.k8s.io", own, OPERATOR_LEASE) for verb in ("get", "update")
@@ -95,6 +96,7 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
         yield from (
             Right(verb, kind, GROUP, namespace) for kind in ("agents", "agentpolicies") for verb in _WRITTEN
         )
+        yield from (Right(verb, "agentsecrets", GROUP, namespace) for verb in _WRITTEN)
         yield Right("delegate", "delegators", GROUP, namespace)
         yield from (Right(verb, "pods", "", namespace) for verb in _WRITTEN)
         yield from (
@@ -136,6 +138,7 @@ def closed_to_everybody(settings: AdmissionSettings) -> tuple[Right, ...]:
         Right("delegate", "delegators", GROUP),
         *(Right("patch", f"{kind}/status", GROUP) for kind in ("agentpolicies", "clusteragentpolicies")),
         *(Right(verb, kind, GROUP) for kind in ("agents", "agentpolicies") for verb in _WRITTEN),
+        *(Right(verb, "agentsecrets", GROUP, own) for verb in _WRITTEN),
         *_of_administrators(),
     )
 

@@ -44,6 +44,7 @@ from agentid.lifecycle.issuing import (
     keep_running,
     renew_when_due,
     renew_when_secret_is_in_doubt,
+    renew_when_static_secret_was_rotated,
 )
 from agentid.lifecycle.model import Observation, Plan
 from agentid.lifecycle.planning import plan
@@ -53,6 +54,11 @@ from agentid.lifecycle.pod_ends import (
     end_when_pod_claims_an_unbound_task,
     end_when_second_pod_claims_the_task,
     end_when_two_pods_claim_a_free_task,
+)
+from agentid.lifecycle.static_secrets import (
+    hold_while_static_secret_is_missing,
+    hold_while_static_secret_is_unreadable,
+    revoke_when_static_secret_is_no_longer_there,
 )
 from agentid.lifecycle.verdict import Verdict
 
@@ -73,6 +79,7 @@ RULES: Final[tuple[Rule, ...]] = (
     end_when_start_deadline_is_past,
     end_when_agent_is_disabled,
     revoke_when_agent_no_longer_allows_it,
+    revoke_when_static_secret_is_no_longer_there,
     revoke_when_policy_no_longer_allows_it,
     revoke_when_workload_kind_is_no_longer_allowed,
     end_when_workload_is_gone,
@@ -87,8 +94,10 @@ RULES: Final[tuple[Rule, ...]] = (
     hold_while_nobody_is_known_to_have_asked,
     hold_while_agent_is_missing,
     hold_while_review_is_overdue,
+    hold_while_static_secret_is_missing,
     hold_while_ceiling_is_exceeded,
     hold_while_approval_is_awaited,
+    hold_while_static_secret_is_unreadable,
     hold_while_workload_kind_is_not_allowed,
     hold_while_workload_is_missing,
     hold_while_another_pod_could_mount_it,
@@ -104,6 +113,7 @@ RULES: Final[tuple[Rule, ...]] = (
     issue_anew_when_credential_was_lost,
     renew_when_secret_is_in_doubt,
     renew_when_due,
+    renew_when_static_secret_was_rotated,
     # Otherwise all is well.
     keep_running,
 )

@@ -1,6 +1,6 @@
 """Which Event tells of what: reason, action and whether it is a warning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from agentid.api.agenttask_status import BoundPod, Credential
@@ -8,8 +8,9 @@ from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReas
 from agentid.lifecycle.model import EventDraft, IssueOrder, Observation, PodFacts
 from agentid.lifecycle.permission import permission
 from agentid.lifecycle.record import asked, condition, current, wait_reason
+from agentid.lifecycle.static_secrets import rotated
 from agentid.lifecycle.verdict import End, Hold
-from agentid.lifecycle.wording import at, clip, name
+from agentid.lifecycle.wording import at, clip, name, names
 
 # True: a Warning.
 END_EVENTS: Final[Mapping[EndReason, tuple[EventReason, bool]]] = {
@@ -32,6 +33,7 @@ END_EVENTS: Final[Mapping[EndReason, tuple[EventReason, bool]]] = {
 # None: waiting for it is routine and told by the condition alone.
 WAIT_EVENTS: Final[Mapping[WaitReason, tuple[EventReason, bool] | None]] = {
     WaitReason.AWAITING_AGENT: (EventReason.AWAITING_AGENT, True),
+    WaitReason.AWAITING_STATIC_SECRET: (EventReason.AWAITING_STATIC_SECRET, True),
     WaitReason.CEILING_EXCEEDED: (EventReason.CEILING_EXCEEDED, True),
     WaitReason.AWAITING_POLICY: (EventReason.POLICY_DENIED, True),
     WaitReason.AWAITING_APPROVAL: (EventReason.APPROVAL_REQUIRED, False),
@@ -51,7 +53,11 @@ ISSUE_EVENTS: Final[Mapping[IssueReason, tuple[EventReason, EventAction]]] = {
     IssueReason.INTENT_CHANGED: (EventReason.CREDENTIAL_ISSUED, EventAction.ISSUE),
     IssueReason.POD_REPLACED: (EventReason.CREDENTIAL_ISSUED, EventAction.ISSUE),
     IssueReason.REISSUED: (EventReason.CREDENTIAL_ISSUED, EventAction.ISSUE),
+    IssueReason.SECRET_ROTATED: (EventReason.CREDENTIAL_RENEWED, EventAction.RENEW),
 }
+
+BESIDE_EARLIER_ONES: Final = frozenset({IssueReason.RENEWED, IssueReason.SECRET_ROTATED})
+"""Those by which earlier credentials count on until their own ends: a mounted file follows later."""
 
 _IN_PLACE_OF: Final[Mapping[IssueReason, str]] = {
     IssueReason.RESUMED: "after a suspension",
@@ -91,17 +97,20 @@ def of_issue(
     """Return the Event that tells of a new credential: for whom, until when, who asked, who allows it."""
     reason, action = ISSUE_EVENTS[order.why]
     before, until = current(observation), at(credential.not_after)
-    if order.why is IssueReason.RENEWED and before is not None:
-        note = f"serial {credential.serial} replaces {before.serial}, valid until {until}"
+    if order.why in BESIDE_EARLIER_ONES and before is not None:
+        anew = rotated(observation)
+        because = f", with a rotated {_static(anew)}" if anew else ""
+        note = f"serial {credential.serial} replaces {before.serial}, valid until {until}{because}"
         return draft((reason, False), action, note, pod)
     spec = asked(observation)
+    beside = f" with {_static(order.static_secrets)}" if order.static_secrets else ""
     holder = f" for pod {pod.name}" if pod is not None else ""
     asker = f", asked by {name(spec.requester.username)}" if spec.requester else ""
     delegator = f" for {name(spec.on_behalf_of)}" if spec.on_behalf_of else ""
     replaced = f", {_IN_PLACE_OF[order.why]}" if order.why in _IN_PLACE_OF else ""
     revoked = f"; serial {before.serial} revoked" if before is not None else ""
     note = (
-        f"serial {credential.serial}{holder} until {until}{asker}{delegator}, "
+        f"serial {credential.serial}{beside}{holder} until {until}{asker}{delegator}, "
         f"{permission(observation, order.why).message}{replaced}{revoked}"
     )
     return draft((reason, False), action, note, pod)
@@ -134,6 +143,10 @@ def of_hold(observation: Observation, hold: Hold) -> EventDraft | None:
 def of_end(observation: Observation, end: End, note: str) -> EventDraft:
     """Return the Event that tells how a task ended."""
     return draft(END_EVENTS[end.reason], EventAction.END, note, end.pod or observation.task.status.bound_pod)
+
+
+def _static(secrets: Sequence[str]) -> str:
+    return f"static secret{'s' if len(secrets) > 1 else ''} {names(secrets)}"
 
 
 def _kind_of_hold(hold: Hold) -> tuple[EventReason, bool] | None:

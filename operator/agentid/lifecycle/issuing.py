@@ -6,6 +6,7 @@ from agentid.lifecycle.model import Observation, SecretState
 from agentid.lifecycle.pods import is_replaced, next_holder
 from agentid.lifecycle.record import asked, current, has_started, held, may_write, was_suspended
 from agentid.lifecycle.renewal import is_in_doubt, renew_at
+from agentid.lifecycle.static_secrets import rotated
 from agentid.lifecycle.verdict import Hold, Issue, Keep, Verdict
 from agentid.lifecycle.wording import at
 
@@ -64,6 +65,14 @@ def renew_when_due(observation: Observation) -> Verdict | None:
     return None if due is None or observation.now < due else _renewed(observation)
 
 
+def renew_when_static_secret_was_rotated(observation: Observation) -> Verdict | None:
+    """The platform team put another value in the place of one that was copied.
+
+    The key beside it could not be read to be written again, so that the whole credential is made anew.
+    """
+    return _renewed(observation, IssueReason.SECRET_ROTATED) if rotated(observation) else None
+
+
 def keep_running(observation: Observation) -> Keep:
     """Only what the Secret can hold counts on. A first one that is in doubt is looked for."""
     in_doubt = observation.secret.state is SecretState.DOUBTFUL
@@ -93,13 +102,13 @@ def _is_clean(observation: Observation) -> bool:
     return current(observation) is None and observation.secret.state in clean
 
 
-def _renewed(observation: Observation) -> Issue | Keep:
+def _renewed(observation: Observation, why: IssueReason = IssueReason.RENEWED) -> Issue | Keep:
     """Make a credential beside those that still count; they stay as they are while it cannot be made."""
     if observation.blocked is not None:
         return Keep(held(observation), overdue=observation.blocked.message)
     if observation.failed_write is not None:
         return Keep(held(observation), overdue=_trouble(observation), probe=may_write(observation))
-    return Issue(IssueReason.RENEWED, next_holder(observation))
+    return Issue(why, next_holder(observation))
 
 
 def _trouble(observation: Observation) -> str | None:

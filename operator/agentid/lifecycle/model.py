@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from agentid.api.agent import AgentSpec
+from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus, BoundPod
 from agentid.api.reasons import EventAction, EventReason, IssueReason
@@ -42,6 +43,20 @@ class AgentFacts:
     uid: str
     deleting: bool
     spec: AgentSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class StaticSecretFacts:
+    """One static secret that the task asks for, as last seen; never its value.
+
+    `spec` is that of its AgentSecret, None where there is none that can be read. `version` is that of the
+    value, None while it is not known. `problem` says why the value is not there, with what to do.
+    """
+
+    name: str
+    spec: AgentSecretSpec | None
+    version: str | None = None
+    problem: str | None = None
 
 
 class PodPhase(Enum):
@@ -182,6 +197,7 @@ class Judgement:
         awaits_approval: It is denied, and would be allowed if it were approved.
         in_doubt: It is denied because it could not be found out, which may pass.
         holds_until: When it is to be asked again although nothing changes; None: never.
+        secrets: The static secrets that it allows too.
     """
 
     action: PolicyAction
@@ -192,6 +208,7 @@ class Judgement:
     awaits_approval: bool = False
     in_doubt: bool = False
     holds_until: datetime | None = None
+    secrets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +254,7 @@ class Observation:
     judgement: Judgement | None = None
     blocked: Blocked | None = None
     failed_write: FailedWrite | None = None
+    static_secrets: tuple[StaticSecretFacts, ...] = ()
 
 
 class SecretAction(Enum):
@@ -289,7 +307,7 @@ class IssueOrder:
     """A credential to make: for whom, why, and how long it may live at the most.
 
     `ttl` is the wanted life from now, `not_after_limit` the task's deadline. `generation` is one more than
-    any credential this task ever had.
+    any credential this task ever had. `static_secrets` are to be written beside it.
     """
 
     why: IssueReason
@@ -298,6 +316,7 @@ class IssueOrder:
     pod: PodFacts | None
     ttl: timedelta
     not_after_limit: datetime
+    static_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

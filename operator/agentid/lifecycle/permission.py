@@ -1,6 +1,6 @@
 """Whether the task is allowed: by its Agent, which is there, reviewed and not exceeded, and by policy."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from agentid.api.agent import AgentSpec
@@ -9,6 +9,7 @@ from agentid.api.reasons import ConditionType, IssueReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
+from agentid.lifecycle.patterns import covered
 from agentid.lifecycle.pods import bound_pod, is_replaced, mismatch, next_holder
 from agentid.lifecycle.record import (
     asked,
@@ -20,6 +21,7 @@ from agentid.lifecycle.record import (
     workload,
 )
 from agentid.lifecycle.renewal import is_in_doubt, renew_at
+from agentid.lifecycle.static_secrets import beyond_static_secrets, static_secrets
 from agentid.lifecycle.wording import at, name, names
 
 _MADE_BY: Final[Mapping[str, PolicyAction]] = {
@@ -136,14 +138,15 @@ def lost_permission(observation: Observation) -> str | None:
 
 
 def permission(observation: Observation, why: IssueReason) -> Judgement:
-    """Return what allows a credential that is made for the reason `why`.
+    """Return what allows a credential that is made for the reason `why`, and all that is written beside it.
 
     Raises:
         UnjudgedTaskError: policy was not asked about that, or does not allow it.
     """
     judgement = observation.judgement
     action = None if judgement is None else _ASKED_FOR.get(why, judgement.action)
-    if judgement is None or not judgement.allowed or judgement.action is not action:
+    is_allowed = judgement is not None and judgement.allowed and judgement.action is action
+    if judgement is None or not is_allowed or not set(static_secrets(observation)) <= judgement.secrets:
         raise UnjudgedTaskError(
             f"AgentTask {observation.task.namespace}/{observation.task.name} is not allowed by policy"
         )
@@ -174,19 +177,17 @@ def _made_by(observation: Observation) -> PolicyAction:
     issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
     if issued is None or issued.status != "True":
         return PolicyAction.ISSUE
+    decision = observation.task.status.decision
+    if issued.reason == IssueReason.SECRET_ROTATED and decision is not None:
+        return PolicyAction(decision.action)
     return _MADE_BY.get(issued.reason, PolicyAction.ISSUE)
-
-
-def covers(pattern: str, action: str) -> bool:
-    """Whether `pattern` of an Agent allows `action`; `orders:*` allows all that start with `orders:`."""
-    return action.startswith(pattern[:-1]) if pattern.endswith(":*") else action == pattern
 
 
 def _breaches(observation: Observation, task: AgentTaskSpec, agent: AgentSpec) -> Iterator[str]:
     which = f"Agent {task.agent_ref.name}"
     owner = f"have the owner {name(agent.owner)}"
     for field, actions in (("actions", task.intent.actions), ("grantable", task.intent.grantable)):
-        if beyond := [each for each in actions if not _covered(agent.actions, each)]:
+        if beyond := [each for each in actions if not covered(agent.actions, each)]:
             yield (
                 f"intent.{field} asks for {names(beyond)}, which {which} does not list "
                 f"(it lists {names(agent.actions) or 'nothing'}). Ask for less, or {owner} add it."
@@ -207,10 +208,7 @@ def _breaches(observation: Observation, task: AgentTaskSpec, agent: AgentSpec) -
             f"{account}, but {which} lists {names(agent.service_accounts) or 'no service account'}. "
             f"Use one that is listed, or {owner} add it to spec.serviceAccounts."
         )
-
-
-def _covered(patterns: Iterable[str], action: str) -> bool:
-    return any(covers(pattern, action) for pattern in patterns)
+    yield from beyond_static_secrets(observation)
 
 
 def _account(observation: Observation, task: AgentTaskSpec, agent: AgentSpec) -> str | None:

@@ -21,6 +21,7 @@ from agentid.lifecycle.record import (
 )
 from agentid.lifecycle.renewal import deadline, earliest_renewal, renew_at, ttl
 from agentid.lifecycle.reporting import ended, held_back, kept, stayed
+from agentid.lifecycle.static_secrets import static_secrets
 from agentid.lifecycle.verdict import End, Hold, Issue, Keep, LeaveAlone, StayFinished, Verdict
 
 
@@ -51,6 +52,7 @@ def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
         pod=issue.pod,
         ttl=ttl(observation),
         not_after_limit=deadline(observation),
+        static_secrets=static_secrets(observation),
     )
     due = earliest_renewal(observation.now, order.ttl)
     times = [due, order.not_after_limit, _review(observation), _judged_until(observation)]

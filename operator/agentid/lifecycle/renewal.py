@@ -58,13 +58,17 @@ def deadline(observation: Observation) -> datetime:
 
     Without renewal the first credential's life is the task's, so that no later one can prolong it.
     """
-    status, spec = observation.task.status, asked(observation)
+    status = observation.task.status
     if status.deadline is not None:
         return status.deadline
+    return (status.start_time or this_second(observation)) + longest_life(observation)
+
+
+def longest_life(observation: Observation) -> timedelta:
+    """Return for how long the task may have credentials, from its first one on."""
+    spec = asked(observation)
     longest = min(timedelta(seconds=spec.active_deadline_seconds), observation.limits.max_active_deadline)
-    if not spec.credential.renew:
-        longest = min(longest, ttl(observation))
-    return (status.start_time or this_second(observation)) + longest
+    return longest if spec.credential.renew else min(longest, ttl(observation))
 
 
 def _spread(credential: Credential) -> float:

@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from agentid.api.agenttask_status import MAX_POLICIES, AgentTaskStatus, BoundPod, Credential, Decision
+from agentid.api.agenttask_status import (
+    MAX_POLICIES,
+    AgentTaskStatus,
+    BoundPod,
+    Credential,
+    Decision,
+    HeldSecret,
+)
 from agentid.api.reasons import (
     ConditionType,
     EndReason,
@@ -16,7 +23,15 @@ from agentid.api.reasons import (
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.conditions import Said, merge
 from agentid.lifecycle.errors import UnorderedCredentialError
-from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_hold, of_issue
+from agentid.lifecycle.events import (
+    BESIDE_EARLIER_ONES,
+    draft,
+    is_stalled_by,
+    of_cleanup,
+    of_end,
+    of_hold,
+    of_issue,
+)
 from agentid.lifecycle.model import Judgement, Observation, Plan, PodFacts, Report, SecretState
 from agentid.lifecycle.permission import (
     agent_gap,
@@ -38,6 +53,7 @@ from agentid.lifecycle.record import (
     workload_uid,
 )
 from agentid.lifecycle.renewal import deadline
+from agentid.lifecycle.static_secrets import static_secret_gap
 from agentid.lifecycle.verdict import End, Hold, Keep
 from agentid.lifecycle.wording import at, nth
 
@@ -51,16 +67,19 @@ _KEEPS_FROM_BINDING: Final = {
 }
 
 
-def issued(observation: Observation, plan: Plan, credential: Credential) -> Report:
+def issued(
+    observation: Observation, plan: Plan, credential: Credential, copied: Sequence[HeldSecret] = ()
+) -> Report:
     """Return the report on a plan with an `issue`, once the certificate exists.
 
     Args:
         observation: What the plan was decided on.
         plan: A plan of `decide` that has an `issue`.
         credential: What was made for it; its generation is the order's.
+        copied: The static secrets that are written beside it; those of the order.
 
     Raises:
-        UnorderedCredentialError: the plan has no issue, or the credential is not the one it ordered.
+        UnorderedCredentialError: the plan has no issue, or this is not what it ordered.
     """
     order = plan.issue
     if order is None:
@@ -68,6 +87,8 @@ def issued(observation: Observation, plan: Plan, credential: Credential) -> Repo
     ends = deadline(observation)
     if credential.generation != order.generation or credential.not_after > ends:
         raise UnorderedCredentialError(f"credential {credential.serial} is not what rule {plan.rule} ordered")
+    if tuple(each.name for each in copied) != order.static_secrets:
+        raise UnorderedCredentialError(f"rule {plan.rule} ordered other static secrets")
     pod = None if order.pod is None else bind(order.pod)
     number = nth(credential.generation)
     said = [
@@ -95,6 +116,7 @@ def issued(observation: Observation, plan: Plan, credential: Credential) -> Repo
         start_time=observation.task.status.start_time or this_second(observation),
         deadline=ends,
         decision=_decision(observation, order.why),
+        static_secrets=list(copied),
     )
     return Report(status, of_issue(observation, order, credential, pod))
 
@@ -136,7 +158,16 @@ def kept(observation: Observation, keep: Keep) -> Report:
             in_doubt = observation.secret.state is SecretState.DOUBTFUL
             note = keep.overdue if in_doubt else f"renewal is due; {keep.overdue}"
             event = draft(kind, EventAction.RENEW, note, pod)
-    return Report(_status(observation, said, dropped, credentials=list(keep.credentials)), event)
+    is_written = newest is not None and newest == current(observation)
+    after = _status(
+        observation,
+        said,
+        dropped,
+        credentials=list(keep.credentials),
+        # Those beside the newest credential; where it never came into the Secret, they are copied anew.
+        static_secrets=observation.task.status.static_secrets if is_written else [],
+    )
+    return Report(after, event)
 
 
 def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None) -> Report:
@@ -163,6 +194,7 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
         dropped=[ConditionType.STALLED],
         bound_pod=pod if is_bound else None,
         credentials=[],
+        static_secrets=[],
         **({"start_time": None, "deadline": None} if was_never_released(observation) else {}),
     )
     return Report(after, of_hold(observation, hold) or of_cleanup(observation, cleanup_delayed))
@@ -200,6 +232,7 @@ def ended(observation: Observation, end: End) -> Report:
     # A deadline is when a task that lives will end; shown beside Completed it would mislead.
     changes: dict[str, object] = {
         "credentials": [],
+        "static_secrets": [],
         "deadline": None,
         "end_time": this_second(observation),
     }
@@ -210,7 +243,7 @@ def ended(observation: Observation, end: End) -> Report:
 def stayed(observation: Observation, cleanup_delayed: str | None) -> Report:
     """Return the report on a task that ended in an earlier pass."""
     said = _stalled(None, "", cleanup_delayed)
-    after = _status(observation, said, [ConditionType.STALLED], credentials=[])
+    after = _status(observation, said, [ConditionType.STALLED], credentials=[], static_secrets=[])
     return Report(after, of_cleanup(observation, cleanup_delayed))
 
 
@@ -235,7 +268,7 @@ def _status(
 
 def _counting(observation: Observation, why: IssueReason, new: Credential) -> list[Credential]:
     """Return the credentials that count once `new` is there; earlier ones only beside a renewal."""
-    if why is not IssueReason.RENEWED:
+    if why not in BESIDE_EARLIER_ONES:
         return [new]
     in_life = [each for each in held(observation) if observation.now < each.not_after]
     return [*sorted(in_life, key=lambda each: each.generation), new][-MAX_CREDENTIALS:]
@@ -246,6 +279,8 @@ def _approval(observation: Observation) -> Sequence[Said]:
         return []
     if (gap := agent_gap(observation) or overdue_review(observation)) is not None:
         return [Said(ConditionType.APPROVED, False, WaitReason.AWAITING_AGENT, gap)]
+    if (gap := static_secret_gap(observation)) is not None:
+        return [Said(ConditionType.APPROVED, False, WaitReason.AWAITING_STATIC_SECRET, gap)]
     if (breach := ceiling_breach(observation)) is not None:
         return [Said(ConditionType.APPROVED, False, WaitReason.CEILING_EXCEEDED, breach)]
     judgement = verdict_on_its_pod(observation)

@@ -13,7 +13,7 @@ from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, LayerDecision, Reason
 from agentid.policy.engine import decide
 from agentid.policy.layer import Layer
-from agentid.policy.question import Environment, Person, Pod, Question
+from agentid.policy.question import Environment, Person, Pod, Question, Secret
 from agentid.policy.request import Request, request
 from agentid.policy.vocabulary import Action
 
@@ -62,14 +62,7 @@ def judge(observation: Observation, action: PolicyAction, in_force: InForce) -> 
         lost = names(in_force.lost)
         said = f"Denied, as the accepted text of {lost} cannot be read by this version of agentid."
         return Answer(doubt(action, said))
-    answer = _answer(observation, action, in_force)
-    if answer.judgement.allowed:
-        if not is_resumed_as_another(observation):
-            return answer
-        also = _answer(observation, PolicyAction.ISSUE, in_force)
-        return Answer(_both(answer.judgement, also.judgement), answer.asked + also.asked)
-    stays = None if answer.asked[0][1].is_said else stays_by(observation)
-    return answer if stays is None else _answer(observation, stays, in_force)
+    return _with_static_secrets(observation, _of_the_task(observation, action, in_force), in_force)
 
 
 def requests(answer: Answer) -> tuple[Request, ...]:
@@ -122,11 +115,45 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         environment=environment,
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),
         delegator=spec.on_behalf_of,
+        static_secrets=tuple(each.name for each in spec.static_secrets),
     )
 
 
+def _of_the_task(observation: Observation, action: PolicyAction, in_force: InForce) -> Answer:
+    """Ask about the task but for its static secrets."""
+    answer = _answer(observation, action, in_force)
+    if answer.judgement.allowed:
+        if not is_resumed_as_another(observation):
+            return answer
+        also = _answer(observation, PolicyAction.ISSUE, in_force)
+        return Answer(_both(answer.judgement, also.judgement), answer.asked + also.asked)
+    stays = None if answer.asked[0][1].is_said else stays_by(observation)
+    return answer if stays is None else _answer(observation, stays, in_force)
+
+
+def _with_static_secrets(observation: Observation, answer: Answer, in_force: InForce) -> Answer:
+    """Ask, where the task is allowed, about each of its static secrets too; the first denial counts."""
+    for each in observation.static_secrets:
+        action = answer.judgement.action
+        if not answer.judgement.allowed or each.spec is None:
+            return answer
+        question = replace(
+            question_about(observation, action, in_force.environment),
+            action=Action.USE_SECRET,
+            secret=Secret(each.name, each.spec.max_ttl_seconds),
+        )
+        also = _decided(question, action, in_force)
+        both = _both(answer.judgement, also.judgement)
+        judgement = replace(both, secrets=both.secrets | {each.name}) if both.allowed else both
+        answer = Answer(judgement, answer.asked + also.asked)
+    return answer
+
+
 def _answer(observation: Observation, action: PolicyAction, in_force: InForce) -> Answer:
-    question = question_about(observation, action, in_force.environment)
+    return _decided(question_about(observation, action, in_force.environment), action, in_force)
+
+
+def _decided(question: Question, action: PolicyAction, in_force: InForce) -> Answer:
     decision = decide(question, in_force.cluster, in_force.namespace)
     return Answer(_judgement(action, decision), ((question, decision),))
 

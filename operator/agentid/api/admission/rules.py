@@ -27,6 +27,7 @@ ALWAYS: Final = (
     "operator-secrets",
     "reserved-secrets",
     "secret-references",
+    "static-secrets",
     "pod-label",
     "pod-owner",
     "watched-namespaces",
