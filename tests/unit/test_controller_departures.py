@@ -15,6 +15,8 @@ from agentid.controller.departures import Departures
 from agentid.controller.issuing import Issuing
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
+from agentid.controller.places import Places
+from agentid.controller.quotas import Quotas
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.telling import Teller
@@ -84,6 +86,7 @@ class _Scene:
             clock=lambda: self.now,
             judge=lambda _: None,
             issuing=Issuing((), lambda: None),
+            quotas=Quotas(Places(self.world.census, lambda _: None), lambda _: {}, 100),
             takeover=lambda: Takeover(_NOW),
         )
         actions = SecretActions(self.secrets, _DOMAIN, metrics, lambda: self.now, lambda: 0.0)

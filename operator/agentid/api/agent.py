@@ -79,6 +79,13 @@ class AgentSpec(Model):
         le=2_592_000,
         description="The longest activeDeadlineSeconds, in seconds, that a task of this agent may ask for.",
     )
+    max_active_tasks: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="How many tasks of this agent may be active at once, each from its first credential to "
+        "its end; others wait until one ends. Left out: as many as its namespace may have.",
+    )
     max_sensitivity: Annotated[Sensitivity, Strict(strict=False)] = Field(
         default=Sensitivity.INTERNAL,
         description="The most sensitive data that a task of this agent may touch.",

@@ -40,6 +40,7 @@ class WaitReason(StrEnum):
     POD_MISMATCH = "PodMismatch"
     ISSUANCE_BLOCKED = "IssuanceBlocked"
     SECRET_NAME_TAKEN = "SecretNameTaken"  # noqa: S105 - a reason, not a password
+    AWAITING_QUOTA = "AwaitingQuota"
     SUSPENDED = "Suspended"
 
 
@@ -99,6 +100,7 @@ class EventReason(StrEnum):
     TASK_ENDED = "TaskEnded"
     AWAITING_AGENT = "AwaitingAgent"
     CEILING_EXCEEDED = "CeilingExceeded"
+    AWAITING_QUOTA = "AwaitingQuota"
     POLICY_DENIED = "PolicyDenied"
     APPROVAL_REQUIRED = "ApprovalRequired"
     POLICY_ACCEPTED = "PolicyAccepted"

@@ -16,6 +16,7 @@ from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.issuing import Hindrance
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
+from agentid.controller.quotas import Quotas
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
 from agentid.controller.workloads import Workloads
@@ -54,6 +55,7 @@ class Observer:
         clock: Callable[[], datetime],
         judge: Callable[[Observation], Judgement | None],
         issuing: Hindrance,
+        quotas: Quotas,
         takeover: Callable[[], Takeover],
     ) -> None:
         self._world = world
@@ -64,6 +66,7 @@ class Observer:
         self._clock = clock
         self._judge = judge
         self._issuing = issuing
+        self._quotas = quotas
         self._takeover = takeover
 
     async def observe(self, key: Key, record: Record, task: PackedTask) -> Observation:
@@ -90,6 +93,7 @@ class Observer:
             limits=self._limits,
             blocked=self._issuing.blocked or unseen,
             failed_write=record.failed_write,
+            crowded=self._quotas.crowded(task, agent),
         )
         return replace(observation, judgement=self._judge(observation))
 

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from sys import intern
 from typing import Any, Final, Self
 
@@ -36,6 +37,16 @@ _COMMON: Final = (
 """What most tasks have in common, as JSON: named once here, it need not be in each packed task."""
 
 
+class Standing(Enum):
+    """How far a task has come, as its status says."""
+
+    WAITING = "waiting"
+    """It has had no credential yet."""
+    ACTIVE = "active"
+    """From the first credential to the end, also while it has none, such as between two pods."""
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class WorkloadKey:
     """The object that a task's `workload.ref` names."""
@@ -59,6 +70,7 @@ class PackedTask:
     version: int
     agent: str
     workload: WorkloadKey | None
+    standing: Standing
     packed: bytes
 
     @classmethod
@@ -75,7 +87,8 @@ class PackedTask:
             "spec": spec,
             "status": mapping(body.get("status")),
         }
-        ref = {} if _is_finished(kept["status"]) else mapping(mapping(spec.get("workload")).get("ref"))
+        standing = _standing(kept["status"])
+        ref = mapping(mapping(spec.get("workload")).get("ref")) if standing is not Standing.ENDED else {}
         return cls(
             namespace=namespace,
             name=text(metadata.get("name")),
@@ -90,6 +103,7 @@ class PackedTask:
             )
             if ref
             else None,
+            standing=standing,
             packed=_compressed(orjson.dumps(kept)),
         )
 
@@ -126,11 +140,13 @@ class PackedTask:
         )
 
 
-def _is_finished(status: Mapping[str, Any]) -> bool:
+def _standing(status: Mapping[str, Any]) -> Standing:
     conditions = map(mapping, sequence(status.get("conditions")))
-    return any(
+    if any(
         each.get("type") == ConditionType.FINISHED and each.get("status") == "True" for each in conditions
-    )
+    ):
+        return Standing.ENDED
+    return Standing.ACTIVE if status.get("startTime") else Standing.WAITING
 
 
 def _compressed(text: bytes) -> bytes:

@@ -29,10 +29,12 @@ from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.observing import Observer
+from agentid.controller.places import Places
 from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
+from agentid.controller.quotas import Quotas
 from agentid.controller.reconcile import Reconciler
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.settings import Settings
@@ -81,6 +83,7 @@ class _Core:
     queue: WorkQueue
     deadlines: Deadlines
     world: World
+    places: Places
     policies: Policies
     policy_statuses: PolicyStatuses
     events: Events
@@ -106,6 +109,7 @@ def build(
         trust_domain=settings.trust_domain,
         cluster_labels=settings.cluster_labels,
     )
+    quotas = Quotas(core.places, namespaces.labels, settings.max_active_tasks)
     intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.
@@ -138,7 +142,7 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, judge, issuing), authority),
+        reconciler=_reconciler(core, _observer(core, workloads, judge, issuing, quotas), authority, quotas),
         events=core.events,
         authority=authority,
         proof=proof,
@@ -156,6 +160,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
     world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add)
+    places = Places(world.census, queue.add)
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
     events = Events(connection, settings.instance, metrics.count_event)
@@ -163,6 +168,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
 
     def take_over(takeover: Takeover) -> bool:
         policy_statuses.note_all()
+        places.begin_anew()
         return duty.take_over(takeover)
 
     leader = Leader(_lock(settings, connection, clock), settings.lease_times(), take_over, duty.step_down)
@@ -183,6 +189,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
         queue=queue,
         deadlines=deadlines,
         world=world,
+        places=places,
         policies=policies,
         policy_statuses=policy_statuses,
         events=events,
@@ -231,7 +238,7 @@ def _namespaces(core: _Core) -> Namespaces:
     return Namespaces(core.connection, served, core.duty.look_at_layer)
 
 
-def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing) -> Observer:
+def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing, quotas: Quotas) -> Observer:
     return Observer(
         world=core.world,
         reads=core.reads,
@@ -240,11 +247,12 @@ def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing)
         clock=core.clock.now,
         judge=judge.judge,
         issuing=issuing,
+        quotas=quotas,
         takeover=lambda: core.duty.takeover,
     )
 
 
-def _reconciler(core: _Core, observer: Observer, authority: Authority) -> Reconciler:
+def _reconciler(core: _Core, observer: Observer, authority: Authority, quotas: Quotas) -> Reconciler:
     # Every write asks the leader first; see `Leader.require`.
     secrets = Secrets(core.connection, core.leader.require)
     trust_domain = TrustDomain(core.settings.trust_domain)
@@ -255,6 +263,7 @@ def _reconciler(core: _Core, observer: Observer, authority: Authority) -> Reconc
         secrets=SecretActions(secrets, trust_domain, core.metrics, core.clock.now, random.random),
         teller=Teller(core.events, core.metrics, core.clock.now),
         deadlines=core.deadlines,
+        quotas=quotas,
         metrics=core.metrics,
         limits=core.settings.limits(),
         authority=authority.current,

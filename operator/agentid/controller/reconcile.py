@@ -19,6 +19,7 @@ from agentid.controller.deadlines import Deadlines
 from agentid.controller.departures import Departures, earlier
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
+from agentid.controller.quotas import Quotas
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
@@ -62,6 +63,7 @@ class Reconciler:
         secrets: SecretActions,
         teller: Teller,
         deadlines: Deadlines,
+        quotas: Quotas,
         metrics: Metrics,
         limits: Limits,
         authority: Callable[[], CertificateAuthority],
@@ -74,6 +76,7 @@ class Reconciler:
         self._teller = teller
         self._departures = Departures(observer, secrets, teller, limits, clock)
         self._deadlines = deadlines
+        self._quotas = quotas
         self._metrics = metrics
         self._authority = authority
         self._clock = clock
@@ -87,8 +90,18 @@ class Reconciler:
             NotLeadingError: the lease is not held any more.
         """
         record = self._world.record(key)
-        if record is None:
-            return
+        try:
+            if record is not None:
+                await self._pass(key, record)
+        finally:
+            self._quotas.settle(key, is_there=record is not None and record.task is not None)
+
+    async def _pass(self, key: Key, record: Record) -> None:
+        """Decide and act until all is settled.
+
+        Raises:
+            ApiAnswerError: as `reconcile` does; and its others.
+        """
         wake_at, departed_wake, failed = None, None, None
         for _ in range(_MAX_ROUNDS):
             try:
@@ -119,6 +132,7 @@ class Reconciler:
         if record.task is not task:
             return True, None
         plan = decide(observation)
+        self._quotas.decided(task, observation, plan)
         svid, report = None, plan.report
         if plan.issue is not None:
             svid = self._make(plan.issue, observation.now)
@@ -137,6 +151,7 @@ class Reconciler:
             except ApiAnswerError as error:
                 await self._unwritten(key, record, observation, plan, act, error)
                 return True, None
+            self._quotas.active(key)
             if svid is None:
                 self._teller.status(observation, plan, report.status, None)
         outcome = await act()

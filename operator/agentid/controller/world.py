@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from agentid.controller.census import Census
 from agentid.controller.facts import (
     agent_facts,
     controller_of,
@@ -22,11 +23,15 @@ _K = TypeVar("_K")
 
 
 class World:
-    """All tasks, pods and agents; tells `changed` which task names a change concerns."""
+    """All tasks, pods and agents; tells `changed` which task names a change concerns.
+
+    `census` counts the tasks.
+    """
 
     def __init__(self, changed: Callable[[Key], None], clock: Callable[[], datetime]) -> None:
         self._changed = changed
         self._clock = clock
+        self.census = Census()
         self._records: dict[Key, Record] = {}
         self._agents: dict[Key, AgentRecord] = {}
         self._pod_keys: dict[str, Key] = {}
@@ -157,6 +162,7 @@ class World:
             # One string of each in memory, however often the task changes: others hold them too.
             new = replace(new, name=old.name, uid=old.uid)
         record.task = new
+        self.census.add(new)
         self._by_agent.setdefault((new.namespace, new.agent), set()).add(new.name)
         if new.workload is not None:
             self._by_workload.setdefault(new.workload, set()).add(new.name)
@@ -169,6 +175,7 @@ class World:
         record.failed_write, record.failures, record.lost_writes = None, 0, 0
 
     def _unindex(self, task: PackedTask) -> None:
+        self.census.remove(task)
         _discard(self._by_agent, (task.namespace, task.agent), task.name)
         if task.workload is not None:
             _discard(self._by_workload, task.workload, task.name)

@@ -41,6 +41,7 @@ WAIT_EVENTS: Final[Mapping[WaitReason, tuple[EventReason, bool] | None]] = {
     WaitReason.POD_MISMATCH: (EventReason.POD_MISMATCH, True),
     WaitReason.ISSUANCE_BLOCKED: (EventReason.ISSUANCE_BLOCKED, True),
     WaitReason.SECRET_NAME_TAKEN: (EventReason.SECRET_NAME_TAKEN, True),
+    WaitReason.AWAITING_QUOTA: (EventReason.AWAITING_QUOTA, False),
     WaitReason.SUSPENDED: (EventReason.SUSPENDED, False),
 }
 

@@ -225,6 +225,7 @@ class Observation:
     """Everything one decision is made on. `now` is data; `pods` are all that could hold the credential.
 
     `judgement` is None where policy was not asked (`permission.asks`); nothing is issued without one.
+    `crowded` says why there is no room for one more active task, of its namespace or its Agent.
     """
 
     now: datetime
@@ -237,6 +238,7 @@ class Observation:
     judgement: Judgement | None = None
     blocked: Blocked | None = None
     failed_write: FailedWrite | None = None
+    crowded: str | None = None
 
 
 class SecretAction(Enum):
@@ -308,7 +310,8 @@ class Plan:
     credential is there), when the task is gone, or when its status cannot be read. `delete_task` removes the
     finished object. `wake_at` is when to look again although nothing happened; None: only when something
     does. After a plan that did anything, decide again on the new facts: only a plan that does nothing has the
-    last word on `wake_at`. What waits because of `Blocked` has to be decided again when that changes.
+    last word on `wake_at`. What waits because of `Blocked` has to be decided again when that changes, and
+    what `awaits_room` when there is some.
     """
 
     rule: str
@@ -316,6 +319,7 @@ class Plan:
     issue: IssueOrder | None = None
     secret: SecretAction = SecretAction.NONE
     delete_task: bool = False
+    awaits_room: bool = False
     wake_at: datetime | None = None
 
 

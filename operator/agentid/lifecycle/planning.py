@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from agentid.api.reasons import EventReason
+from agentid.api.reasons import EventReason, WaitReason
 from agentid.lifecycle.cleanup import Cleanup, clean_up, secret_of
 from agentid.lifecycle.events import is_stalled_by
 from agentid.lifecycle.model import (
@@ -101,6 +101,7 @@ def _hold(observation: Observation, rule: str, hold: Hold) -> Plan:
         rule=rule,
         report=held_back(observation, hold, delayed),
         secret=action,
+        awaits_room=hold.reason is WaitReason.AWAITING_QUOTA,
         wake_at=_earliest(observation, times),
     )
 
