@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 )
 
 from agentid.controller.census import Scope
-from agentid.controller.packed_task import PackedTask, Standing
+from agentid.controller.packed_task import ACTIVE, PackedTask, Standing
 from agentid.controller.places import Places
 from agentid.controller.quotas import Quotas, limit_of_namespace
 from agentid.controller.records import Key
@@ -89,7 +89,7 @@ class _Scene:
         return told
 
     def active(self) -> int:
-        return self.world.census.count(Scope("ns"), Standing.ACTIVE)
+        return self.world.census.count(Scope("ns"), *ACTIVE)
 
 
 def _full(scene: _Scene) -> None:
@@ -242,9 +242,9 @@ class _AnyHistory(RuleBasedStateMachine):
     def _told(self) -> None:
         self.to_look_at += [name for name in self.scene.told() if name not in self.to_look_at]
 
-    def _stand(self, standing: Standing) -> list[str]:
+    def _stand(self, *standings: Standing) -> list[str]:
         records = self.scene.world.records()
-        return [key[1] for key, each in records if each.task is not None and each.task.standing is standing]
+        return [key[1] for key, each in records if each.task is not None and each.task.standing in standings]
 
     @rule()
     def comes(self) -> None:
@@ -273,10 +273,10 @@ class _AnyHistory(RuleBasedStateMachine):
             self.scene.starts(name)
         self._told()
 
-    @precondition(lambda self: self._stand(Standing.ACTIVE))
+    @precondition(lambda self: self._stand(*ACTIVE))
     @rule(which=_WHICH)
     def ends(self, which: int) -> None:
-        active = self._stand(Standing.ACTIVE)
+        active = self._stand(*ACTIVE)
         self.scene.ends(active[which % len(active)])
         self._told()
 
@@ -290,7 +290,7 @@ class _AnyHistory(RuleBasedStateMachine):
         self._told()
 
     def _idle(self) -> list[str]:
-        return [each for standing in Standing for each in self._stand(standing) if each not in self.under_way]
+        return [each for each in self._stand(*Standing) if each not in self.under_way]
 
     @invariant()
     def no_more_than_may_be(self) -> None:

@@ -33,10 +33,10 @@ class Census:
             if not counts.total():
                 del self._counts[scope]
 
-    def count(self, scope: Scope, standing: Standing) -> int:
-        """Return how many tasks of `scope` stand so."""
+    def count(self, scope: Scope, *standings: Standing) -> int:
+        """Return how many tasks of `scope` stand in one of these ways."""
         counts = self._counts.get(scope)
-        return counts[standing] if counts is not None else 0
+        return sum(counts[each] for each in standings) if counts is not None else 0
 
 
 def scopes_of(task: PackedTask) -> tuple[Scope, Scope]:

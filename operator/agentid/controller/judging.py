@@ -7,10 +7,11 @@ from typing import Final
 
 import structlog
 
+from agentid.cluster.errors import ApiAnswerError
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
-from agentid.lifecycle.permission import asks, is_resumed_as_another
+from agentid.lifecycle.permission import asks, is_resumed_as_another, stays_by
 from agentid.lifecycle.pods import next_holder
 from agentid.lifecycle.record import asked
 from agentid.lifecycle.wording import names
@@ -41,6 +42,16 @@ class Judge:
         self._trust_domain = trust_domain
         self._cluster_labels = cluster_labels
 
+    async def prepare(self, namespace: str) -> None:
+        """Have the labels of a namespace known, if it is there, before its tasks are judged.
+
+        What cannot be found out now stays unknown, which denies; an end does not wait for it.
+        """
+        try:
+            await self._namespaces.look_for(namespace)
+        except ApiAnswerError as error:
+            _log.warning("namespace could not be looked at", namespace=namespace, error=str(error))
+
     def judge(self, observation: Observation) -> Judgement | None:
         """Return what policy says of the task; None where nothing depends on it. What goes wrong denies."""
         action = asks(observation)
@@ -65,15 +76,19 @@ class Judge:
             said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
             return _doubt(action, said)
         environment = Environment(self._trust_domain, self._cluster_labels, labels)
-        answer = self._answer(observation, action, environment)
-        if not answer.allowed or not is_resumed_as_another(observation):
+        decision = self._decision(observation, action, environment)
+        answer = _judgement(action, decision)
+        if answer.allowed and is_resumed_as_another(observation):
+            issue = self._decision(observation, PolicyAction.ISSUE, environment)
+            return _both(answer, _judgement(PolicyAction.ISSUE, issue))
+        stays = None if answer.allowed or decision.is_said else stays_by(observation)
+        if stays is None:
             return answer
-        return _both(answer, self._answer(observation, PolicyAction.ISSUE, environment))
+        return _judgement(stays, self._decision(observation, stays, environment))
 
-    def _answer(self, observation: Observation, action: PolicyAction, environment: Environment) -> Judgement:
+    def _decision(self, observation: Observation, action: PolicyAction, environment: Environment) -> Decision:
         question = question_about(observation, action, environment)
-        layers = self._policies.cluster, self._policies.of(observation.task.namespace)
-        return _judgement(action, decide(question, *layers))
+        return decide(question, self._policies.cluster, self._policies.of(observation.task.namespace))
 
 
 def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:

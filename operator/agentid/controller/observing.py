@@ -14,6 +14,7 @@ from agentid.cluster.paths import AGENTS, PODS, TASKS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.issuing import Hindrance
+from agentid.controller.judging import Judge
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.quotas import Quotas
@@ -24,7 +25,6 @@ from agentid.controller.world import World
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,
-    Judgement,
     Limits,
     Observation,
     PodFacts,
@@ -53,7 +53,7 @@ class Observer:
         workloads: Workloads,
         limits: Limits,
         clock: Callable[[], datetime],
-        judge: Callable[[Observation], Judgement | None],
+        judge: Judge,
         issuing: Hindrance,
         quotas: Quotas,
         takeover: Callable[[], Takeover],
@@ -82,6 +82,7 @@ class Observer:
         agent = await self._agent(task, started=facts.status.start_time is not None)
         workload, unseen = await self._workload(task, facts.status)
         pods = await self._pods(record, task)
+        await self._judge.prepare(task.namespace)
         self._remember(record, facts, pods)
         observation = Observation(
             now=self._clock(),
@@ -95,7 +96,7 @@ class Observer:
             failed_write=record.failed_write,
             crowded=self._quotas.crowded(task, agent),
         )
-        return replace(observation, judgement=self._judge(observation))
+        return replace(observation, judgement=self._judge.judge(observation))
 
     async def look_again(self, key: Key, uid: str) -> None:
         """Have the world know the task as it is now, or that the one with that UID is gone.

@@ -37,16 +37,6 @@ _COMMON: Final = (
 """What most tasks have in common, as JSON: named once here, it need not be in each packed task."""
 
 
-class Standing(Enum):
-    """How far a task has come, as its status says."""
-
-    WAITING = "waiting"
-    """It has had no credential yet."""
-    ACTIVE = "active"
-    """From the first credential to the end, also while it has none, such as between two pods."""
-    ENDED = "ended"
-
-
 @dataclass(frozen=True, slots=True)
 class WorkloadKey:
     """The object that a task's `workload.ref` names."""
@@ -57,11 +47,27 @@ class WorkloadKey:
     name: str
 
 
+class Standing(Enum):
+    """How a task stands by its status."""
+
+    WAITING = "waiting"
+    """It has had no credential yet."""
+    LIVE = "live"
+    """It has a credential that counts."""
+    PAUSED = "paused"
+    """It has had one and has none for now, such as while it is suspended or between two pods."""
+    OVER = "over"
+
+
+ACTIVE: Final = (Standing.LIVE, Standing.PAUSED)
+"""From the first credential to the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackedTask:
     """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
 
-    `workload` is the object that says when the task ends; None also for one that has ended.
+    `workload` is the object that says when the task ends; None also for one that is over.
     """
 
     namespace: str
@@ -88,7 +94,7 @@ class PackedTask:
             "status": mapping(body.get("status")),
         }
         standing = _standing(kept["status"])
-        ref = mapping(mapping(spec.get("workload")).get("ref")) if standing is not Standing.ENDED else {}
+        ref = {} if standing is Standing.OVER else mapping(mapping(spec.get("workload")).get("ref"))
         return cls(
             namespace=namespace,
             name=text(metadata.get("name")),
@@ -145,8 +151,10 @@ def _standing(status: Mapping[str, Any]) -> Standing:
     if any(
         each.get("type") == ConditionType.FINISHED and each.get("status") == "True" for each in conditions
     ):
-        return Standing.ENDED
-    return Standing.ACTIVE if status.get("startTime") else Standing.WAITING
+        return Standing.OVER
+    if status.get("credentials"):
+        return Standing.LIVE
+    return Standing.PAUSED if status.get("startTime") else Standing.WAITING
 
 
 def _compressed(text: bytes) -> bytes:

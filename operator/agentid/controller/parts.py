@@ -9,7 +9,6 @@ from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
 from agentid.cluster.lease import LeaseLock, Takeover
-from agentid.cluster.paths import NAMESPACES
 from agentid.cluster.policies import PolicyWrites
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import Secrets
@@ -27,7 +26,7 @@ from agentid.controller.issuing import Issuing
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
-from agentid.controller.namespaces import Namespaces
+from agentid.controller.namespaces import Namespaces, watched_namespaces
 from agentid.controller.observing import Observer
 from agentid.controller.places import Places
 from agentid.controller.policies import Policies
@@ -113,7 +112,8 @@ def build(
     intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.
-    paths = (*watched_paths(settings.watch_namespaces), NAMESPACES.path(None))
+    served = tuple(settings.watch_namespaces)
+    paths = (*watched_paths(served), *watched_namespaces(served))
 
     freshness = Freshness(
         connection.activity,
@@ -159,7 +159,7 @@ def build(
 def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
-    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add)
+    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add, queue.add_later)
     places = Places(world.census, queue.add)
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
@@ -235,7 +235,7 @@ def _workloads(core: _Core) -> Workloads:
 
 def _namespaces(core: _Core) -> Namespaces:
     served = tuple(core.settings.watch_namespaces)
-    return Namespaces(core.connection, served, core.duty.look_at_layer)
+    return Namespaces(core.connection, served, core.duty.look_at_layer, clock=time.monotonic)
 
 
 def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing, quotas: Quotas) -> Observer:
@@ -245,7 +245,7 @@ def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing,
         workloads=workloads,
         limits=core.settings.limits(),
         clock=core.clock.now,
-        judge=judge.judge,
+        judge=judge,
         issuing=issuing,
         quotas=quotas,
         takeover=lambda: core.duty.takeover,

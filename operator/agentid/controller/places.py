@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agentid.controller.census import Census, Scope
-from agentid.controller.packed_task import Standing
+from agentid.controller.packed_task import ACTIVE
 from agentid.controller.records import Key
 
 
@@ -96,4 +96,4 @@ class Places:
         self._held_in.update(scopes)
 
     def _taken(self, scope: Scope) -> int:
-        return self._census.count(scope, Standing.ACTIVE) + self._held_in[scope]
+        return self._census.count(scope, *ACTIVE) + self._held_in[scope]
