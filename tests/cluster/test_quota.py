@@ -57,15 +57,17 @@ def test_many_at_once_are_never_more_than_may_be_and_all_have_their_turn(
     _end(team, "first")
     team.create([task(name) for name in names])
 
-    for _ in range(len(names) // 4):
-        seen = wait_until(
-            "four run", lambda: _standing(team), lambda now: list(now.values()).count("Running") >= 4
+    ended: set[str] = set()
+    while len(ended) < len(names):
+        running = wait_until(
+            "four others run",
+            lambda: [name for name, standing in _standing(team).items() if standing == "Running"],
+            lambda now: len(set(now) - ended) == 4,
         )
-        running = [name for name, standing in seen.items() if standing == "Running"]
         assert len(running) == 4
         for name in running:
             _end(team, name)
-    wait_until("all had their turn", lambda: _standing(team), lambda now: set(now.values()) == {"Ended"})
+        ended.update(running)
 
 
 def test_suspended_task_keeps_its_place(team: Kubectl, cluster: ControlPlane) -> None:

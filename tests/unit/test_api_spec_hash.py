@@ -34,7 +34,13 @@ WHOLE: dict[str, Any] = {
     "ttlSecondsAfterFinished": 60,
     "credential": {"mode": "Secret", "ttlSeconds": 60, "renew": False},
     "requester": {"username": "alice", "groups": ["a"], "podUID": "p", "intentGeneration": 2},
+    "templateRef": {
+        "name": "refund",
+        "uid": "5c0e0000-0000-4000-8000-0000000000aa",
+        "author": {"username": "alice", "groups": ["a"]},
+    },
 }
+ADDED_LATER = {"templateRef"}
 OF_STATE: dict[str, Any] = {"state": "Suspended", "stateReason": "Odd", "stateChangedBy": {"username": "bob"}}
 SHORT: dict[str, Any] = {"agentRef": {"name": "a"}, "intent": {"purpose": "Read", "actions": ["orders:read"]}}
 
@@ -56,7 +62,7 @@ def changed(value: object) -> object:
         case list():
             return [*value, "more"]
         case _:
-            return f"{value}x"
+            return f"{value[:-1]}0"
 
 
 def variants(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -89,7 +95,8 @@ def test_the_state_is_not_in_it(field: str) -> None:
 
 
 def test_version_1_is_what_it_was() -> None:
-    assert hashed(WHOLE) == "v1:10c20689a7caf1dd5df112f9f46238cec7479558c6e8303dc50f22be74b164ad"
+    first = {name: part for name, part in WHOLE.items() if name not in ADDED_LATER}
+    assert hashed(first) == "v1:10c20689a7caf1dd5df112f9f46238cec7479558c6e8303dc50f22be74b164ad"
     assert hashed(SHORT) == "v1:a24334165edc27368c0aec44b701649bb28cc6b1ad6f5e295d55e46a42c8fabf"
 
 

@@ -10,6 +10,9 @@ CATEGORY: Final = "agentid"
 TASK_LABEL: Final = "agentid.dev/task"
 """On a pod: the name of the AgentTask, in the same namespace, that the pod works for."""
 
+TEMPLATE_LABEL: Final = "agentid.dev/template"
+"""On a Job's pod: the name of the AgentTaskTemplate, in the same namespace, that its task is made from."""
+
 TASK_UID_LABEL: Final = "agentid.dev/task-uid"
 """On a credential Secret: the UID of the one AgentTask it belongs to."""
 

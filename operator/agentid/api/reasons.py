@@ -115,6 +115,10 @@ class EventReason(StrEnum):
     TASK_FAILED = "TaskFailed"
     TASK_REVOKED = "TaskRevoked"
     CLEANUP_DELAYED = "CleanupDelayed"
+    TASK_CREATED = "TaskCreated"
+    TASK_NAME_TAKEN = "TaskNameTaken"
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    TEMPLATE_REFUSED = "TemplateRefused"
 
 
 class EventAction(StrEnum):
@@ -127,3 +131,4 @@ class EventAction(StrEnum):
     END = "End"
     CLEAN_UP = "CleanUp"
     ACCEPT = "Accept"
+    CREATE = "Create"

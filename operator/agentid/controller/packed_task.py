@@ -67,7 +67,8 @@ ACTIVE: Final = (Standing.LIVE, Standing.PAUSED)
 class PackedTask:
     """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
 
-    `workload` is the object that says when the task ends; None also for one that is over.
+    `workload` is the object that says when the task ends; None also for one that is over,
+    unless it was made from a template: it stays as long as its Job.
     """
 
     namespace: str
@@ -94,7 +95,9 @@ class PackedTask:
             "status": mapping(body.get("status")),
         }
         standing = _standing(kept["status"])
-        ref = {} if standing is Standing.OVER else mapping(mapping(spec.get("workload")).get("ref"))
+        ref = mapping(mapping(spec.get("workload")).get("ref"))
+        if standing is Standing.OVER and "templateRef" not in spec:
+            ref = {}
         return cls(
             namespace=namespace,
             name=text(metadata.get("name")),

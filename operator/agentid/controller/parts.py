@@ -9,12 +9,13 @@ from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
 from agentid.cluster.lease import LeaseLock, Takeover
-from agentid.cluster.policies import PolicyWrites
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import Secrets
+from agentid.cluster.statuses import StatusWrites
 from agentid.cluster.tasks import Tasks
 from agentid.cluster.watch_activity import STALE_SECONDS
 from agentid.controller.admission_proof import AdmissionProof
+from agentid.controller.agent_statuses import AgentStatuses
 from agentid.controller.authority import Authority
 from agentid.controller.clock_proof import ClockProof
 from agentid.controller.clocks import Clock, boottime
@@ -23,6 +24,7 @@ from agentid.controller.duty import Duty
 from agentid.controller.freshness import Freshness
 from agentid.controller.intake import Intake
 from agentid.controller.issuing import Issuing
+from agentid.controller.job_tasks import JobTasks
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
@@ -66,6 +68,7 @@ class Parts:
     workloads: Workloads
     namespaces: Namespaces
     policy_statuses: PolicyStatuses
+    agent_statuses: AgentStatuses
     sweep: Sweep
     probes: Probes
 
@@ -142,7 +145,9 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, judge, issuing, quotas), authority, quotas),
+        reconciler=_reconciler(
+            core, _observer(core, workloads, judge, issuing, quotas), authority, quotas, workloads, issuing
+        ),
         events=core.events,
         authority=authority,
         proof=proof,
@@ -151,6 +156,7 @@ def build(
         workloads=workloads,
         namespaces=namespaces,
         policy_statuses=core.policy_statuses,
+        agent_statuses=_agent_statuses(core),
         sweep=sweep,
         probes=probes,
     )
@@ -174,7 +180,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     leader = Leader(_lock(settings, connection, clock), settings.lease_times(), take_over, duty.step_down)
     policy_statuses = PolicyStatuses(
         policies,
-        PolicyWrites(connection, leader.require),
+        StatusWrites(connection, leader.require),
         events,
         metrics,
         leads=lambda: duty.is_on,
@@ -252,23 +258,45 @@ def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing,
     )
 
 
-def _reconciler(core: _Core, observer: Observer, authority: Authority, quotas: Quotas) -> Reconciler:
+def _reconciler(  # noqa: PLR0913, PLR0917 - what it is made of
+    core: _Core,
+    observer: Observer,
+    authority: Authority,
+    quotas: Quotas,
+    workloads: Workloads,
+    issuing: Issuing,
+) -> Reconciler:
     # Every write asks the leader first; see `Leader.require`.
     secrets = Secrets(core.connection, core.leader.require)
+    tasks = Tasks(core.connection, core.leader.require)
     trust_domain = TrustDomain(core.settings.trust_domain)
     return Reconciler(
         world=core.world,
         observer=observer,
-        tasks=Tasks(core.connection, core.leader.require),
+        tasks=tasks,
         secrets=SecretActions(secrets, trust_domain, core.metrics, core.clock.now, random.random),
         teller=Teller(core.events, core.metrics, core.clock.now),
         deadlines=core.deadlines,
         quotas=quotas,
+        job_tasks=JobTasks(
+            world=core.world,
+            reads=core.reads,
+            tasks=tasks,
+            workloads=workloads,
+            events=core.events,
+            issuing=issuing,
+            clock=core.clock.now,
+        ),
         metrics=core.metrics,
         limits=core.settings.limits(),
         authority=authority.current,
         clock=core.clock.now,
     )
+
+
+def _agent_statuses(core: _Core) -> AgentStatuses:
+    writes = StatusWrites(core.connection, core.leader.require)
+    return AgentStatuses(core.world, writes, leads=lambda: core.duty.is_on)
 
 
 def _sweep(core: _Core, intake: Intake) -> Sweep:

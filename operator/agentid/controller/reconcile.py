@@ -17,6 +17,7 @@ from agentid.cluster.errors import (
 from agentid.cluster.tasks import Tasks
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.departures import Departures, earlier
+from agentid.controller.job_tasks import JobTasks
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
 from agentid.controller.quotas import Quotas
@@ -64,6 +65,7 @@ class Reconciler:
         teller: Teller,
         deadlines: Deadlines,
         quotas: Quotas,
+        job_tasks: JobTasks,
         metrics: Metrics,
         limits: Limits,
         authority: Callable[[], CertificateAuthority],
@@ -77,6 +79,7 @@ class Reconciler:
         self._departures = Departures(observer, secrets, teller, limits, clock)
         self._deadlines = deadlines
         self._quotas = quotas
+        self._job_tasks = job_tasks
         self._metrics = metrics
         self._authority = authority
         self._clock = clock
@@ -127,12 +130,14 @@ class Reconciler:
         """Decide once and act; return whether to decide again, when to look again, when time may turn it."""
         task = record.task
         if task is None:
-            return False, None, None
+            made = await self._job_tasks.make(key, record)
+            return made.there, made.wake_at, None
         observation = await self._observer.observe(key, record, task)
         if record.task is not task:
             return True, None, None
         plan = decide(observation)
         self._quotas.decided(task, observation, plan)
+        self._job_tasks.see(key, record, observation)
         svid, report = None, plan.report
         if plan.issue is not None:
             svid = self._make(plan.issue, observation.now)

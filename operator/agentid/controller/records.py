@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from agentid.api.agent import AgentStatus
 from agentid.controller.facts import OwnerReference
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.secret_memory import SecretMemory
@@ -26,10 +27,12 @@ class PodRecord:
 
 @dataclass(slots=True)
 class AgentRecord:
-    """One Agent."""
+    """One Agent. `status` is None where there is none, or it cannot be read."""
 
     facts: AgentFacts
     version: int
+    generation: int
+    status: AgentStatus | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Record:
     is what was last logged of a status that cannot be read. `own_write` is true while a status write is under
     way, `during_write` holds what the watch brought meanwhile. `lost_writes` counts the status writes in a
     row that others' changes of the task came before. `unconfirmed` tells of the newest credential, whose
-    generation it names, until it surely is in its Secret.
+    generation it names, until it surely is in its Secret. `told_to_job` is what a Job whose pods ask for a
+    template was told last.
     """
 
     key: Key
@@ -74,6 +78,7 @@ class Record:
     lost_writes: int = 0
     unconfirmed: tuple[int, Untold] | None = None
     status_invalid: str | None = None
+    told_to_job: str = ""
     own_write: bool = False
     during_write: PackedTask | None = None
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from agentid.api.agent import AgentStatus
 from agentid.controller.census import Census
 from agentid.controller.facts import (
     agent_facts,
@@ -12,6 +13,7 @@ from agentid.controller.facts import (
     mapping,
     pod_facts,
     pod_task,
+    read,
     text,
     version_number,
 )
@@ -232,7 +234,15 @@ class World:
         """Take in an Agent."""
         metadata = mapping(body.get("metadata"))
         key = (text(metadata.get("namespace")), text(metadata.get("name")))
-        new, old = AgentRecord(agent_facts(body), version_number(body)), self._agents.get(key)
+        status, _ = read(AgentStatus, body.get("status"))
+        generation = metadata.get("generation")
+        new = AgentRecord(
+            agent_facts(body),
+            version_number(body),
+            generation if isinstance(generation, int) else 1,
+            status,
+        )
+        old = self._agents.get(key)
         if old is not None and new.version <= old.version:
             return
         self._agents[key] = new

@@ -97,7 +97,7 @@ def of_issue(
         return draft((reason, False), action, note, pod)
     spec = asked(observation)
     holder = f" for pod {pod.name}" if pod is not None else ""
-    asker = f", asked by {name(spec.requester.username)}" if spec.requester else ""
+    asker = f", asked by {name(spec.asker.username)}" if spec.asker else ""
     delegator = f" for {name(spec.on_behalf_of)}" if spec.on_behalf_of else ""
     replaced = f", {_IN_PLACE_OF[order.why]}" if order.why in _IN_PLACE_OF else ""
     revoked = f"; serial {before.serial} revoked" if before is not None else ""

@@ -71,7 +71,7 @@ class PodFacts:
     controlling owners, nearest first, as far as they could be followed. `images` are those of all containers
     as written in its spec, `running_images` those that its status says run. `fingerprint` is a digest over
     the names and images of all containers as written in its spec, ephemeral ones included, and the UID of its
-    controlling owner.
+    controlling owner. `template` is the template that it asks for a task of, by its label.
     """
 
     name: str
@@ -87,6 +87,7 @@ class PodFacts:
     controllers: tuple[str, ...]
     fingerprint: str
     created: datetime
+    template: str | None = None
     images: tuple[str, ...] = ()
     running_images: tuple[str, ...] = ()
 
