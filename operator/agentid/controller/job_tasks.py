@@ -101,9 +101,9 @@ class JobTasks:
             return
         about = Reference(pod.owner.kind, pod.owner.api_version, *key, pod.owner.uid)
         note = (
-            f"pod {pod.facts.name} asks by the label {TEMPLATE_LABEL} for a task made from AgentTaskTemplate "
-            f"{pod.facts.template}, which AgentTask {key[0]}/{key[1]} was not. Delete that task, or give the Job "
-            "another name."
+            f"pod {pod.facts.name} asks by the label {TEMPLATE_LABEL} for a task that is made from "
+            f"AgentTaskTemplate {pod.facts.template}, which AgentTask {key[0]}/{key[1]} was not. Delete that "
+            "task, or give the Job another name."
         )
         self._tell(record, about, EventReason.TASK_NAME_TAKEN, note)
 
