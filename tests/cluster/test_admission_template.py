@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from devcluster.kubectl import Object
+from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
+from tests.cluster.objects import ACCOUNT
 from tests.cluster.people import GROUP, OPERATOR, OPERATOR_GROUPS, STRANGER, TENANT, People, refusal, task
 from tests.cluster.templates import TEMPLATE, job_of, pod_of, template
 
@@ -24,6 +25,18 @@ OF_A_TEMPLATE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def service_account(kubectl: Kubectl) -> None:
+    """What pods here run as."""
+    kubectl("create", "serviceaccount", ACCOUNT)
+
+
+def of_a_living_job(people: People, name: str = "nightly-1") -> Object:
+    """A template's task as the operator makes it for a Job that is there, which has no pods."""
+    job = people.admin.create(job_of(name, parallelism=0))
+    return people.operator.create(of_a_job(name, job["metadata"]["uid"]))
+
+
 def forged(manifest: Object) -> Object:
     return {**manifest, "spec": {**manifest["spec"], "author": FORGED}}
 
@@ -33,7 +46,7 @@ def author(person: str) -> dict[str, Any]:
     return {"username": NAMES[person], "groups": sorted([*groups, GROUP, "system:authenticated"])}
 
 
-def of_a_job(name: str = "nightly-1", **spec: Any) -> Object:  # noqa: ANN401 - parts of a manifest
+def of_a_job(name: str = "nightly-1", job_uid: str = JOB_UID, **spec: Any) -> Object:  # noqa: ANN401 - parts of a manifest
     """A template's task as the operator makes it."""
     made = task(
         name,
@@ -43,7 +56,7 @@ def of_a_job(name: str = "nightly-1", **spec: Any) -> Object:  # noqa: ANN401 - 
             **spec,
         },
     )
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": JOB_UID}
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job_uid}
     made["metadata"]["ownerReferences"] = [owner]
     return made
 
@@ -73,7 +86,7 @@ def test_no_forged_part_survives_beside_the_stamp(people: People, part: str) -> 
 @pytest.mark.parametrize("person", EVERYBODY)
 def test_who_changes_a_template_is_its_author(people: People, person: str) -> None:
     people.admin.create(template())
-    changed = {"spec": {"template": {"spec": {"activeDeadlineSeconds": 60}}, "author": FORGED}}
+    changed = {"spec": {"template": {"spec": {"activeDeadlineSeconds": 1200}}, "author": FORGED}}
     after = people.named(person).patch("agenttasktemplate", TEMPLATE, changed)
 
     assert after["spec"]["author"] == author(person)
@@ -144,7 +157,7 @@ def test_nobody_but_the_operator_says_that_a_task_is_a_templates(people: People,
 
 @pytest.mark.parametrize("person", EVERYBODY)
 def test_nobody_changes_whose_template_a_task_is_of(people: People, person: str) -> None:
-    people.operator.create(of_a_job())
+    of_a_living_job(people)
     author_only = {"spec": {"templateRef": {"author": {"username": "root"}}}}
     for change in (author_only, {"spec": {"templateRef": None}}):
         said = refusal(lambda change=change: people.named(person).patch("agenttask", "nightly-1", change))
@@ -182,7 +195,7 @@ def test_operator_makes_a_task_for_whom_the_author_may_act(people: People) -> No
 
 @pytest.mark.parametrize("person", ["tenant", "stranger"])
 def test_templates_task_is_not_deleted_and_stays_its_jobs(people: People, person: str) -> None:
-    people.operator.create(of_a_job())
+    of_a_living_job(people)
     who = people.named(person)
     assert "goes with its Job" in refusal(lambda: who.delete("agenttask", "nightly-1"))
     gone = {"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": TEMPLATE_UID}
@@ -260,7 +273,6 @@ def test_job_whose_name_no_task_can_have_is_refused_its_pod_with_a_reason(people
 def test_label_of_the_template_stays(people: People, person: str) -> None:
     people.tenant.create(job_of("nightly-1", parallelism=0))
     uid = people.admin.get("job", "nightly-1")["metadata"]["uid"]
-    people.tenant("create", "serviceaccount", "refund-agent")
     people.tenant.create(pod_of("nightly-1", uid, "worker"))
     for value in (None, "other"):
         change = {"metadata": {"labels": {"agentid.dev/template": value}}}

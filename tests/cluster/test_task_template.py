@@ -177,7 +177,7 @@ def test_decision_is_about_the_author_and_not_about_the_operator(
 
     # Who writes a template anew is not the author of what was made from it before.
     author.patch(
-        "agenttasktemplate", "strangers", {"spec": {"template": {"spec": {"activeDeadlineSeconds": 60}}}}
+        "agenttasktemplate", "strangers", {"spec": {"template": {"spec": {"activeDeadlineSeconds": 1200}}}}
     )
     team.create(job_of("later", "strangers"))
     playing.pod_of_job(team, "later")
