@@ -254,7 +254,11 @@ POLICY: Final = frozenset(
         "whatever goes wrong denies",
         "asked about the task, its Agent and its pod as they are",
         "asked at issue, renewal, resume, change of intent and of pod",
+        "a rule about renewals reaches who runs on a first credential",
         "asked again when a policy or a namespace's labels change",
+        "asked again when the Agent changes",
+        "a change of policy over many tasks keeps no other waiting",
+        "a namespace that no watch has shown yet is looked at",
         "asked again when the time may turn the answer",
         "nothing is issued or kept without an allowing answer",
         "a denial ends what has started, doubt and a missing approval take its credential",
@@ -262,6 +266,7 @@ POLICY: Final = frozenset(
         "what is said of no pod ends no task between two",
         "all policies are known before a task is decided on",
         "what the watches missed of policies is found",
+        "whoever is killed while it tells of policies or carries out a change ends at the same",
         "the worked policies do as their cases say",
     }
 )

@@ -116,7 +116,7 @@ def test_invalid_policy_of_the_cluster_is_told_and_the_text_before_stays_in_forc
     accepted(admin, cluster_policy(SMALL))
     found = refused(admin, cluster_policy("permit (principal, action, resource) when { resource.nope };\n"))
     message = story.conditions(found)["Accepted"]["message"]
-    assert message.startswith("ClusterAgentPolicy/cluster: line 1, column 53")
+    assert message.startswith("ClusterAgentPolicy/cluster: line 1, column 54")
     events = story.told(admin.in_namespace("default"), found, at_least=2)
     assert [(each.reason, each.kind) for each in events] == [
         ("PolicyAccepted", "Normal"),

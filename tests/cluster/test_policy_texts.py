@@ -101,5 +101,5 @@ def test_nobody_but_the_operator_says_what_is_in_force(team: Kubectl) -> None:
         lambda: anybody.patch("agentpolicy", "refunds", {"status": forged}, "--subresource=status")
     )
 
-    assert "only the agentid operator" in said
+    assert "as it holds the text in force" in said
     assert team.get("agentpolicy", "refunds")["status"] == found["status"]
