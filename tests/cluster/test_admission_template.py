@@ -206,6 +206,12 @@ def test_templates_task_is_not_deleted_and_stays_its_jobs(people: People, person
     assert who.patch("agenttask", "nightly-1", {"spec": {"state": "Ended"}})["spec"]["state"] == "Ended"
 
 
+def test_who_may_resume_may_have_a_job_get_another_task(people: People) -> None:
+    of_a_living_job(people)
+    people.admin.delete("agenttask", "nightly-1")
+    assert people.admin.find("agenttask", "nightly-1") is None
+
+
 def test_templates_task_goes_with_its_job_by_the_garbage_collector(people: People) -> None:
     people.operator.create(of_a_job())
     wait_until(
