@@ -288,7 +288,7 @@ class AgentTaskSpec(Model):
         if self.requester is None or self.template_ref is None or self.requester.intent_generation != 1:
             return self.requester
         author = self.template_ref.author
-        return self.requester.model_copy(update={"username": author.username, "groups": author.groups})
+        return Requester(username=author.username, groups=author.groups)
 
     @model_validator(mode="after")
     def _ttl_within_deadline(self) -> Self:
