@@ -35,8 +35,10 @@ EVERYWHERE = {
 }
 """To see whether admission is in force: of objects in no namespace, and told about in each."""
 WHERE_IT_SERVES = (
-    rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
+    rights("agentid.dev", "agenttasks", "get", "list", "watch", "create", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
+    | rights("agentid.dev", "agenttasktemplates", "get")
+    | rights("agentid.dev", "agents/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
     | rights("", "pods", "get", "list", "watch")
     | rights("batch", "jobs", "get", "list", "watch")
@@ -53,9 +55,12 @@ AT_HOME = (
 VIEWER = rights("agentid.dev", "agenttasks", "get", "list", "watch") | rights(
     "agentid.dev", "agents", "get", "list", "watch"
 )
-EDITOR = VIEWER | rights(
-    "agentid.dev", "agenttasks", "create", "delete", "deletecollection", "patch", "update"
-)
+VIEWER |= rights("agentid.dev", "agenttasktemplates", "get", "list", "watch")
+EDITOR = VIEWER | {
+    right
+    for kind in ("agenttasks", "agenttasktemplates")
+    for right in rights("agentid.dev", kind, "create", "delete", "deletecollection", "patch", "update")
+}
 ROLES = {
     "agentid-viewer": VIEWER,
     "agentid-editor": EDITOR,
