@@ -89,6 +89,12 @@ ATTACKS: Final = frozenset(
         "a same-named task after a delete",
         "an owner reference to nothing",
         "a pod kept Terminating by a finalizer",
+        "a template's author forged",
+        "a task that claims to be a template's",
+        "a template's task deleted so that its Job gets another one",
+        "a pod of no Job asks for a template's task",
+        "a task planted under the name of a Job that asks for a template",
+        "another's template task with a changed intent",
         "a faked completion",
         "a suppressed completion",
         "renewal after the end",
@@ -99,6 +105,7 @@ ATTACKS: Final = frozenset(
 
 SURVIVAL: Final = frozenset(
     {
+        "the task of a Job is made once, whenever the operator sees it",
         "kill -9 at each write of an issue",
         "kill -9 at each write of an end",
         "kill -9 at each write of a renewal",

@@ -55,7 +55,9 @@ def test_the_operator_sees_its_forgery_corrected_and_refused(operator_account: K
 def test_nothing_of_a_forgery_is_kept(operator_account: Kubectl) -> None:
     operator_account.create(forged_task(NAMESPACE), "--dry-run=server")
 
-    assert "as a dry run only" in refusal(lambda: operator_account.create(forged_task(NAMESPACE)))
+    assert "as a dry run, or from a template" in refusal(
+        lambda: operator_account.create(forged_task(NAMESPACE))
+    )
     assert operator_account.list("agenttasks") == []
 
 

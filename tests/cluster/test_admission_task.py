@@ -132,7 +132,7 @@ def test_nobody_writes_the_wish_to_orphan_into_a_task(people: People, person: st
 
 def test_the_operator_creates_tasks_as_a_dry_run_only(people: People) -> None:
     assert people.operator.create(task(), "--dry-run=server")
-    assert "as a dry run only" in refusal(lambda: people.operator.create(task()))
+    assert "as a dry run, or from a template" in refusal(lambda: people.operator.create(task()))
 
 
 @pytest.mark.parametrize("change", [{"spec": {"state": "Ended"}}, {"metadata": {"labels": {"a": "b"}}}])

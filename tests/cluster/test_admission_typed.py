@@ -25,6 +25,7 @@ from tests.cluster.people import (
     refusal,
     task,
 )
+from tests.cluster.templates import pod_of, template
 
 NAMES = {"tenant": TENANT, "stranger": STRANGER, "operator": OPERATOR}
 SETTINGS = AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT, mutating=False)
@@ -203,3 +204,16 @@ def test_a_stamp_that_is_not_as_the_api_server_writes_it_is_refused(people: Peop
         ),
     )
     assert "denied request" not in created
+
+
+@pytest.mark.parametrize("person", list(NAMES))
+def test_no_template_is_written_where_nothing_can_be_added_to_pods(people: People, person: str) -> None:
+    said = refusal(lambda: people.named(person).create(template()))
+
+    assert "write an AgentTask for each Job" in said
+
+
+def test_jobs_pod_that_asks_for_a_template_is_told_what_it_takes(people: People) -> None:
+    said = refusal(lambda: people.tenant.create(pod_of("nightly-1", "5c0e0000-0000-4000-8000-0000000000aa")))
+
+    assert "is added by itself (Kubernetes 1.36" in said

@@ -131,8 +131,8 @@ def terminating(cluster: ControlPlane, namespace: str) -> list[str]:
 def notes_commands(cluster: ControlPlane) -> list[str]:
     """The commands of NOTES that end all tasks, and then uninstall."""
     lines = [line.strip() for line in helm(cluster, "get", "notes", RELEASE).splitlines()]
-    first = lines.index("kubectl delete agenttasks --all --all-namespaces")
-    return lines[first : first + 3]
+    first = lines.index("kubectl delete agenttasktemplates --all --all-namespaces")
+    return lines[first : first + 4]
 
 
 def in_a_shell(cluster: ControlPlane, command: str) -> None:
@@ -284,8 +284,9 @@ def test_the_commands_of_notes_end_all_tasks_before_the_chart_goes(
         live_task(here)
         here.create(task("unbound"))
         story.runs(here, "unbound")
-        delete, wait, uninstall = notes_commands(release)
+        delete_templates, delete, wait, uninstall = notes_commands(release)
 
+        in_a_shell(release, delete_templates)
         in_a_shell(release, delete)
         in_a_shell(release, wait)
 

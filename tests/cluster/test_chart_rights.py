@@ -41,8 +41,10 @@ EVERYWHERE |= rights("agentid.dev", "clusteragentpolicies", "get", "list", "watc
 EVERYWHERE |= rights("agentid.dev", "clusteragentpolicies/status", "patch")
 """Of objects in no namespace, told about in each: whether admission is in force, what the cluster allows."""
 WHERE_IT_SERVES = (
-    rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
+    rights("agentid.dev", "agenttasks", "get", "list", "watch", "create", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
+    | rights("agentid.dev", "agenttasktemplates", "get")
+    | rights("agentid.dev", "agents/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies/status", "patch")
@@ -63,12 +65,14 @@ ABOUT_CLUSTER_POLICIES = rights("events.k8s.io", "events", "create")
 """In namespace default, where Events go that are about objects in no namespace."""
 VIEWER = {
     right
-    for kind in ("agenttasks", "agents", "agentpolicies")
+    for kind in ("agenttasks", "agents", "agentpolicies", "agenttasktemplates")
     for right in rights("agentid.dev", kind, "get", "list", "watch")
 }
-EDITOR = VIEWER | rights(
-    "agentid.dev", "agenttasks", "create", "delete", "deletecollection", "patch", "update"
-)
+EDITOR = VIEWER | {
+    right
+    for kind in ("agenttasks", "agenttasktemplates")
+    for right in rights("agentid.dev", kind, "create", "delete", "deletecollection", "patch", "update")
+}
 POLICY_EDITOR = rights(
     "agentid.dev",
     "agentpolicies",

@@ -31,6 +31,7 @@ TESTED = {
     # In test_static_secrets.py:
     "09-static-secret.yaml",
     "10-task-with-static-secret.yaml",
+    "11-cronjob.yaml",
 }
 
 
@@ -195,3 +196,15 @@ def test_pod_with_a_volume_of_its_own_says_which_container_has_the_credential(sh
     assert "/credential" in mounts["agent"]
     assert "/credential" not in mounts["sidecar"]
     assert "/var/run/secrets/agentid.dev" not in {path for paths in mounts.values() for path in paths}
+
+
+def test_each_run_of_a_labelled_cron_job_gets_a_task_of_its_own(shop: Kubectl) -> None:
+    shop.apply(example("11-cronjob.yaml"))
+    for name in ("try-1", "try-2"):
+        shop("create", "job", name, "--from=cronjob/nightly-refunds")
+        first_pod(shop, name)
+    first, second = (story.runs(shop, name) for name in ("try-1", "try-2"))
+
+    assert first["status"]["spiffeID"] != second["status"]["spiffeID"]
+    assert first["spec"]["templateRef"]["name"] == "nightly-refunds"
+    assert first["status"]["deadline"] is not None

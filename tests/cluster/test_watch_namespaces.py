@@ -156,7 +156,7 @@ def test_where_nobody_serves_them_tasks_and_labelled_pods_are_refused(
     everybody: Callable[[str], Kubectl], person: str
 ) -> None:
     somebody = everybody(person)
-    # The operator can create a task as a dry run only, wherever it is.
+    # The operator can create a task as a dry run or for a Job only, wherever it is.
     for manifest in (task(), pod()) if person != "operator" else (pod(),):
         said = refusal(lambda manifest=manifest: somebody.create(manifest))
         assert "agentid serves only some namespaces of this cluster (sales, support)" in said

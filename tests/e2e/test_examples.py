@@ -21,6 +21,7 @@ RAN = (
     "06-replaced-pod",
     "07-on-behalf-of",
     "08-own-volume",
+    "11-cronjob",
 )
 
 
@@ -142,3 +143,13 @@ def test_only_the_container_that_mounts_the_credential_has_it(place: Kubectl) ->
     mounts = inside.sh(place, "refund-4715", "cat /proc/mounts", "sidecar")
     assert "/credential" not in mounts
     assert "agentid.dev" not in mounts
+
+
+def test_a_run_of_a_labelled_cron_job_has_an_identity_until_it_is_done(place: Kubectl) -> None:
+    place("create", "job", "try-1", "--from=cronjob/nightly-refunds")
+
+    story.runs(place, "try-1", inside.STARTED)
+    place.wait_for("job", "try-1", lambda job: job.get("status", {}).get("completionTime"), inside.STARTED)
+    assert "tls.key" in place("logs", "job/try-1")
+    story.ends(place, "Completed", "try-1", inside.STARTED)
+    story.secret_gone(place, "try-1")

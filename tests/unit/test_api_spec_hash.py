@@ -35,7 +35,14 @@ WHOLE: dict[str, Any] = {
     "credential": {"mode": "Secret", "ttlSeconds": 60, "renew": False},
     "requester": {"username": "alice", "groups": ["a"], "podUID": "p", "intentGeneration": 2},
 }
-ADDED: dict[str, Any] = {"staticSecrets": [{"name": "legacy-crm-key"}]}
+ADDED: dict[str, Any] = {
+    "staticSecrets": [{"name": "legacy-crm-key"}],
+    "templateRef": {
+        "name": "refund",
+        "uid": "5c0e0000-0000-4000-8000-0000000000aa",
+        "author": {"username": "alice", "groups": ["a"]},
+    },
+}
 """What came later: it is in the hash of what uses it only."""
 OF_STATE: dict[str, Any] = {"state": "Suspended", "stateReason": "Odd", "stateChangedBy": {"username": "bob"}}
 SHORT: dict[str, Any] = {"agentRef": {"name": "a"}, "intent": {"purpose": "Read", "actions": ["orders:read"]}}
@@ -58,7 +65,7 @@ def changed(value: object) -> object:
         case list():
             return [*value, "more"]
         case _:
-            return f"{value}x"
+            return f"{value[:-1]}0"
 
 
 def variants(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -16,6 +16,8 @@ from agentid.controller.issuing import Issuing
 from agentid.controller.judging import Judge
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
+from agentid.controller.places import Places
+from agentid.controller.quotas import Quotas
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.static_secrets import StaticSecrets
@@ -87,6 +89,7 @@ class _Scene:
             clock=lambda: self.now,
             judge=cast("Judge", None),
             issuing=Issuing((), lambda: None),
+            quotas=Quotas(Places(self.world.census, lambda _: None), lambda _: {}, 100),
             takeover=lambda: Takeover(_NOW),
         )
         actions = SecretActions(

@@ -22,7 +22,7 @@ from agentid.cluster.errors import (
 )
 from agentid.cluster.events import Event, Events
 from agentid.cluster.paths import Resource
-from agentid.cluster.policies import PolicyWrites
+from agentid.cluster.statuses import StatusWrites
 from agentid.controller import policy_statuses as module
 from agentid.controller.errors import NotLeadingError
 from agentid.controller.metrics import Metrics
@@ -36,7 +36,7 @@ NOW = datetime.fromisoformat("2026-06-03T10:00:00.123Z")
 LIMIT_SECONDS = 10
 
 
-class Writes(PolicyWrites):
+class Writes(StatusWrites):
     """Keeps what is written, or fails as it is told."""
 
     def __init__(self) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agentid.controller.packed_task import WorkloadKey
+from agentid.controller.census import Scope
+from agentid.controller.packed_task import Standing, WorkloadKey
 from agentid.controller.records import Key
 from agentid.controller.world import World
 
@@ -249,6 +250,41 @@ def test_what_is_left_of_a_task_that_is_gone_tells_the_keys_of_its_secret(world:
     assert record is not None
     assert record.departed["u-1"].static_secrets == ("legacy-crm-key",)
     assert world.static_secrets() == set()
+
+
+def test_workload_of_a_templates_task_is_of_interest_as_long_as_the_task_is_there(world: World) -> None:
+    ref = {"apiVersion": "batch/v1", "kind": "Job", "name": "j"}
+    body = _task(1, workload={"ref": ref}, templateRef={"name": "nightly"})
+    body["status"] = {"conditions": [{"type": "Finished", "status": "True"}]}
+    world.take_task(body)
+    assert world.workloads() == {WorkloadKey("batch/v1", "Job", "ns", "j")}
+
+
+def test_census_counts_each_task_once_as_it_stands_now(world: World) -> None:
+    started = {"startTime": "2026-05-31T14:00:00Z"}
+    over = started | {"conditions": [{"type": "Finished", "status": "True"}]}
+    agent_of_tasks = Scope("ns", "a")
+
+    def counted() -> list[int]:
+        return [world.census.count(agent_of_tasks, each) for each in Standing]
+
+    for version, status, counts in (
+        (1, {}, [1, 0, 0, 0]),
+        (2, started | {"credentials": [{}]}, [0, 1, 0, 0]),
+        (3, started, [0, 0, 1, 0]),
+        (4, over, [0, 0, 0, 1]),
+    ):
+        world.take_task(_task(version) | {"status": status})
+        assert counted() == counts
+        assert [world.census.count(Scope("ns"), each) for each in Standing] == counts
+    world.take_task(_task(5, agentRef={"name": "b"}))
+    assert counted() == [0, 0, 0, 0]
+    assert world.census.count(Scope("ns", "b"), Standing.WAITING) == 1
+    world.take_task(_task(6, uid="u-2", agentRef={"name": "b"}))
+    assert world.census.count(Scope("ns"), *Standing) == 1, "the one of the same name is gone"
+    world.drop_task(_KEY, "u-2")
+    world.drop_task(_KEY, "u-2")
+    assert world.census.count(Scope("ns"), *Standing) == 0
 
 
 def test_after_a_takeover_a_living_pod_without_its_task_is_looked_after(world: World) -> None:

@@ -78,6 +78,14 @@ HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] 
         True,
     ),
     (
+        "no room",
+        replace(NEW, pods=(pod(),), crowded="namespace support is full."),
+        WaitReason.AWAITING_QUOTA,
+        "namespace support is full.",
+        EventReason.AWAITING_QUOTA,
+        False,
+    ),
+    (
         "no Agent",
         replace(NEW, agent=None),
         WaitReason.AWAITING_AGENT,
@@ -330,7 +338,14 @@ def test_task_waits_with_reason_and_tells_it_once(case: Case):
     assert (told.reason if told else None) == event
     if told is not None:
         assert (told.note, told.action) == (message, EventAction.WAIT)
-        assert told.warning == (reason not in {WaitReason.SUSPENDED, WaitReason.AWAITING_APPROVAL})
+        assert told.warning == (
+            reason
+            not in {
+                WaitReason.SUSPENDED,
+                WaitReason.AWAITING_APPROVAL,
+                WaitReason.AWAITING_QUOTA,
+            }
+        )
     again = decide(after(facts))
     assert again.report is not None
     assert again.report.event is None
@@ -359,6 +374,7 @@ def test_waiting_task_gets_its_credential_once_nothing_is_in_its_way(case: Case)
         secret=SecretFacts(SecretState.ABSENT),
         blocked=None,
         failed_write=None,
+        crowded=None,
         task=replace(
             facts.task,
             spec=spec.model_copy(update={"state": task_spec().state, "requester": task_spec().requester}),

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, Strict, model_validator
 
 from agentid.api.fields import (
+    MAX_COUNT,
     ActionPattern,
     DnsLabel,
     DnsName,
@@ -79,6 +80,13 @@ class AgentSpec(Model):
         le=2_592_000,
         description="The longest activeDeadlineSeconds, in seconds, that a task of this agent may ask for.",
     )
+    max_active_tasks: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="How many tasks of this agent may be active at once, each from its first credential to "
+        "its end; others wait until one ends. Left out: as many as its namespace may have.",
+    )
     max_sensitivity: Annotated[Sensitivity, Strict(strict=False)] = Field(
         default=Sensitivity.INTERNAL,
         description="The most sensitive data that a task of this agent may touch.",
@@ -93,6 +101,27 @@ class AgentSpec(Model):
         if self.agent_class is AgentClass.RECURRING and self.review_by is None:
             raise ValueError(_REVIEW_BY_REQUIRED)
         return self
+
+
+class TaskCounts(Model):
+    """How many tasks an Agent has, by how they stand."""
+
+    waiting: int = Field(ge=0, le=MAX_COUNT, description="Tasks that have had no credential yet.")
+    live: int = Field(ge=0, le=MAX_COUNT, description="Tasks between their first credential and their end.")
+    recent: int = Field(
+        ge=0,
+        le=MAX_COUNT,
+        description="Tasks that have ended and are still there, each for its ttlSecondsAfterFinished.",
+    )
+
+
+class AgentStatus(Model):
+    """What the operator says of an Agent: every ten seconds at most, if it has changed."""
+
+    observed_generation: int | None = Field(
+        default=None, ge=0, le=MAX_COUNT, description="metadata.generation when this was written."
+    )
+    tasks: TaskCounts | None = Field(default=None, description="How many tasks it has.")
 
 
 class AgentReference(Model):

@@ -10,6 +10,7 @@ from agentid.api.agentsecret import MAX_STATIC_SECRETS, StaticSecretReference
 from agentid.api.fields import (
     MAX_COUNT,
     Action,
+    DnsLabel,
     DnsName,
     Matches,
     Model,
@@ -17,6 +18,7 @@ from agentid.api.fields import (
     Resource,
     Rule,
     ShownText,
+    Uid,
     Unique,
     Username,
     checked_by_server,
@@ -162,6 +164,23 @@ class StateChange(Model):
     username: Username = Field(description="User name as the API server authenticated it.")
 
 
+class Author(Model):
+    """Who wrote a template as it is. Stamped by admission, never typed."""
+
+    username: Username = Field(description="User name as the API server authenticated it.")
+    groups: list[Annotated[str, Field(max_length=253)]] = Field(
+        default_factory=list, max_length=64, description="Groups as the API server authenticated them."
+    )
+
+
+class TemplateReference(Model):
+    """Names the AgentTaskTemplate that a task was made from, and who had written it."""
+
+    name: DnsLabel = Field(description="Name of the AgentTaskTemplate, in the same namespace.")
+    uid: Uid = Field(description="UID of the AgentTaskTemplate.")
+    author: Author = Field(description="Who had written the template when the task was made from it.")
+
+
 _FIXED: Final = (
     "agentRef",
     "startDeadlineSeconds",
@@ -169,7 +188,7 @@ _FIXED: Final = (
     "ttlSecondsAfterFinished",
     "credential",
 )
-_FIXED_IF_GIVEN: Final = ("onBehalfOf", "workload", "staticSecrets")
+_FIXED_IF_GIVEN: Final = ("onBehalfOf", "workload", "staticSecrets", "templateRef")
 _TTL_WITHIN_DEADLINE: Final = (
     "credential.ttlSeconds must be at most activeDeadlineSeconds: lower it, or raise the deadline"
 )
@@ -263,6 +282,24 @@ class AgentTaskSpec(Model):
         default=None,
         description="Who last changed the state. Stamped by admission; what is typed here is overwritten.",
     )
+
+    template_ref: TemplateReference | None = Field(
+        default=None,
+        description="The template that this task was made from, for a Job; set by the operator only. Until "
+        "somebody changes the intent, decisions look at the template's author in place of the requester.",
+    )
+
+    @property
+    def asker(self) -> Requester | None:
+        """Who answers for what is asked: the requester, or the author of the template.
+
+        The author wrote what the operator asks for in the template's name; whoever changes that is the one
+        who asks for it.
+        """
+        if self.requester is None or self.template_ref is None or self.requester.intent_generation != 1:
+            return self.requester
+        author = self.template_ref.author
+        return Requester(username=author.username, groups=author.groups)
 
     @model_validator(mode="after")
     def _ttl_within_deadline(self) -> Self:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentid.api.agent import AgentSpec
+from agentid.api.agent import AgentSpec, AgentStatus
 from agentid.api.agentpolicy import PolicySpec, PolicyStatus
 from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
+from agentid.api.agenttasktemplate import AgentTaskTemplateSpec
 from agentid.api.fields import MAX_COUNT, Model, Rule, validations
 from agentid.api.names import CATEGORY, GROUP, VERSION
 
@@ -113,7 +114,7 @@ AGENT: Final = Kind(
     description="The platform team's record of one agent: who answers for it, and the ceiling over "
     "everything that its tasks may ask for.",
     spec=AgentSpec,
-    status=None,
+    status=AgentStatus,
     name_rule=Rule(
         "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 63",
         "must be at most 63 lower case letters, digits and '-': it is part of each task's SPIFFE ID",
@@ -124,7 +125,32 @@ AGENT: Final = Kind(
         Column("Owner", ".spec.owner", "Who answers for it."),
         Column("Review-By", ".spec.reviewBy", "When somebody has to have looked at it again."),
         Column("Disabled", ".spec.disabled", "The off switch.", type="boolean"),
+        Column("Live", ".status.tasks.live", "Tasks from first credential to end.", type="integer"),
         _AGE,
+        Column("Waiting", ".status.tasks.waiting", "Tasks without one yet.", type="integer", wide=True),
+        Column("Recent", ".status.tasks.recent", "Tasks that have ended.", type="integer", wide=True),
+    ),
+)
+
+AGENT_TASK_TEMPLATE: Final = Kind(
+    name="AgentTaskTemplate",
+    plural="agenttasktemplates",
+    short_names=("atemplate",),
+    description="What each run of a Job or CronJob gets as its own task: a Job's pod that carries the label "
+    "agentid.dev/template: <name> gets the task that is made for that Job, and named like it.",
+    spec=AgentTaskTemplateSpec,
+    status=None,
+    name_rule=Rule(
+        "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 63",
+        "must be at most 63 lower case letters, digits and '-': pods carry it as the value of the label "
+        "agentid.dev/template",
+        ".metadata.name",
+    ),
+    columns=(
+        Column("Agent", ".spec.template.spec.agentRef.name", "The agent that does the tasks."),
+        Column("Author", ".spec.author.username", "Who wrote the template as it is."),
+        _AGE,
+        Column("Purpose", ".spec.template.spec.intent.purpose", "What the tasks are for.", wide=True),
     ),
 )
 
@@ -199,7 +225,7 @@ AGENT_SECRET: Final = Kind(
     ),
 )
 
-KINDS: Final = (AGENT_TASK, AGENT, CLUSTER_AGENT_POLICY, AGENT_POLICY, AGENT_SECRET)
+KINDS: Final = (AGENT_TASK, AGENT, AGENT_TASK_TEMPLATE, CLUSTER_AGENT_POLICY, AGENT_POLICY, AGENT_SECRET)
 
 
 def definition(kind: Kind) -> Schema:

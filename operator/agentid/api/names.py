@@ -10,11 +10,17 @@ CATEGORY: Final = "agentid"
 TASK_LABEL: Final = "agentid.dev/task"
 """On a pod: the name of the AgentTask, in the same namespace, that the pod works for."""
 
+TEMPLATE_LABEL: Final = "agentid.dev/template"
+"""On a Job's pod: the name of the AgentTaskTemplate, in the same namespace, that its task is made from."""
+
 TASK_UID_LABEL: Final = "agentid.dev/task-uid"
 """On a credential Secret: the UID of the one AgentTask it belongs to."""
 
 REQUIRE_POLICY_LABEL: Final = "agentid.dev/require-policy"
 """On a namespace, with any value: without an AgentPolicy of its own nothing is issued in it."""
+
+MAX_ACTIVE_TASKS_LABEL: Final = "agentid.dev/max-active-tasks"
+"""On a namespace: how many of its tasks may be active at once, in place of what the installation says."""
 
 SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a password
 """Secret names with this prefix are reserved for the operator in every namespace."""

@@ -41,6 +41,7 @@ class WaitReason(StrEnum):
     POD_MISMATCH = "PodMismatch"
     ISSUANCE_BLOCKED = "IssuanceBlocked"
     SECRET_NAME_TAKEN = "SecretNameTaken"  # noqa: S105 - a reason, not a password
+    AWAITING_QUOTA = "AwaitingQuota"
     SUSPENDED = "Suspended"
 
 
@@ -102,6 +103,7 @@ class EventReason(StrEnum):
     AWAITING_AGENT = "AwaitingAgent"
     AWAITING_STATIC_SECRET = "AwaitingStaticSecret"  # noqa: S105 - a reason, not a password
     CEILING_EXCEEDED = "CeilingExceeded"
+    AWAITING_QUOTA = "AwaitingQuota"
     POLICY_DENIED = "PolicyDenied"
     APPROVAL_REQUIRED = "ApprovalRequired"
     POLICY_ACCEPTED = "PolicyAccepted"
@@ -116,6 +118,10 @@ class EventReason(StrEnum):
     TASK_FAILED = "TaskFailed"
     TASK_REVOKED = "TaskRevoked"
     CLEANUP_DELAYED = "CleanupDelayed"
+    TASK_CREATED = "TaskCreated"
+    TASK_NAME_TAKEN = "TaskNameTaken"
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    TEMPLATE_REFUSED = "TemplateRefused"
 
 
 class EventAction(StrEnum):
@@ -128,3 +134,4 @@ class EventAction(StrEnum):
     END = "End"
     CLEAN_UP = "CleanUp"
     ACCEPT = "Accept"
+    CREATE = "Create"

@@ -5,7 +5,14 @@ from typing import Any, Final
 
 import orjson
 
-from agentid.api.agenttask import AgentTaskSpec, CredentialRequest, Intent, Requester, Workload
+from agentid.api.agenttask import (
+    AgentTaskSpec,
+    CredentialRequest,
+    Intent,
+    Requester,
+    TemplateReference,
+    Workload,
+)
 
 _Projection = dict[str, Any]
 
@@ -37,6 +44,7 @@ def _projection(spec: AgentTaskSpec) -> _Projection:
         credential=_credential(spec.credential),
         staticSecrets=[{"name": each.name} for each in spec.static_secrets] or None,
         requester=_requester(spec.requester) if spec.requester else None,
+        templateRef=_template(spec.template_ref) if spec.template_ref else None,
     )
 
 
@@ -71,6 +79,11 @@ def _requester(requester: Requester) -> _Projection:
         podUID=requester.pod_uid,
         intentGeneration=requester.intent_generation,
     )
+
+
+def _template(ref: TemplateReference) -> _Projection:
+    author = _given(username=ref.author.username, groups=ref.author.groups)
+    return _given(name=ref.name, uid=ref.uid, author=author)
 
 
 def _given(**fields: object) -> _Projection:

@@ -133,7 +133,7 @@ def ask(observation: Observation, action: PolicyAction, by: InForce, around: Sur
     """Ask policy about `action`."""
     ceiling = ceiling_of(observation)
     spec, agent = observation.task.spec, observation.agent
-    if spec is None or spec.requester is None or agent is None or agent.spec is None:
+    if spec is None or spec.asker is None or agent is None or agent.spec is None:
         return Verdict(observation, action, ceiling, None)
     unseen = unseen_secrets(observation)
     gaps = (*_gaps(by, around), *(f"AgentSecret {each}, which is not asked about" for each in unseen))

@@ -17,7 +17,7 @@ from agentid.api.names import GROUP
 from agentid.cli.errors import REFUSED, NotThereError, finish
 from agentid.cli.options import ListOutput, Where
 from agentid.cli.printing import shown, table, told
-from agentid.cli.selecting import Selection, live, named, standing, which
+from agentid.cli.selecting import Selection, asker, live, named, standing, which
 from agentid.cli.session import Session, session
 from agentid.cli.states import Order, Outcome, Result, carry_out
 from agentid.cluster.connection import Body
@@ -153,7 +153,7 @@ def _people(task: Body) -> tuple[str, str, str]:
     spec = mapping(task.get("spec"))
     return (
         text(mapping(spec.get("agentRef")).get("name")),
-        text(mapping(spec.get("requester")).get("username")),
+        asker(spec),
         text(spec.get("onBehalfOf")),
     )
 

@@ -31,7 +31,7 @@ class Selection:
     Attributes:
         names: Their names; empty: all that the rest fits.
         agent: Name of their Agent.
-        requester: User name of who asked for them.
+        requester: User name of who asked for them; for a template's tasks its author.
         delegator: Of whom they are done on behalf.
         labels: A label selector.
     """
@@ -47,7 +47,7 @@ class Selection:
         spec = mapping(body.get("spec"))
         found = (
             mapping(spec.get("agentRef")).get("name"),
-            mapping(spec.get("requester")).get("username"),
+            asker(spec),
             spec.get("onBehalfOf"),
         )
         wanted = (self.agent, self.requester, self.delegator)
@@ -58,6 +58,14 @@ class Selection:
         said = (("of Agent", self.agent), ("asked for by", self.requester), ("on behalf of", self.delegator))
         parts = [f"{words} {value}" for words, value in said if value is not None]
         return " ".join([*parts, *([f"with labels {self.labels}"] if self.labels else [])])
+
+
+def asker(spec: Mapping[str, Any]) -> str:
+    """Return who answers for what a task asks for, as decisions look at it (`AgentTaskSpec.asker`)."""
+    requester, template = mapping(spec.get("requester")), mapping(spec.get("templateRef"))
+    if requester and template and requester.get("intentGeneration", 1) == 1:
+        return text(mapping(template.get("author")).get("username"))
+    return text(requester.get("username"))
 
 
 async def named(here: Session, name: str) -> Body:

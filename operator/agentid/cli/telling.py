@@ -22,10 +22,9 @@ _HOUR: Final = 3600
 
 def asked_for(spec: AgentTaskSpec, verb: str) -> Iterator[Row]:
     """Yield who asks, and for what."""
-    asker = (
-        _person(spec.requester.username) if spec.requester is not None else "nobody is known to have asked"
-    )
+    asker = _person(spec.asker.username) if spec.asker is not None else "nobody is known to have asked"
     whom = f" on behalf of {spec.on_behalf_of}" if spec.on_behalf_of else ""
+    whom += f", in AgentTaskTemplate {spec.template_ref.name}" if spec.template_ref is not None else ""
     yield "asked by", f"{asker}{whom}"
     intent = spec.intent
     parts = [", ".join(intent.actions)]
@@ -141,7 +140,7 @@ def task_as_json(namespace: str, name: str, spec: AgentTaskSpec | None) -> dict[
         "namespace": namespace,
         "name": name,
         "agent": spec.agent_ref.name,
-        "requester": spec.requester.username if spec.requester is not None else None,
+        "requester": spec.asker.username if spec.asker is not None else None,
         "onBehalfOf": spec.on_behalf_of,
     }
 

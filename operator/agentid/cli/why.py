@@ -37,6 +37,7 @@ _WAITS: Final = {
     WaitReason.POD_MISMATCH: "is claimed by a pod that does not suit it.",
     WaitReason.ISSUANCE_BLOCKED: "waits, as nothing can be issued to it now.",
     WaitReason.SECRET_NAME_TAKEN: "waits for the name of its Secret.",
+    WaitReason.AWAITING_QUOTA: "waits for room.",
     WaitReason.SUSPENDED: "is suspended.",
 }
 

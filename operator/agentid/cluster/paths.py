@@ -46,6 +46,7 @@ def _segment(name: str) -> str:
 
 
 TASKS = Resource(API_VERSION, "AgentTask", "agenttasks")
+TEMPLATES = Resource(API_VERSION, "AgentTaskTemplate", "agenttasktemplates")
 AGENTS = Resource(API_VERSION, "Agent", "agents")
 CLUSTER_AGENT_POLICIES = Resource(API_VERSION, "ClusterAgentPolicy", "clusteragentpolicies")
 AGENT_POLICIES = Resource(API_VERSION, "AgentPolicy", "agentpolicies")

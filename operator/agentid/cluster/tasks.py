@@ -1,4 +1,4 @@
-"""Writes an AgentTask's status, as a compare-and-swap, and deletes finished tasks."""
+"""Makes a template's AgentTasks, writes their status, as a compare-and-swap, and deletes finished ones."""
 
 from collections.abc import Callable
 
@@ -39,6 +39,14 @@ class Tasks:
         }
         path = TASKS.path(namespace, name, "status")
         return await self._connection.merge(path, body, within_seconds=self._guard())
+
+    async def create(self, namespace: str, task: Body) -> Body:
+        """Create a task and return it as created.
+
+        Raises:
+            AlreadyExistsError: there is one of that name.
+        """
+        return await self._connection.post(TASKS.path(namespace), task, within_seconds=self._guard())
 
     async def delete(self, namespace: str, name: str, uid: str, resource_version: str) -> None:
         """Delete the task, if it is still that UID in that version; in the background.

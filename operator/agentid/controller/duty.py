@@ -102,7 +102,7 @@ class Duty:
                 continue
             if record.task.standing is Standing.LIVE:
                 self._queue.add_later(key)
-            elif record.task.standing is Standing.WAITING:
+            elif record.task.standing is not Standing.OVER:
                 waiting.append(key)
         for key in waiting:
             self._queue.add_later(key)

@@ -11,7 +11,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from agentid.api.agent import AgentSpec
-from agentid.api.names import TASK_LABEL
+from agentid.api.names import TASK_LABEL, TEMPLATE_LABEL
 from agentid.lifecycle.model import AgentFacts, PodEnd, PodFacts, PodPhase, WorkloadFacts, WorkloadState
 
 _Part = TypeVar("_Part", bound=BaseModel)
@@ -115,6 +115,7 @@ def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
         controllers=(),
         fingerprint=_fingerprint(spec, owner),
         created=moment(metadata.get("creationTimestamp")) or _BEGINNING,
+        template=intern(text(mapping(metadata.get("labels")).get(TEMPLATE_LABEL))) or None,
         images=_images(spec, ("initContainers", "containers", "ephemeralContainers"), "image"),
         running_images=_images(
             status, ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"), "imageID"

@@ -18,6 +18,7 @@ from agentid.controller.issuing import Hindrance
 from agentid.controller.judging import Judge
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask, Standing
+from agentid.controller.quotas import Quotas
 from agentid.controller.records import Key, Record
 from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
@@ -60,6 +61,7 @@ class Observer:
         judge: Judge,
         opinion: SecondOpinion | None = None,
         issuing: Hindrance,
+        quotas: Quotas,
         takeover: Callable[[], Takeover],
     ) -> None:
         self._world = world
@@ -72,6 +74,7 @@ class Observer:
         self._judge = judge
         self._opinion = opinion
         self._issuing = issuing
+        self._quotas = quotas
         self._takeover = takeover
 
     async def observe(self, key: Key, record: Record, task: PackedTask) -> Observation:
@@ -106,6 +109,7 @@ class Observer:
             blocked=self._issuing.blocked or unseen or unread,
             failed_write=record.failed_write,
             static_secrets=static_secrets,
+            crowded=self._quotas.crowded(task, agent),
         )
         return replace(observation, judgement=self._judge.judge(observation))
 

@@ -56,17 +56,25 @@ class Standing(Enum):
     """How a task stands by its status."""
 
     WAITING = "waiting"
+    """It has had no credential yet."""
     LIVE = "live"
     """It has a credential that counts."""
+    PAUSED = "paused"
+    """It has had one and has none for now, such as while it is suspended or between two pods."""
     OVER = "over"
+
+
+ACTIVE: Final = (Standing.LIVE, Standing.PAUSED)
+"""From the first credential to the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedTask:
     """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
 
-    `workload` is the object that says when the task ends; None also for one that is over. `static_secrets`
-    are the names of those that it asks for, which are also keys of its Secret.
+    `workload` is the object that says when the task ends; None also for one that is over, unless it was made
+    from a template: it stays as long as its Job. `static_secrets` are the names of those that it asks for,
+    which are also keys of its Secret.
     """
 
     namespace: str
@@ -94,7 +102,9 @@ class PackedTask:
             "status": mapping(body.get("status")),
         }
         standing = _standing(kept["status"])
-        ref = {} if standing is Standing.OVER else mapping(mapping(spec.get("workload")).get("ref"))
+        ref = mapping(mapping(spec.get("workload")).get("ref"))
+        if standing is Standing.OVER and "templateRef" not in spec:
+            ref = {}
         return cls(
             namespace=namespace,
             name=text(metadata.get("name")),
@@ -159,7 +169,9 @@ def _standing(status: Mapping[str, Any]) -> Standing:
         each.get("type") == ConditionType.FINISHED and each.get("status") == "True" for each in conditions
     ):
         return Standing.OVER
-    return Standing.LIVE if status.get("credentials") else Standing.WAITING
+    if status.get("credentials"):
+        return Standing.LIVE
+    return Standing.PAUSED if status.get("startTime") else Standing.WAITING
 
 
 def _compressed(text: bytes) -> bytes:

@@ -12,14 +12,15 @@ from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
 from agentid.cluster.lease import LeaseLock, Takeover
 from agentid.cluster.paths import AGENT_SECRETS
-from agentid.cluster.policies import PolicyWrites
 from agentid.cluster.reads import Reads
 from agentid.cluster.reflector import Reflector, Scope
 from agentid.cluster.secrets import Secrets
 from agentid.cluster.sources import Sources
+from agentid.cluster.statuses import StatusWrites
 from agentid.cluster.tasks import Tasks
 from agentid.cluster.watch_activity import STALE_SECONDS
 from agentid.controller.admission_proof import AdmissionProof
+from agentid.controller.agent_statuses import AgentStatuses
 from agentid.controller.authority import Authority
 from agentid.controller.clock_proof import ClockProof
 from agentid.controller.clocks import Clock, boottime
@@ -28,16 +29,19 @@ from agentid.controller.duty import Duty
 from agentid.controller.freshness import Freshness
 from agentid.controller.intake import Intake
 from agentid.controller.issuing import Issuing
+from agentid.controller.job_tasks import JobTasks
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.namespaces import Namespaces, watched_namespaces
 from agentid.controller.observing import Observer
 from agentid.controller.opa import opa_of, second_opinion
+from agentid.controller.places import Places
 from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
+from agentid.controller.quotas import Quotas
 from agentid.controller.reconcile import Reconciler
 from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_actions import SecretActions
@@ -74,6 +78,7 @@ class Parts:
     namespaces: Namespaces
     static_secrets: StaticSecrets
     policy_statuses: PolicyStatuses
+    agent_statuses: AgentStatuses
     sweep: Sweep
     probes: Probes
     opa: OpaClient | None
@@ -91,6 +96,7 @@ class _Core:
     queue: WorkQueue
     deadlines: Deadlines
     world: World
+    places: Places
     policies: Policies
     policy_statuses: PolicyStatuses
     events: Events
@@ -118,6 +124,7 @@ def build(
     )
     opa = opa_of(settings, connection, core.metrics)
     opinion = second_opinion(opa, judge, settings, core.clock) if opa else None
+    quotas = Quotas(core.places, namespaces.labels, settings.max_active_tasks)
     intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.
@@ -153,9 +160,12 @@ def build(
         duty=core.duty,
         reconciler=_reconciler(
             core,
-            _observer(core, workloads, static_secrets, judge, opinion, issuing),
+            _observer(core, workloads, static_secrets, judge, opinion, issuing, quotas),
             static_secrets,
             authority,
+            quotas,
+            workloads,
+            issuing,
         ),
         events=core.events,
         authority=authority,
@@ -166,6 +176,7 @@ def build(
         namespaces=namespaces,
         static_secrets=static_secrets,
         policy_statuses=core.policy_statuses,
+        agent_statuses=_agent_statuses(core),
         sweep=sweep,
         probes=probes,
         opa=opa,
@@ -176,6 +187,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
     world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add, queue.add_later)
+    places = Places(world.census, queue.add)
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
     events = Events(connection, settings.instance, metrics.count_event)
@@ -183,12 +195,13 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
 
     def take_over(takeover: Takeover) -> bool:
         policy_statuses.note_all()
+        places.begin_anew()
         return duty.take_over(takeover)
 
     leader = Leader(_lock(settings, connection, clock), settings.lease_times(), take_over, duty.step_down)
     policy_statuses = PolicyStatuses(
         policies,
-        PolicyWrites(connection, leader.require),
+        StatusWrites(connection, leader.require),
         events,
         metrics,
         leads=lambda: duty.is_on,
@@ -203,6 +216,7 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
         queue=queue,
         deadlines=deadlines,
         world=world,
+        places=places,
         policies=policies,
         policy_statuses=policy_statuses,
         events=events,
@@ -279,6 +293,7 @@ def _observer(  # noqa: PLR0913, PLR0917 - what an observation is made of
     judge: Judge,
     opinion: SecondOpinion | None,
     issuing: Issuing,
+    quotas: Quotas,
 ) -> Observer:
     return Observer(
         world=core.world,
@@ -290,20 +305,28 @@ def _observer(  # noqa: PLR0913, PLR0917 - what an observation is made of
         judge=judge,
         opinion=opinion,
         issuing=issuing,
+        quotas=quotas,
         takeover=lambda: core.duty.takeover,
     )
 
 
-def _reconciler(
-    core: _Core, observer: Observer, static_secrets: StaticSecrets, authority: Authority
+def _reconciler(  # noqa: PLR0913, PLR0917 - what it is made of
+    core: _Core,
+    observer: Observer,
+    static_secrets: StaticSecrets,
+    authority: Authority,
+    quotas: Quotas,
+    workloads: Workloads,
+    issuing: Issuing,
 ) -> Reconciler:
     # Every write asks the leader first; see `Leader.require`.
     secrets = Secrets(core.connection, core.leader.require)
+    tasks = Tasks(core.connection, core.leader.require)
     trust_domain = TrustDomain(core.settings.trust_domain)
     return Reconciler(
         world=core.world,
         observer=observer,
-        tasks=Tasks(core.connection, core.leader.require),
+        tasks=tasks,
         secrets=SecretActions(
             secrets,
             trust_domain,
@@ -315,11 +338,26 @@ def _reconciler(
         static_secrets=static_secrets,
         teller=Teller(core.events, core.metrics, core.clock.now),
         deadlines=core.deadlines,
+        quotas=quotas,
+        job_tasks=JobTasks(
+            world=core.world,
+            reads=core.reads,
+            tasks=tasks,
+            workloads=workloads,
+            events=core.events,
+            issuing=issuing,
+            clock=core.clock.now,
+        ),
         metrics=core.metrics,
         limits=core.settings.limits(),
         authority=authority.current,
         clock=core.clock.now,
     )
+
+
+def _agent_statuses(core: _Core) -> AgentStatuses:
+    writes = StatusWrites(core.connection, core.leader.require)
+    return AgentStatuses(core.world, writes, leads=lambda: core.duty.is_on)
 
 
 def _sweep(core: _Core, intake: Intake) -> Sweep:

@@ -13,7 +13,7 @@ from agentid.api.names import API_VERSION
 from agentid.api.reasons import EventAction, EventReason, PolicyConditionType, PolicyReason
 from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError
 from agentid.cluster.events import Event, Events, Reference
-from agentid.cluster.policies import PolicyWrites
+from agentid.cluster.statuses import StatusWrites
 from agentid.controller.errors import NotLeadingError
 from agentid.controller.metrics import Metrics
 from agentid.controller.policies import InstalledPolicy, Policies
@@ -31,7 +31,7 @@ class PolicyStatuses:
     def __init__(  # noqa: PLR0913 - what is told, where, and when
         self,
         policies: Policies,
-        writes: PolicyWrites,
+        writes: StatusWrites,
         events: Events,
         metrics: Metrics,
         *,

@@ -17,8 +17,10 @@ from agentid.cluster.errors import (
 from agentid.cluster.tasks import Tasks
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.departures import Departures, earlier
+from agentid.controller.job_tasks import JobTasks
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
+from agentid.controller.quotas import Quotas
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.static_secrets import StaticSecrets
@@ -64,6 +66,8 @@ class Reconciler:
         static_secrets: StaticSecrets,
         teller: Teller,
         deadlines: Deadlines,
+        quotas: Quotas,
+        job_tasks: JobTasks,
         metrics: Metrics,
         limits: Limits,
         authority: Callable[[], CertificateAuthority],
@@ -77,6 +81,8 @@ class Reconciler:
         self._teller = teller
         self._departures = Departures(observer, secrets, teller, limits, clock)
         self._deadlines = deadlines
+        self._quotas = quotas
+        self._job_tasks = job_tasks
         self._metrics = metrics
         self._authority = authority
         self._clock = clock
@@ -90,8 +96,18 @@ class Reconciler:
             NotLeadingError: the lease is not held any more.
         """
         record = self._world.record(key)
-        if record is None:
-            return
+        try:
+            if record is not None:
+                await self._pass(key, record)
+        finally:
+            self._quotas.settle(key, is_there=record is not None and record.task is not None)
+
+    async def _pass(self, key: Key, record: Record) -> None:
+        """Decide and act until all is settled.
+
+        Raises:
+            ApiAnswerError: as `reconcile` does; and its others.
+        """
         wake_at, turns_at, departed_wake, failed = None, None, None, None
         for _ in range(_MAX_ROUNDS):
             try:
@@ -117,11 +133,14 @@ class Reconciler:
         """Decide once and act; return whether to decide again, when to look again, when time may turn it."""
         task = record.task
         if task is None:
-            return False, None, None
+            its = await self._job_tasks.make(key, record)
+            return its.there, its.wake_at, None
         observation = await self._observer.observe(key, record, task)
         if record.task is not task:
             return True, None, None
         plan = decide(observation)
+        self._quotas.decided(task, observation, plan)
+        self._job_tasks.see(key, record, observation)
         made = await self._made(observation, plan)
         if made is None or record.task is not task:
             return True, None, None
@@ -146,6 +165,7 @@ class Reconciler:
             except ApiAnswerError as error:
                 await self._unwritten(key, record, observation, plan, act, error)
                 return True, None, None
+            self._quotas.active(key)
             if svid is None:
                 self._teller.status(observation, plan, report.status, None)
         outcome = await act()

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from agentid.api.agent import AgentStatus
 from agentid.controller.facts import OwnerReference
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.second_opinion import Opinion
@@ -27,10 +28,12 @@ class PodRecord:
 
 @dataclass(slots=True)
 class AgentRecord:
-    """One Agent."""
+    """One Agent. `status` is None where there is none, or it cannot be read."""
 
     facts: AgentFacts
     version: int
+    generation: int
+    status: AgentStatus | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Record:
     way, `during_write` holds what the watch brought meanwhile. `lost_writes` counts the status writes in a
     row that others' changes of the task came before. `unconfirmed` tells of the newest credential, whose
     generation it names, until it surely is in its Secret. `opinion` is what OPA said last, where it is asked.
+    `told_to_job` is what a Job whose pods ask for a template was told last.
     """
 
     key: Key
@@ -79,6 +83,7 @@ class Record:
     lost_writes: int = 0
     unconfirmed: tuple[int, Untold] | None = None
     status_invalid: str | None = None
+    told_to_job: str = ""
     own_write: bool = False
     during_write: PackedTask | None = None
     opinion: Opinion | None = None

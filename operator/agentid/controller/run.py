@@ -83,6 +83,7 @@ class Operator:
                     parts.deadlines.run(),
                     parts.sweep.run(settings.resync_seconds),
                     parts.policy_statuses.run(),
+                    parts.agent_statuses.run(),
                 )
                 await asyncio.wait([stopped, *self._running], return_when=asyncio.FIRST_COMPLETED)
                 failed = [task for task in self._running if task.done()]

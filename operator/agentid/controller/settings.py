@@ -67,6 +67,8 @@ class Settings(OpaSettings, BaseSettings):
     max_ttl_seconds: Annotated[WholeNumber, Field(ge=30, le=86_400)] = 86_400
     max_active_deadline_seconds: Annotated[WholeNumber, Field(ge=30, le=2_592_000)] = 2_592_000
     max_start_deadline_seconds: Annotated[WholeNumber, Field(ge=1, le=604_800)] = 604_800
+    max_active_tasks: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] = 20_000
+    """Of each namespace that has no label of its own for that."""
     mutating_admission: Switch = True
     concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 32
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300

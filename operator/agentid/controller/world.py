@@ -5,12 +5,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from agentid.api.agent import AgentStatus
+from agentid.controller.census import Census
 from agentid.controller.facts import (
     agent_facts,
     controller_of,
     mapping,
     pod_facts,
     pod_task,
+    read,
     text,
     version_number,
 )
@@ -23,11 +26,15 @@ _V = TypeVar("_V")
 
 
 class World:
-    """All tasks, pods and agents; tells `changed` which task names a change concerns."""
+    """All tasks, pods and agents; tells `changed` which task names a change concerns.
+
+    `census` counts the tasks.
+    """
 
     def __init__(self, changed: Callable[[Key], None], clock: Callable[[], datetime]) -> None:
         self._changed = changed
         self._clock = clock
+        self.census = Census()
         self._records: dict[Key, Record] = {}
         self._agents: dict[Key, AgentRecord] = {}
         self._pod_keys: dict[str, Key] = {}
@@ -178,6 +185,7 @@ class World:
         record.failed_write, record.failures, record.lost_writes = None, 0, 0
 
     def _index(self, task: PackedTask, key: Key) -> None:
+        self.census.add(task)
         self._by_agent.setdefault((task.namespace, task.agent), set()).add(task.name)
         if task.workload is not None:
             self._by_workload.setdefault(task.workload, set()).add(task.name)
@@ -186,6 +194,7 @@ class World:
                 self._by_static_secret.setdefault(secret, set()).add(key)
 
     def _unindex(self, task: PackedTask) -> None:
+        self.census.remove(task)
         _discard(self._by_agent, (task.namespace, task.agent), task.name)
         if task.workload is not None:
             _discard(self._by_workload, task.workload, task.name)
@@ -244,7 +253,15 @@ class World:
         """Take in an Agent."""
         metadata = mapping(body.get("metadata"))
         key = (text(metadata.get("namespace")), text(metadata.get("name")))
-        new, old = AgentRecord(agent_facts(body), version_number(body)), self._agents.get(key)
+        status, _ = read(AgentStatus, body.get("status"))
+        generation = metadata.get("generation")
+        new = AgentRecord(
+            agent_facts(body),
+            version_number(body),
+            generation if isinstance(generation, int) else 1,
+            status,
+        )
+        old = self._agents.get(key)
         if old is not None and new.version <= old.version:
             return
         self._agents[key] = new

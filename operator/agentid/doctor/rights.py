@@ -49,12 +49,15 @@ def needed(settings: AdmissionSettings) -> tuple[Right, ...]:
 def _needed(settings: AdmissionSettings) -> Iterator[Right]:
     own = settings.operator_namespace
     for namespace in settings.watch_namespaces or ("",):
-        yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in (*_SEEN, "delete"))
+        yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in (*_SEEN, "create", "delete"))
+        yield Right("get", "agenttasktemplates", GROUP, namespace)
         yield Right("patch", "agenttasks/status", GROUP, namespace)
         yield from (
             Right(verb, kind, GROUP, namespace) for kind in ("agents", "agentpolicies") for verb in _SEEN
         )
-        yield Right("patch", "agentpolicies/status", GROUP, namespace)
+        yield from (
+            Right("patch", f"{kind}/status", GROUP, namespace) for kind in ("agents", "agentpolicies")
+        )
         yield from (Right(verb, "pods", "", namespace) for verb in _SEEN)
         yield Right("create", "events", "events.k8s.io", namespace)
         yield from (
@@ -94,7 +97,9 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
         yield from (Right(verb, "secrets", "", namespace) for verb in secret_verbs)
         yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in ("update", "patch", "resume"))
         yield from (
-            Right(verb, kind, GROUP, namespace) for kind in ("agents", "agentpolicies") for verb in _WRITTEN
+            Right(verb, kind, GROUP, namespace)
+            for kind in ("agents", "agentpolicies", "agenttasktemplates")
+            for verb in _WRITTEN
         )
         yield from (Right(verb, "agentsecrets", GROUP, namespace) for verb in _WRITTEN)
         yield Right("delegate", "delegators", GROUP, namespace)

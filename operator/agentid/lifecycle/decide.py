@@ -31,6 +31,7 @@ from agentid.lifecycle.holds import (
     hold_while_secret_name_is_taken,
     hold_while_suspended,
     hold_while_task_is_unreadable,
+    hold_while_there_is_no_room,
     hold_while_workload_is_missing,
     hold_while_workload_kind_is_not_allowed,
     leave_alone_while_status_is_unreadable,
@@ -105,6 +106,7 @@ RULES: Final[tuple[Rule, ...]] = (
     hold_while_pod_is_awaited,
     hold_while_policy_denies,
     hold_while_secret_name_is_taken,
+    hold_while_there_is_no_room,
     # When a credential is made. Where none may be made now, these wait too.
     issue_first_credential,
     issue_after_suspension,

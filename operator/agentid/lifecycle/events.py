@@ -43,6 +43,7 @@ WAIT_EVENTS: Final[Mapping[WaitReason, tuple[EventReason, bool] | None]] = {
     WaitReason.POD_MISMATCH: (EventReason.POD_MISMATCH, True),
     WaitReason.ISSUANCE_BLOCKED: (EventReason.ISSUANCE_BLOCKED, True),
     WaitReason.SECRET_NAME_TAKEN: (EventReason.SECRET_NAME_TAKEN, True),
+    WaitReason.AWAITING_QUOTA: (EventReason.AWAITING_QUOTA, False),
     WaitReason.SUSPENDED: (EventReason.SUSPENDED, False),
 }
 
@@ -105,7 +106,7 @@ def of_issue(
     spec = asked(observation)
     beside = f" with {_static(order.static_secrets)}" if order.static_secrets else ""
     holder = f" for pod {pod.name}" if pod is not None else ""
-    asker = f", asked by {name(spec.requester.username)}" if spec.requester else ""
+    asker = f", asked by {name(spec.asker.username)}" if spec.asker else ""
     delegator = f" for {name(spec.on_behalf_of)}" if spec.on_behalf_of else ""
     replaced = f", {_IN_PLACE_OF[order.why]}" if order.why in _IN_PLACE_OF else ""
     revoked = f"; serial {before.serial} revoked" if before is not None else ""

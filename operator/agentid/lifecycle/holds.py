@@ -206,6 +206,13 @@ def hold_while_secret_name_is_taken(observation: Observation) -> Hold | None:
     )
 
 
+def hold_while_there_is_no_room(observation: Observation) -> Hold | None:
+    """As many tasks as may be active at once are. All else is as it should be by now."""
+    if observation.crowded is None or has_started(observation):
+        return None
+    return Hold(WaitReason.AWAITING_QUOTA, observation.crowded)
+
+
 def _is_free(observation: Observation) -> bool:
     """Whether the next pod may be chosen: none is bound, or the bound one is over."""
     if workload(observation) is None:

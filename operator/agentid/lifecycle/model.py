@@ -86,7 +86,7 @@ class PodFacts:
     controlling owners, nearest first, as far as they could be followed. `images` are those of all containers
     as written in its spec, `running_images` those that its status says run. `fingerprint` is a digest over
     the names and images of all containers as written in its spec, ephemeral ones included, and the UID of its
-    controlling owner.
+    controlling owner. `template` is the template that it asks for a task of, by its label.
     """
 
     name: str
@@ -102,6 +102,7 @@ class PodFacts:
     controllers: tuple[str, ...]
     fingerprint: str
     created: datetime
+    template: str | None = None
     images: tuple[str, ...] = ()
     running_images: tuple[str, ...] = ()
 
@@ -242,6 +243,7 @@ class Observation:
     """Everything one decision is made on. `now` is data; `pods` are all that could hold the credential.
 
     `judgement` is None where policy was not asked (`permission.asks`); nothing is issued without one.
+    `crowded` says why there is no room for one more active task, of its namespace or its Agent.
     """
 
     now: datetime
@@ -255,6 +257,7 @@ class Observation:
     blocked: Blocked | None = None
     failed_write: FailedWrite | None = None
     static_secrets: tuple[StaticSecretFacts, ...] = ()
+    crowded: str | None = None
 
 
 class SecretAction(Enum):
@@ -327,7 +330,8 @@ class Plan:
     credential is there), when the task is gone, or when its status cannot be read. `delete_task` removes the
     finished object. `wake_at` is when to look again although nothing happened; None: only when something
     does. After a plan that did anything, decide again on the new facts: only a plan that does nothing has the
-    last word on `wake_at`. What waits because of `Blocked` has to be decided again when that changes.
+    last word on `wake_at`. What waits because of `Blocked` has to be decided again when that changes, and
+    what `awaits_room` when there is some.
     """
 
     rule: str
@@ -335,6 +339,7 @@ class Plan:
     issue: IssueOrder | None = None
     secret: SecretAction = SecretAction.NONE
     delete_task: bool = False
+    awaits_room: bool = False
     wake_at: datetime | None = None
 
 

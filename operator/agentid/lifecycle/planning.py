@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from agentid.api.reasons import EventReason
+from agentid.api.reasons import EventReason, WaitReason
 from agentid.lifecycle.cleanup import Cleanup, clean_up, secret_of
 from agentid.lifecycle.events import is_stalled_by
 from agentid.lifecycle.model import (
@@ -11,6 +11,7 @@ from agentid.lifecycle.model import (
     Observation,
     Plan,
     SecretAction,
+    WorkloadState,
 )
 from agentid.lifecycle.pods import lingering
 from agentid.lifecycle.record import (
@@ -18,6 +19,7 @@ from agentid.lifecycle.record import (
     current,
     may_write,
     start_deadline,
+    workload_uid,
 )
 from agentid.lifecycle.renewal import deadline, earliest_renewal, renew_at, ttl
 from agentid.lifecycle.reporting import ended, held_back, kept, stayed
@@ -103,6 +105,7 @@ def _hold(observation: Observation, rule: str, hold: Hold) -> Plan:
         rule=rule,
         report=held_back(observation, hold, delayed),
         secret=action,
+        awaits_room=hold.reason is WaitReason.AWAITING_QUOTA,
         wake_at=_earliest(observation, times),
     )
 
@@ -163,9 +166,16 @@ def _delay(observation: Observation, left: Cleanup) -> str | None:
 def _goes_at(observation: Observation, end_time: datetime | None) -> datetime | None:
     """Return when the finished object is deleted; one that cannot be read is left alone."""
     spec = observation.task.spec
-    if spec is None or end_time is None:
+    if spec is None or end_time is None or _says_that_a_job_had_its_task(observation):
         return None
     return end_time + timedelta(seconds=spec.ttl_seconds_after_finished)
+
+
+def _says_that_a_job_had_its_task(observation: Observation) -> bool:
+    """Whether the task is a template's and its Job lives, which would get another one if this were gone."""
+    spec, facts = observation.task.spec, observation.workload
+    is_templated = spec is not None and spec.template_ref is not None
+    return is_templated and facts.state is WorkloadState.LIVE and facts.uid == workload_uid(observation)
 
 
 def _review(observation: Observation) -> datetime | None:

@@ -67,6 +67,18 @@ def is_over(pod: PodFacts | None) -> bool:
     return pod is None or pod.leaving or not lives(pod)
 
 
+def asks_for_a_template(pod: PodFacts) -> bool:
+    """Whether it lives and wants a task that is made from a template."""
+    return pod.template is not None and pod.labelled and lives(pod) and not pod.leaving
+
+
+def is_of_its_template(observation: Observation, pod: PodFacts) -> bool:
+    """Whether the task is what the pod asks for: one that was made from its template, if it asks for one."""
+    spec = observation.task.spec
+    made_from = spec.template_ref.name if spec is not None and spec.template_ref is not None else None
+    return pod.template is None or pod.template == made_from
+
+
 def mismatch(observation: Observation, pod: PodFacts) -> str | None:
     """Return why `pod` may not get this task's credential, with what to do; None if it may."""
     where = workload(observation)
@@ -74,6 +86,11 @@ def mismatch(observation: Observation, pod: PodFacts) -> str | None:
         return (
             f"pod {pod.name} carries this task's label, but the task names no workload, so no pod may "
             "work for it. Remove the pod, or make the task anew with spec.workload."
+        )
+    if not is_of_its_template(observation, pod):
+        return (
+            f"pod {pod.name} asks for a task made from AgentTaskTemplate {pod.template}, which this one was "
+            "not. Delete it, or give the pod's Job another name."
         )
     wanted = where.service_account_name
     if wanted is not None and pod.service_account != wanted:

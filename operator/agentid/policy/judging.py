@@ -99,7 +99,7 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
     """
     task, spec = observation.task, asked(observation)
     agent = observation.agent.spec if observation.agent is not None else None
-    if spec.requester is None or agent is None:
+    if spec.asker is None or agent is None:
         raise ValueError("policy cannot be asked without a requester and an Agent")
     holder = next_holder(observation)
     running = holder.running_images if holder is not None and action is not PolicyAction.ISSUE else ()
@@ -110,7 +110,7 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         task_name=task.name,
         task_uid=task.uid,
         task=spec,
-        requester=Person(spec.requester.username, tuple(spec.requester.groups)),
+        requester=Person(spec.asker.username, tuple(spec.asker.groups)),
         now=observation.now,
         environment=environment,
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),

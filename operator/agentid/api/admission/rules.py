@@ -19,6 +19,8 @@ API_VERSION: Final = "admissionregistration.k8s.io/v1"
 # MutatingAdmissionPolicy, and where it has not.
 ALWAYS: Final = (
     "task-delegation",
+    "task-template",
+    "template-delegation",
     "task-resume",
     "task-limits",
     "task-status",
@@ -30,11 +32,18 @@ ALWAYS: Final = (
     "static-secrets",
     "pod-label",
     "pod-owner",
+    "pod-template",
     "watched-namespaces",
     "kopf-annotations",
 )
-STAMPED: Final = ("mutate-task-stamp", "task-stamp", "mutate-pod-credential")
-TYPED: Final = ("task-stamp-typed",)
+STAMPED: Final = (
+    "mutate-task-stamp",
+    "task-stamp",
+    "mutate-template-stamp",
+    "template-stamp",
+    "mutate-pod-credential",
+)
+TYPED: Final = ("task-stamp-typed", "template-stamp-typed")
 
 _PLURALS: Final = {
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",

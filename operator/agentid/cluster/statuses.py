@@ -1,17 +1,17 @@
-"""Writes the status of a policy: which text is in force."""
+"""Writes the status of what is no task: a policy, or an Agent."""
 
 from collections.abc import Callable
 
 import orjson
 
-from agentid.api.agentpolicy import PolicyStatus
+from agentid.api.fields import Model
 from agentid.api.names import API_VERSION
 from agentid.cluster.connection import Connection
 from agentid.cluster.paths import Resource
 
 
-class PolicyWrites:
-    """What the operator may do with policies.
+class StatusWrites:
+    """What the operator may do with policies and Agents.
 
     `guard` is called before each write: it raises to stop it, or returns how many seconds it may take.
     """
@@ -27,9 +27,9 @@ class PolicyWrites:
         name: str,
         uid: str,
         version: int,
-        status: PolicyStatus,
+        status: Model,
     ) -> None:
-        """Write `status`, only while the policy is that UID in that version.
+        """Write `status`, only while the object is that UID in that version.
 
         Raises:
             ConflictError: it has changed since.

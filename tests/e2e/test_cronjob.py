@@ -1,0 +1,57 @@
+"""One label on a CronJob that runs by its schedule: each run has an identity of its own, and loses it."""
+
+from datetime import timedelta
+
+from devcluster.kubectl import Kubectl, Object
+from devcluster.waiting import wait_until
+from tests.cluster import story
+from tests.cluster.templates import TEMPLATE, template
+from tests.e2e import inside
+from tests.e2e.objects import ACCOUNT, container, pod_spec
+
+READS_KEY = "test -s $SPIFFE_CREDENTIAL_FOLDER/tls.key && cat $SPIFFE_CREDENTIAL_FOLDER/tls.crt"
+TWO_RUNS = timedelta(minutes=6)
+
+
+def every_minute() -> Object:
+    """A CronJob whose pods ask for the template's task and print their certificate."""
+    pod = {
+        "metadata": {"labels": {"agentid.dev/template": TEMPLATE}},
+        "spec": pod_spec(container("sh", "-c", READS_KEY)),
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "settle"},
+        "spec": {
+            "schedule": "* * * * *",
+            "jobTemplate": {"spec": {"backoffLimit": 0, "activeDeadlineSeconds": 300, "template": pod}},
+        },
+    }
+
+
+def test_each_run_of_a_cron_job_has_an_identity_of_its_own_and_it_ends_with_the_run(team: Kubectl) -> None:
+    team.create(template(workload={"serviceAccountName": ACCOUNT}))
+    team.create(every_minute())
+
+    def completed() -> list[Object]:
+        tasks = [each for each in team.list("agenttasks") if each["metadata"]["name"].startswith("settle-")]
+        return [each for each in tasks if story.standing(each) == "Completed"]
+
+    runs = wait_until(
+        "two runs are completed", completed, lambda seen: len(seen) >= 2, within=TWO_RUNS, every=inside.PAUSE
+    )
+    team.patch("cronjob", "settle", {"spec": {"suspend": True}})
+    logs = {}
+    for each in runs[:2]:
+        name = each["metadata"]["name"]
+        assert each["spec"]["templateRef"]["name"] == TEMPLATE
+        logs[name] = team("logs", f"job/{name}")
+        assert "-----BEGIN CERTIFICATE-----" in logs[name]
+        story.secret_gone(team, name)
+    assert len(set(logs.values())) == 2
+    assert len({each["status"]["spiffeID"] for each in runs}) == len(runs)
+
+    gone = runs[0]["metadata"]["name"]
+    team.delete("job", gone)
+    wait_until("the task goes with its Job", lambda: team.find("agenttask", gone), lambda seen: seen is None)
