@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agentid.api import crd
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import CommandError
 from devcluster.install import (
@@ -32,7 +33,7 @@ from tests.cluster.people import refusal
 
 PREVIOUS = Path(__file__).parent / "previous" / "agentid-0.1.0.tgz"
 """The chart as it was before it had a Deployment."""
-CRDS = {"agenttasks.agentid.dev", "agents.agentid.dev"}
+CRDS = {kind.crd_name for kind in crd.KINDS}
 OF_THE_RELEASE = (
     "deployments,services,networkpolicies,poddisruptionbudgets,priorityclasses,serviceaccounts,roles,rolebindings,"
     "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,"

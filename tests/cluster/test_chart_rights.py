@@ -38,6 +38,7 @@ WHERE_IT_SERVES = (
     rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
+    | rights("agentid.dev", "agentapprovals", "get", "list", "watch")
     | rights("", "pods", "get", "list", "watch")
     | rights("batch", "jobs", "get", "list", "watch")
     | rights("events.k8s.io", "events", "create")
@@ -50,9 +51,11 @@ AT_HOME = (
     | rights("coordination.k8s.io", "leases", "create")
     | rights("coordination.k8s.io", "leases", "get", "update", names=("agentid-operator",))
 )
-VIEWER = rights("agentid.dev", "agenttasks", "get", "list", "watch") | rights(
-    "agentid.dev", "agents", "get", "list", "watch"
-)
+VIEWER = {
+    right
+    for resource in ("agenttasks", "agents", "agentapprovals")
+    for right in rights("agentid.dev", resource, "get", "list", "watch")
+}
 EDITOR = VIEWER | rights(
     "agentid.dev", "agenttasks", "create", "delete", "deletecollection", "patch", "update"
 )
@@ -60,7 +63,13 @@ ROLES = {
     "agentid-viewer": VIEWER,
     "agentid-editor": EDITOR,
     "agentid-delegate": rights("agentid.dev", "delegators", "delegate"),
+    "agentid-delegate-task": rights("agentid.dev", "agenttasks", "delegate"),
     "agentid-resume": rights("agentid.dev", "agenttasks", "resume"),
+    "agentid-breakglass": rights("agentid.dev", "agenttasks", "breakglass"),
+    "agentid-approver": (
+        rights("agentid.dev", "agenttasks", "approve", "get", "list", "watch")
+        | rights("agentid.dev", "agentapprovals", "create", "get", "list", "watch")
+    ),
 }
 BUILT_IN = {"view": VIEWER, "edit": EDITOR, "admin": EDITOR}
 

@@ -55,6 +55,7 @@ USED = (
     rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
+    | rights("agentid.dev", "agentapprovals", "get", "list", "watch")
     | rights("", "pods", "get", "list", "watch")
     | rights("batch", "jobs", "get", "list", "watch")
     | rights("events.k8s.io", "events", "create")

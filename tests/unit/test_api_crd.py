@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentid.api import crd, generate
+from agentid.api.agentapproval import MAX_PROJECTION_LENGTH
 from agentid.api.agenttask import AgentTaskSpec
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,8 @@ def test_every_field_is_described(path: str, node: crd.Schema) -> None:
 def test_every_field_is_bounded(path: str, node: crd.Schema) -> None:
     match node["type"]:
         case "string":
-            assert "enum" in node or node["maxLength"] <= 2048, path
+            most = MAX_PROJECTION_LENGTH if path.endswith(".projection") else 2048
+            assert "enum" in node or node["maxLength"] <= most, path
         case "array":
             assert node["maxItems"] <= 64
             assert "x-kubernetes-list-type" in node
@@ -95,10 +97,28 @@ def test_columns_of_tasks(wide: bool, columns: list[str]) -> None:  # noqa: FBT0
     assert [each.name for each in crd.AGENT_TASK.columns if each.wide == wide] == columns
 
 
+def test_columns_of_approvals() -> None:
+    columns = [each.name for each in crd.AGENT_APPROVAL.columns if not each.wide]
+
+    assert columns == ["Task", "Decision", "Approver", "Expires", "Age"]
+
+
+def test_an_approval_never_changes_and_has_nothing_but_its_spec() -> None:
+    (version,) = crd.definition(crd.AGENT_APPROVAL)["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+
+    rules = {rule["rule"] for rule in schema["properties"]["spec"]["x-kubernetes-validations"]}
+
+    assert "self == oldSelf" in rules
+    assert "status" not in schema["properties"]
+    assert "subresources" not in version
+
+
 def test_names_and_categories() -> None:
     names: dict[str, Any] = {kind.name: crd.definition(kind)["spec"]["names"] for kind in crd.KINDS}
 
     assert names["AgentTask"]["shortNames"] == ["atask"]
+    assert names["AgentApproval"]["shortNames"] == ["aapproval"]
     assert all(each["categories"] == ["agentid"] for each in names.values())
 
 

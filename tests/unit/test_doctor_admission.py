@@ -51,7 +51,7 @@ def test_rules_as_installed_are_well_and_say_for_whom() -> None:
     told = one(admission.judge_rules(installed(SETTINGS), SETTINGS))
 
     assert told.standing is Standing.OK
-    assert "All 32 policies" in told.sentence
+    assert "All 42 policies" in told.sentence
     assert SETTINGS.operator_username in told.sentence
 
 

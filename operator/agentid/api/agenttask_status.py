@@ -1,11 +1,29 @@
 """The status of an `AgentTask`: how it stands, as the operator alone writes it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, Strict
 
-from agentid.api.fields import MAX_COUNT, DnsName, Matches, Model, Timestamp, Uid
+from agentid.api.fields import (
+    MAX_COUNT,
+    Action,
+    DnsLabel,
+    DnsName,
+    Matches,
+    Model,
+    Resource,
+    TaskName,
+    Timestamp,
+    Uid,
+    Username,
+)
 from agentid.api.reasons import ConditionType
+
+MAX_DEPTH: Final = 5
+"""How many tasks may stand above one."""
+
+MAX_GRANTS: Final = 16
+"""How many steps of one task may be live at once."""
 
 
 class Credential(Model):
@@ -30,6 +48,46 @@ class BoundPod(Model):
     fingerprint: Annotated[str, Field(max_length=64)] = Field(
         description="Digest over the images, containers and controlling owner that the decision was made on."
     )
+
+
+class Ancestor(Model):
+    """A task above this one, as it was when this one's authority was last found good."""
+
+    name: TaskName = Field(description="Name of the task.")
+    uid: Uid = Field(description="UID of the task.")
+    agent: DnsLabel = Field(description="Name of its Agent.")
+    requester: Username = Field(description="User name of its requester.")
+
+
+class Delegation(Model):
+    """From whom a child has its authority. Written once it was found good."""
+
+    intent_generation: int = Field(
+        ge=1,
+        le=MAX_COUNT,
+        description="For which intent (spec.requester.intentGeneration) the requester was found to be the "
+        "parent's pod, or to have the verb delegate on the parent.",
+    )
+    delegator: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="For whom the task is done: inherited from its parent."
+    )
+    chain: list[Ancestor] = Field(
+        min_length=1,
+        max_length=MAX_DEPTH,
+        description="The tasks above it, its parent first, up to the one without a parent.",
+    )
+
+
+class Grant(Model):
+    """What a step lets this task's identity do besides its own actions."""
+
+    name: TaskName = Field(description="Name of the step.")
+    uid: Uid = Field(description="UID of the step.")
+    actions: list[Action] = Field(max_length=32, description="What may be done too.")
+    resources: list[Resource] = Field(
+        default_factory=list, max_length=32, description="What it may be done to. Empty: not said."
+    )
+    until: Timestamp = Field(description="When the grant ends at the latest.")
 
 
 class Condition(Model):
@@ -71,6 +129,14 @@ class AgentTaskStatus(Model):
         max_length=8,
         description="Credentials that count, the newest last: the current one, and those still in their life "
         "after a renewal.",
+    )
+    delegation: Delegation | None = Field(
+        default=None, description="From whom the task has its authority, where spec.parentRef names a parent."
+    )
+    grants: list[Grant] = Field(
+        default_factory=list,
+        max_length=MAX_GRANTS,
+        description="Live steps, which let this task's identity do more for a while.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentid.api.agent import AgentSpec
+from agentid.api.agentapproval import AgentApprovalSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.fields import MAX_COUNT, Model, Rule, validations
@@ -60,6 +61,7 @@ class Kind:
     status: type[Model] | None
     name_rule: Rule
     columns: tuple[Column, ...]
+    rules: tuple[Rule, ...] = ()
 
     @property
     def crd_name(self) -> str:
@@ -101,6 +103,13 @@ AGENT_TASK: Final = Kind(
             wide=True,
         ),
     ),
+    rules=(
+        Rule(
+            "!has(self.spec.parentRef) || self.spec.parentRef.name != self.metadata.name",
+            "parentRef names the task itself: name the task that it is a child of, or leave parentRef out",
+            ".spec.parentRef.name",
+        ),
+    ),
 )
 
 AGENT: Final = Kind(
@@ -125,7 +134,30 @@ AGENT: Final = Kind(
     ),
 )
 
-KINDS: Final = (AGENT_TASK, AGENT)
+AGENT_APPROVAL: Final = Kind(
+    name="AgentApproval",
+    plural="agentapprovals",
+    short_names=("aapproval",),
+    description="One person's yes or no to one AgentTask: to its UID, as it was asked for when they looked. "
+    "It can't be changed; deleting it takes it back.",
+    spec=AgentApprovalSpec,
+    status=None,
+    name_rule=Rule(
+        "self.metadata.name.size() <= 63",
+        "must be at most 63 characters: messages name the approval",
+        ".metadata.name",
+    ),
+    columns=(
+        Column("Task", ".spec.taskRef.name", "The task that it is about."),
+        Column("Decision", ".spec.decision", "Approve or Deny."),
+        Column("Approver", ".spec.approver.username", "Who decided."),
+        Column("Expires", ".spec.expiresAt", "Until when an Approve counts."),
+        _AGE,
+        Column("Comment", ".spec.comment", "Why.", wide=True),
+    ),
+)
+
+KINDS: Final = (AGENT_TASK, AGENT, AGENT_APPROVAL)
 
 
 def definition(kind: Kind) -> Schema:
@@ -184,7 +216,7 @@ def _object_schema(kind: Kind) -> Schema:
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             **parts,
         },
-        **validations(kind.name_rule),
+        **validations(kind.name_rule, *kind.rules),
     }
 
 

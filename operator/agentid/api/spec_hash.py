@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import orjson
 
-from agentid.api.agenttask import AgentTaskSpec, CredentialRequest, Intent, Requester, Workload
+from agentid.api.agenttask import AgentTaskSpec, CredentialRequest, Intent, TaskReference, Workload
+from agentid.api.stamps import Requester
 
 _Projection = dict[str, Any]
 
@@ -14,9 +15,18 @@ VERSION: Final = "v1"
 
 def spec_hash(spec: AgentTaskSpec) -> str:
     """Return `v1:` and the SHA-256, in hexadecimal, over the RFC 8785 form of the projection of `spec`."""
+    return hash_of(projection_text(spec))
+
+
+def projection_text(spec: AgentTaskSpec) -> str:
+    """Return what the hash of `spec` is over: its projection in RFC 8785 form, as an approval keeps it."""
     # Of ASCII names, text, truth values and whole numbers, sorted JSON without spaces is that form already.
-    canonical = orjson.dumps(_projection(spec), option=orjson.OPT_SORT_KEYS)
-    return f"{VERSION}:{hashlib.sha256(canonical).hexdigest()}"
+    return orjson.dumps(_projection(spec), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def hash_of(text: str) -> str:
+    """Return the hash of a projection that is there as text, whatever it says."""
+    return f"{VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _projection(spec: AgentTaskSpec) -> _Projection:
@@ -30,13 +40,19 @@ def _projection(spec: AgentTaskSpec) -> _Projection:
         agentRef={"name": spec.agent_ref.name},
         intent=_intent(spec.intent),
         onBehalfOf=spec.on_behalf_of,
+        parentRef=_reference(spec.parent_ref) if spec.parent_ref else None,
         workload=_workload(spec.workload) if spec.workload else None,
         startDeadlineSeconds=spec.start_deadline_seconds,
         activeDeadlineSeconds=spec.active_deadline_seconds,
         ttlSecondsAfterFinished=spec.ttl_seconds_after_finished,
         credential=_credential(spec.credential),
+        breakGlass={"justification": spec.break_glass.justification} if spec.break_glass else None,
         requester=_requester(spec.requester) if spec.requester else None,
     )
+
+
+def _reference(task: TaskReference) -> _Projection:
+    return _given(name=task.name, uid=task.uid)
 
 
 def _intent(intent: Intent) -> _Projection:
@@ -68,6 +84,7 @@ def _requester(requester: Requester) -> _Projection:
         username=requester.username,
         groups=requester.groups,
         podUID=requester.pod_uid,
+        mayDelegate=requester.may_delegate,
         intentGeneration=requester.intent_generation,
     )
 

@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     max_ttl_seconds: Annotated[WholeNumber, Field(ge=30, le=86_400)] = 86_400
     max_active_deadline_seconds: Annotated[WholeNumber, Field(ge=30, le=2_592_000)] = 2_592_000
     max_start_deadline_seconds: Annotated[WholeNumber, Field(ge=1, le=604_800)] = 604_800
+    max_break_glass_seconds: Annotated[WholeNumber, Field(ge=30, le=3600)] = 900
+    max_approval_seconds: Annotated[WholeNumber, Field(ge=60, le=2_592_000)] = 604_800
     mutating_admission: Switch = True
     concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 32
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
@@ -138,6 +140,8 @@ class Settings(BaseSettings):
             max_ttl_seconds=self.max_ttl_seconds,
             max_active_deadline_seconds=self.max_active_deadline_seconds,
             max_start_deadline_seconds=self.max_start_deadline_seconds,
+            max_break_glass_seconds=self.max_break_glass_seconds,
+            max_approval_seconds=self.max_approval_seconds,
             watch_namespaces=tuple(self.watch_namespaces),
             workload_kinds=tuple(
                 OwnerKind(kind.group, kind.kind, kind.plural)

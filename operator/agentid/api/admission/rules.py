@@ -19,10 +19,13 @@ API_VERSION: Final = "admissionregistration.k8s.io/v1"
 # MutatingAdmissionPolicy, and where it has not.
 ALWAYS: Final = (
     "task-delegation",
+    "task-parent",
+    "task-break-glass",
     "task-resume",
     "task-limits",
     "task-status",
     "task-deletion",
+    "approval-rights",
     "operator-tasks",
     "operator-secrets",
     "reserved-secrets",
@@ -32,8 +35,14 @@ ALWAYS: Final = (
     "watched-namespaces",
     "kopf-annotations",
 )
-STAMPED: Final = ("mutate-task-stamp", "task-stamp", "mutate-pod-credential")
-TYPED: Final = ("task-stamp-typed",)
+STAMPED: Final = (
+    "mutate-task-stamp",
+    "task-stamp",
+    "mutate-approval-stamp",
+    "approval-stamp",
+    "mutate-pod-credential",
+)
+TYPED: Final = ("task-stamp-typed", "approval-stamp-typed")
 
 _PLURALS: Final = {
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
@@ -91,6 +100,8 @@ def rules(settings: AdmissionSettings) -> tuple[AdmissionObject, ...]:
         "@MAX_TTL_SECONDS@": str(settings.max_ttl_seconds),
         "@MAX_ACTIVE_DEADLINE_SECONDS@": str(settings.max_active_deadline_seconds),
         "@MAX_START_DEADLINE_SECONDS@": str(settings.max_start_deadline_seconds),
+        "@MAX_BREAK_GLASS_SECONDS@": str(settings.max_break_glass_seconds),
+        "@MAX_APPROVAL_SECONDS@": str(settings.max_approval_seconds),
         "@WATCHED_NAMESPACES@": _cel_list(f"'{namespace}'" for namespace in settings.watch_namespaces),
         "@WORKLOAD_KINDS@": _cel_list(
             f"{{'group': '{kind.group}', 'kind': '{kind.kind}', 'resource': '{kind.resource}'}}"
