@@ -22,6 +22,9 @@ from agentid.api.reasons import ConditionType
 MAX_DEPTH: Final = 5
 """How many tasks may stand above one."""
 
+MAX_CHILDREN: Final = 64
+"""How many children of one task, steps not counted, may be live at once."""
+
 MAX_GRANTS: Final = 16
 """How many steps of one task may be live at once."""
 

@@ -36,6 +36,17 @@ class TaskFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Lineage:
+    """The tasks above one, its parent first, as far as they could be followed (`lineage.follow`).
+
+    `flaw` says why they do not lead up to a task without a parent; None: they do, or there is no parent.
+    """
+
+    ancestors: tuple[TaskFacts, ...] = ()
+    flaw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFacts:
     """The Agent that the task names, as last seen. `spec` is None where the object does not fit its model."""
 
