@@ -56,8 +56,9 @@ $(UV):
 	touch $@
 
 .PHONY: generate
-generate: install ## Write the CRDs and the chart's admission rules from their source
+generate: install ## Write the CRDs, the chart's admission rules and the policy schema from their source
 	@$(RUN)python -m agentid.api.generate
+	$(RUN)python -m agentid.policy.generate
 
 .PHONY: format
 format: install ## Format the code
@@ -74,6 +75,7 @@ lint: install ## Style, types and layers
 .PHONY: check
 check: lint ## What has to hold before tests: lint, generated files, coverage map, lock file
 	@$(RUN)python -m agentid.api.generate --check
+	$(RUN)python -m agentid.policy.generate --check
 	$(UV) lock --check
 	$(RUN)python -m tests.coverage_map
 

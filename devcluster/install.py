@@ -20,17 +20,30 @@ SERVICE_ACCOUNT = "agentid"
 TRUST_DOMAIN = "demo.local"
 OPERATOR_IS_A_PROCESS: Mapping[str, Any] = {"replicaCount": 0, "trustDomain": TRUST_DOMAIN}
 """What the chart is told where nothing of ours runs in pods."""
+EVERYTHING: Mapping[str, Any] = {
+    "apiVersion": "agentid.dev/v1alpha1",
+    "kind": "ClusterAgentPolicy",
+    "metadata": {"name": "everything"},
+    "spec": {"cedar": "permit (principal, action, resource);\n"},
+}
+"""A policy that allows all that Agents allow: what is tried here is mostly something else."""
 TOKEN_LIFE = timedelta(days=30)
 HELM_TIMEOUT = timedelta(minutes=3)
 
 
-def install_chart(cluster: Cluster, values: Mapping[str, Any] | None = None) -> None:
+def install_chart(
+    cluster: Cluster,
+    values: Mapping[str, Any] | None = None,
+    *,
+    policy: Mapping[str, Any] | None = EVERYTHING,
+) -> None:
     """Install `charts/agentid`, or bring what is installed to these values.
 
     Args:
         cluster: Where to.
         values: Chart values that differ from its defaults; `OPERATOR_IS_A_PROCESS` holds unless they say
             otherwise.
+        policy: What is allowed; None: what is installed already, or nothing.
 
     Raises:
         CommandError: Helm said no.
@@ -50,6 +63,8 @@ def install_chart(cluster: Cluster, values: Mapping[str, Any] | None = None) -> 
         "--wait",
         f"--timeout={HELM_TIMEOUT.total_seconds():.0f}s",
     )
+    if policy is not None:
+        cluster.kubectl.apply(policy)
 
 
 def uninstall_chart(cluster: Cluster) -> None:

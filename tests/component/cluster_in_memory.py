@@ -63,6 +63,8 @@ class Cluster:
     agent: AgentFacts | None = field(default_factory=agent)
     workload: WorkloadFacts | None = None
     blocked: Blocked | None = None
+    policy: dict[str, object] = field(default_factory=dict)
+    """What policy says otherwise than that it allows the task."""
     pods: dict[str, PodFacts] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     """Which credential the mounted files of a pod hold."""

@@ -28,7 +28,7 @@ from tests.component.cluster_in_memory import (
     RefusedError,
     Secret,
 )
-from tests.unit.lifecycle_facts import LIMITS, made
+from tests.unit.lifecycle_facts import LIMITS, judged, made
 
 PAUSE = timedelta(seconds=10)
 
@@ -61,7 +61,7 @@ class Operator:
         pods = tuple(at.pods.values())
         if task is None:
             return Departure(at.now, self.secret, pods, LIMITS)
-        return Observation(
+        seen = Observation(
             now=at.now,
             task=task,
             agent=at.agent,
@@ -72,6 +72,7 @@ class Operator:
             blocked=at.blocked,
             failed_write=self.failed,
         )
+        return judged(seen, **at.policy)
 
     def _carry_out(self, observation: Observation | Departure, plan: Plan) -> Iterator[str]:
         try:

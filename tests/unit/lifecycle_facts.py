@@ -15,6 +15,7 @@ from agentid.api.reasons import ConditionType, IssueReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
     AgentFacts,
+    Judgement,
     Limits,
     Observation,
     Plan,
@@ -29,6 +30,7 @@ from agentid.lifecycle.model import (
     WorkloadFacts,
     WorkloadState,
 )
+from agentid.lifecycle.permission import asks as asks_policy
 from agentid.lifecycle.reporting import issued
 
 NOW = datetime(2026, 5, 31, 14, 0, 0, tzinfo=UTC)
@@ -99,6 +101,32 @@ def pod(number: int = 1, **changes: object) -> PodFacts:
     return replace(facts, **changes)  # type: ignore[arg-type]
 
 
+ALLOWED_BY = "allowed by ClusterAgentPolicy/default"
+
+
+def judged(observation: Observation, **judgement: object) -> Observation:
+    """Return the same with the answer of policy to what it is asked; it allows unless told otherwise."""
+    action = asks_policy(observation)
+    if action is None:
+        return replace(observation, judgement=None)
+    allows = Judgement(
+        action=action,
+        allowed=True,
+        message=ALLOWED_BY,
+        policies=("ClusterAgentPolicy/default/short-lived",),
+        digest=f"sha256:{'0' * 64}",
+    )
+    return replace(observation, judgement=replace(allows, **judgement))  # type: ignore[arg-type]
+
+
+def answered_again(observation: Observation) -> Observation:
+    """Return the same with the answer that it holds given to what policy is asked now."""
+    known, action = observation.judgement, asks_policy(observation)
+    if known is None or known.action is action:
+        return observation
+    return replace(observation, judgement=None if action is None else replace(known, action=action))
+
+
 def observe(
     *,
     now: datetime = NOW,
@@ -109,7 +137,7 @@ def observe(
     secret: SecretFacts = SecretFacts(SecretState.ABSENT),  # noqa: B008 - frozen
     **task: object,
 ) -> Observation:
-    """Return an ordinary task that has just been created, with an Agent that allows it and no pod."""
+    """Return an ordinary task that has just been created, allowed by its Agent and by policy, and no pod."""
     spec = task_spec() if spec is None else spec
     if workload is None:
         named = spec.workload is not None and spec.workload.ref is not None
@@ -127,7 +155,7 @@ def observe(
         spec=spec,
         status=AgentTaskStatus(),
     )
-    return Observation(
+    seen = Observation(
         now=now,
         task=replace(facts, **task),  # type: ignore[arg-type]
         agent=AgentFacts(uid=uid(900), deleting=False, spec=agent_spec()) if agent is None else agent,
@@ -136,18 +164,20 @@ def observe(
         secret=secret,
         limits=LIMITS,
     )
+    return judged(seen)
 
 
 def at(observation: Observation, seconds: float, **changes: object) -> Observation:
     """Return the same, `seconds` after NOW, with `changes`."""
-    return replace(observation, now=NOW + timedelta(seconds=seconds), **changes)  # type: ignore[arg-type]
+    then = replace(observation, now=NOW + timedelta(seconds=seconds), **changes)  # type: ignore[arg-type]
+    return then if "judgement" in changes else answered_again(then)
 
 
 def asks(observation: Observation, **changes: object) -> Observation:
     """Return the same with a changed spec and the next generation."""
     task = observation.task
     spec = task_spec(**changes)
-    return replace(observation, task=replace(task, spec=spec, generation=task.generation + 1))
+    return judged(replace(observation, task=replace(task, spec=spec, generation=task.generation + 1)))
 
 
 def made(observation: Observation, plan: Plan) -> Credential:
@@ -163,6 +193,7 @@ def made(observation: Observation, plan: Plan) -> Credential:
 
 
 def report_of(observation: Observation, plan: Plan) -> Report:
+    observation = answered_again(observation)
     if plan.issue is not None:
         return issued(observation, plan, made(observation, plan))
     assert plan.report is not None
@@ -171,6 +202,7 @@ def report_of(observation: Observation, plan: Plan) -> Report:
 
 def after(observation: Observation) -> Observation:
     """Return the observation once the plan for this one was carried out."""
+    observation = answered_again(observation)
     plan = decide(observation)
     status = report_of(observation, plan).status
     secret = {
@@ -191,7 +223,7 @@ def after(observation: Observation) -> Observation:
     # A write that succeeds clears what failed before.
     failed = observation.failed_write if plan.secret is SecretAction.NONE else None
     task = replace(observation.task, status=status)
-    return replace(observation, task=task, secret=secret, failed_write=failed)
+    return answered_again(replace(observation, task=task, secret=secret, failed_write=failed))
 
 
 def running(observation: Observation) -> Observation:

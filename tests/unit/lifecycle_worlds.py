@@ -24,17 +24,29 @@ from agentid.lifecycle.model import (
 )
 from tests.unit.lifecycle_facts import (
     ALLOW,
+    ALLOWED_BY,
     JOB,
     JOB_UID,
     LABEL_ONLY,
     NOW,
     after,
     agent,
+    judged,
     observe,
     pod,
     task_spec,
     uid,
 )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What policy says in a world of whatever it is asked; a World without one has it not asked."""
+
+    allowed: bool = True
+    awaits_approval: bool = False
+    in_doubt: bool = False
+    holds_for: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,7 @@ class World:
     secret: SecretFacts
     blocked: Blocked | None
     failed_write: FailedWrite | None
+    policy: Policy | None
 
 
 def usually(common: object, *rare: object) -> st.SearchStrategy[object]:
@@ -90,6 +103,16 @@ AGENTS = st.one_of(
         ]
     ),
 )
+POLICIES = st.builds(
+    replace,
+    usually(
+        Policy(),
+        Policy(allowed=False),
+        Policy(allowed=False, awaits_approval=True),
+        Policy(allowed=False, in_doubt=True),
+    ),
+    holds_for=st.none() | st.floats(0.001, 5000),
+)
 AT = st.none() | MOMENTS.map(lambda s: NOW + timedelta(seconds=s))
 SECRETS = st.one_of(
     st.just(None),
@@ -119,6 +142,7 @@ WORLDS: st.SearchStrategy[World] = st.builds(
     blocked=usually(None, Blocked("Admission is not in force.")),
     failed_write=st.none()
     | MOMENTS.map(lambda s: FailedWrite("it could not be written", NOW + timedelta(seconds=s))),
+    policy=st.one_of(POLICIES, POLICIES, POLICIES, st.none()),
 )
 SPECS: st.SearchStrategy[AgentTaskSpec] = st.builds(
     task_spec,
@@ -154,7 +178,23 @@ def seen(world: World, spec: AgentTaskSpec, status: AgentTaskStatus, secret: Sec
     )
     if not world.readable:
         observation = replace(observation, task=replace(observation.task, spec=None, invalid="x"))
-    return replace(observation, agent=world.agent, blocked=world.blocked, failed_write=world.failed_write)
+    observation = replace(
+        observation, agent=world.agent, blocked=world.blocked, failed_write=world.failed_write, judgement=None
+    )
+    return observation if world.policy is None else answered(observation, world.policy)
+
+
+def answered(observation: Observation, policy: Policy) -> Observation:
+    """Return the same with what `policy` says of what it is asked now."""
+    until = None if policy.holds_for is None else observation.now + timedelta(seconds=policy.holds_for)
+    return judged(
+        observation,
+        allowed=policy.allowed,
+        message=ALLOWED_BY if policy.allowed else "policy denies it",
+        awaits_approval=policy.awaits_approval,
+        in_doubt=policy.in_doubt,
+        holds_until=until,
+    )
 
 
 @st.composite

@@ -96,8 +96,24 @@ def test_with_watched_namespaces_the_operators_rights_end_there() -> None:
 
     roles = {"agentid-operator", "agentid-operator-credentials"}
     assert bound == {(namespace, role) for namespace in ("support", "sales") for role in roles}
-    assert everywhere == {"agentid-operator-admission"}
+    assert everywhere == {"agentid-operator-admission", "agentid-operator-policy"}
     assert {each["roleRef"]["name"] for each in of_kind(render(), "ClusterRoleBinding")} == everywhere | roles
+
+
+def test_with_watched_namespaces_no_other_namespaces_labels_are_seen() -> None:
+    def seen(*values: str) -> list[str] | None:
+        (role,) = (
+            each
+            for each in of_kind(render(*values), "ClusterRole")
+            if each["metadata"]["name"] == "agentid-operator-policy"
+        )
+        (rule,) = (rule for rule in role["rules"] if rule["resources"] == ["namespaces"])
+        assert rule["verbs"] == ["list", "watch"]
+        names: list[str] | None = rule.get("resourceNames")
+        return names
+
+    assert seen("watchNamespaces={support,sales}") == ["support", "sales"]
+    assert seen() is None
 
 
 def test_the_operators_own_namespace_may_be_watched_too() -> None:

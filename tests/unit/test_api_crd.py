@@ -9,8 +9,10 @@ import pytest
 
 from agentid.api import crd, generate
 from agentid.api.agentapproval import MAX_PROJECTION_LENGTH
+from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
 from agentid.api.agenttask import AgentTaskSpec
 
+LONG_TEXTS = {"cedar": MAX_CEDAR_LENGTH, "projection": MAX_PROJECTION_LENGTH}
 ROOT = Path(__file__).parents[2]
 MAY_CHANGE = {"intent", "state", "stateReason", "requester", "stateChangedBy"}
 
@@ -46,7 +48,7 @@ def test_every_field_is_described(path: str, node: crd.Schema) -> None:
 def test_every_field_is_bounded(path: str, node: crd.Schema) -> None:
     match node["type"]:
         case "string":
-            most = MAX_PROJECTION_LENGTH if path.endswith(".projection") else 2048
+            most = LONG_TEXTS.get(path.rpartition(".")[2], 2048)
             assert "enum" in node or node["maxLength"] <= most, path
         case "array":
             assert node["maxItems"] <= 64
@@ -112,6 +114,17 @@ def test_an_approval_never_changes_and_has_nothing_but_its_spec() -> None:
     assert "self == oldSelf" in rules
     assert "status" not in schema["properties"]
     assert "subresources" not in version
+
+
+@pytest.mark.parametrize("kind", [crd.CLUSTER_AGENT_POLICY, crd.AGENT_POLICY], ids=lambda kind: kind.name)
+def test_columns_of_policies(kind: crd.Kind) -> None:
+    assert [each.name for each in kind.columns if not each.wide] == ["Accepted", "Digest", "Age"]
+
+
+def test_only_the_cluster_s_policies_are_cluster_scoped() -> None:
+    scopes = {kind.name: crd.definition(kind)["spec"]["scope"] for kind in crd.KINDS}
+
+    assert {name for name, scope in scopes.items() if scope == "Cluster"} == {"ClusterAgentPolicy"}
 
 
 def test_names_and_categories() -> None:

@@ -81,6 +81,7 @@ class _Scene:
             workloads=Workloads(self.api, (), changed=lambda _: None, needed=set, clock=lambda: 0.0),
             limits=_LIMITS,
             clock=lambda: self.now,
+            judge=lambda _: None,
             blocked=lambda: None,
             takeover=lambda: Takeover(_NOW),
         )

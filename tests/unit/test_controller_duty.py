@@ -206,3 +206,35 @@ async def test_after_a_takeover_what_is_gone_comes_first_and_then_what_changed_l
         await queue.wait_idle()
     runner.cancel()
     assert seen == ["gone", "newer", "new", "old", "older"]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "looked_at"),
+    [("a", [("a", "one"), ("a", "two")]), ("b", [("b", "one")]), ("c", []), (None, "all")],
+)
+async def test_every_task_that_a_layer_is_about_is_looked_at(
+    duty: Duty, world: World, queue: WorkQueue, namespace: str | None, looked_at: list[Key] | str
+) -> None:
+    keys = [("a", "one"), ("a", "two"), ("b", "one")]
+    for key in keys:
+        metadata = {"namespace": key[0], "name": key[1], "uid": "-".join(key), "resourceVersion": "5"}
+        world.take_task({"metadata": metadata})
+    duty.look_at_layer(namespace)
+    seen: list[Key] = []
+
+    async def look_at(key: Key) -> None:
+        seen.append(key)
+
+    runner = asyncio.create_task(queue.run(look_at, 1))
+    async with asyncio.timeout(10):
+        await queue.wait_idle()
+    runner.cancel()
+    assert sorted(seen) == (keys if looked_at == "all" else looked_at)
+
+
+def test_who_has_taken_over_is_on_duty_until_it_steps_down(duty: Duty) -> None:
+    assert not duty.is_on
+    duty.take_over(Takeover(_NOW))
+    assert duty.is_on
+    duty.step_down()
+    assert not duty.is_on

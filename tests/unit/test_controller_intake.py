@@ -11,12 +11,14 @@ from agentid.api.names import TASK_LABEL
 from agentid.cluster.errors import ServerError, TooManyRequestsError
 from agentid.cluster.paths import PODS, Resource
 from agentid.controller.intake import DELETED, LOOKS_AT_ONCE, Intake
+from agentid.controller.policies import Policies
 from agentid.controller.queue import LONGEST_RETRY_SECONDS
 from agentid.controller.records import Key
 from agentid.controller.world import World
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _KEY = ("ns", "t")
+_NO_POLICIES = Policies(lambda _: None, lambda _: None)
 
 
 class _Reads:
@@ -65,7 +67,7 @@ def _intake(world: _World, reads: _Reads, pauses: list[float]) -> Intake:
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    return Intake(world.world, reads, sleep, lambda: 0.0)  # type: ignore[arg-type] - all that is used of Reads
+    return Intake(world.world, _NO_POLICIES, reads, sleep, lambda: 0.0)  # type: ignore[arg-type] - all that is used of Reads
 
 
 async def test_thousands_of_pods_that_go_at_once_are_asked_for_a_few_at_a_time() -> None:
@@ -109,7 +111,7 @@ async def test_who_pauses_keeps_nobody_from_asking() -> None:
 
     pods = [_pod(f"p-{number}") for number in range(LOOKS_AT_ONCE)]
     world = _World(*pods, _pod("last"))
-    intake = Intake(world.world, reads, sleep, lambda: 0.0)  # type: ignore[arg-type] - as above
+    intake = Intake(world.world, _NO_POLICIES, reads, sleep, lambda: 0.0)  # type: ignore[arg-type] - as above
     async with asyncio.TaskGroup() as group:
         for each in pods:
             group.create_task(intake.pod(DELETED, each))

@@ -81,16 +81,20 @@ async def test_nothing_is_kept_of_an_object_between_its_events() -> None:
         (
             (),
             [
+                "/apis/agentid.dev/v1alpha1/clusteragentpolicies",
                 "/apis/agentid.dev/v1alpha1/agenttasks",
                 "/apis/agentid.dev/v1alpha1/agents",
+                "/apis/agentid.dev/v1alpha1/agentpolicies",
                 "/api/v1/pods",
             ],
         ),
         (
             ("a",),
             [
+                "/apis/agentid.dev/v1alpha1/clusteragentpolicies",
                 "/apis/agentid.dev/v1alpha1/namespaces/a/agenttasks",
                 "/apis/agentid.dev/v1alpha1/namespaces/a/agents",
+                "/apis/agentid.dev/v1alpha1/namespaces/a/agentpolicies",
                 "/api/v1/namespaces/a/pods",
             ],
         ),

@@ -26,10 +26,12 @@ from tests.unit.lifecycle_facts import (
     NOW,
     after,
     agent,
+    answered_again,
     asks,
     at,
     condition,
     finished,
+    judged,
     observe,
     pod,
     running,
@@ -45,6 +47,7 @@ TAKEN = SecretFacts(SecretState.TAKEN)
 FAILED_WRITE = FailedWrite(
     "Secret agentid-refund-4711 could not be written: 500.", NOW + timedelta(seconds=9)
 )
+FORBIDDEN = 'ClusterAgentPolicy/default, rule "short-lived" forbids it.'
 HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] = [
     (
         "unreadable",
@@ -125,6 +128,46 @@ HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] 
         ),
         EventReason.CEILING_EXCEEDED,
         True,
+    ),
+    (
+        "policy denies",
+        judged(NEW, allowed=False, message=FORBIDDEN),
+        WaitReason.AWAITING_POLICY,
+        FORBIDDEN,
+        EventReason.POLICY_DENIED,
+        True,
+    ),
+    (
+        "policy could not be asked",
+        judged(NEW, allowed=False, in_doubt=True, message="the engine gave no answer"),
+        WaitReason.AWAITING_POLICY,
+        "the engine gave no answer",
+        EventReason.POLICY_DENIED,
+        True,
+    ),
+    (
+        "policy was not asked",
+        replace(NEW, judgement=None),
+        WaitReason.AWAITING_POLICY,
+        "policy was not asked; this is a defect of agentid",
+        EventReason.POLICY_DENIED,
+        True,
+    ),
+    (
+        "not approved",
+        judged(NEW, allowed=False, awaits_approval=True, message="it needs an approval"),
+        WaitReason.AWAITING_APPROVAL,
+        "it needs an approval",
+        EventReason.APPROVAL_REQUIRED,
+        False,
+    ),
+    (
+        "not approved, and no pod yet",
+        judged(observe(), allowed=False, awaits_approval=True, message="it needs an approval"),
+        WaitReason.AWAITING_APPROVAL,
+        "it needs an approval",
+        EventReason.APPROVAL_REQUIRED,
+        False,
     ),
     (
         "kind not allowed",
@@ -257,10 +300,11 @@ HOLDS: list[tuple[str, Observation, WaitReason, str, EventReason | None, bool]] 
 ]
 
 
-CASES = pytest.mark.parametrize("case", HOLDS, ids=[case[0] for case in HOLDS])
-
-
 Case = tuple[str, Observation, WaitReason, str, EventReason | None, bool]
+
+# Policy is asked about what is observed in the end, not about the task that it was made from.
+HOLDS = [(name, answered_again(facts), *expected) for name, facts, *expected in HOLDS]  # type: ignore[misc]
+CASES = pytest.mark.parametrize("case", HOLDS, ids=[case[0] for case in HOLDS])
 
 
 @CASES
@@ -273,7 +317,7 @@ def test_task_waits_with_reason_and_tells_it_once(case: Case):
     assert (told.reason if told else None) == event
     if told is not None:
         assert (told.note, told.action) == (message, EventAction.WAIT)
-        assert told.warning == (reason is not WaitReason.SUSPENDED)
+        assert told.warning == (reason not in {WaitReason.SUSPENDED, WaitReason.AWAITING_APPROVAL})
     again = decide(after(facts))
     assert again.report is not None
     assert again.report.event is None
@@ -306,6 +350,7 @@ def test_waiting_task_gets_its_credential_once_nothing_is_in_its_way(case: Case)
             spec=spec.model_copy(update={"state": task_spec().state, "requester": task_spec().requester}),
         ),
     )
+    mended = judged(mended)
     assert finished(mended)[:2] == ("False", "Running")
     assert condition(after(mended).task.status, ConditionType.STALLED) is None
 
@@ -342,13 +387,13 @@ def test_successor_waits_for_the_grace_of_a_leaving_pod_and_no_longer():
 
 def test_resolved_warning_is_told_once_when_the_task_waits_on():
     facts = after(replace(observe(), agent=None))
-    mended = replace(facts, agent=agent())
+    mended = judged(replace(facts, agent=agent()))
     plan = decide(mended)
     assert plan.report is not None
     assert plan.report.event is not None
     assert plan.report.event.reason is EventReason.POLICY_ALLOWED
     assert plan.report.event.note == (
-        "allowed by Agent refund-agent; waits for a pod with the label agentid.dev/task: refund-4711"
+        "allowed by ClusterAgentPolicy/default; waits for a pod with the label agentid.dev/task: refund-4711"
     )
 
 

@@ -52,7 +52,11 @@ def test_one_status_write_and_one_event_tell_of_the_first_credential():
     facts = observe(spec=task_spec(workload=JOB), pods=[pod()])
     report = report_of(facts, decide(facts))
     done = after(facts)
-    assert said(done, ConditionType.APPROVED) == ("True", "PolicyAllowed", "allowed by Agent refund-agent")
+    assert said(done, ConditionType.APPROVED) == (
+        "True",
+        "PolicyAllowed",
+        "allowed by ClusterAgentPolicy/default",
+    )
     assert said(done, ConditionType.BOUND) == ("True", "PodBound", "pod refund-1 on node-3")
     assert said(done, ConditionType.CREDENTIAL_ISSUED) == (
         "True",
@@ -69,7 +73,7 @@ def test_one_status_write_and_one_event_tell_of_the_first_credential():
     )
     assert event.note == (
         "serial 0001 for pod refund-1 until 2026-05-31T14:05:00Z, asked by orchestrator for "
-        "carol@example.com, allowed by Agent refund-agent"
+        "carol@example.com, allowed by ClusterAgentPolicy/default"
     )
     assert event.related_pod == report.status.bound_pod
     assert report.status.start_time == NOW

@@ -93,6 +93,24 @@ class Grant(Model):
     until: Timestamp = Field(description="When the grant ends at the latest.")
 
 
+MAX_POLICIES: Final = 16
+"""How many of the rules that allowed a credential a status names."""
+
+
+class Decision(Model):
+    """What the newest credential was issued by."""
+
+    action: Literal["issue", "renew", "resume"] = Field(description="What policy was asked.")
+    policies: list[Annotated[str, Field(max_length=400)]] = Field(
+        max_length=MAX_POLICIES,
+        description="The rules that allowed it, each as kind and name of its object and its own name.",
+    )
+    digest: Annotated[str, Field(max_length=71)] = Field(
+        description="Digest of all policies that were asked; that of each is in its own status."
+    )
+    at: Timestamp = Field(description="When it was decided.")
+
+
 class Condition(Model):
     """A condition as in meta/v1."""
 
@@ -140,6 +158,9 @@ class AgentTaskStatus(Model):
         default_factory=list,
         max_length=MAX_GRANTS,
         description="Live steps, which let this task's identity do more for a while.",
+    )
+    decision: Decision | None = Field(
+        default=None, description="By which policies the newest credential was issued."
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")

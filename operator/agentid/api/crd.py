@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from agentid.api.agent import AgentSpec
 from agentid.api.agentapproval import AgentApprovalSpec
+from agentid.api.agentpolicy import PolicySpec, PolicyStatus
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.fields import MAX_COUNT, Model, Rule, validations
@@ -62,6 +63,7 @@ class Kind:
     name_rule: Rule
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
+    scope: str = "Namespaced"
 
     @property
     def crd_name(self) -> str:
@@ -157,7 +159,54 @@ AGENT_APPROVAL: Final = Kind(
     ),
 )
 
-KINDS: Final = (AGENT_TASK, AGENT, AGENT_APPROVAL)
+_POLICY_NAME: Final = Rule(
+    "self.metadata.name.size() <= 63",
+    "must be at most 63 characters: decisions and metrics name the policy",
+    ".metadata.name",
+)
+_POLICY_COLUMNS: Final = (
+    Column(
+        "Accepted",
+        '.status.conditions[?(@.type=="Accepted")].status',
+        "Whether the text in spec is in force; if not, the last accepted one is.",
+    ),
+    Column("Digest", ".status.accepted.digest", "SHA-256 over the text in force."),
+    _AGE,
+    Column("Rules", ".status.accepted.rules", "How many rules are in force.", type="integer", wide=True),
+    Column(
+        "Message",
+        '.status.conditions[?(@.type=="Accepted")].message',
+        "Where the text is refused, and why.",
+        wide=True,
+    ),
+)
+
+CLUSTER_AGENT_POLICY: Final = Kind(
+    name="ClusterAgentPolicy",
+    plural="clusteragentpolicies",
+    short_names=(),
+    description="The platform team's policy in Cedar. All ClusterAgentPolicies together are the first layer: "
+    "without one of them that permits, nothing is issued in the cluster.",
+    spec=PolicySpec,
+    status=PolicyStatus,
+    name_rule=_POLICY_NAME,
+    columns=_POLICY_COLUMNS,
+    scope="Cluster",
+)
+
+AGENT_POLICY: Final = Kind(
+    name="AgentPolicy",
+    plural="agentpolicies",
+    short_names=(),
+    description="A namespace's own policy in Cedar. All AgentPolicies of a namespace together are the second "
+    "layer: where there is one, it has to permit too.",
+    spec=PolicySpec,
+    status=PolicyStatus,
+    name_rule=_POLICY_NAME,
+    columns=_POLICY_COLUMNS,
+)
+
+KINDS: Final = (AGENT_TASK, AGENT, CLUSTER_AGENT_POLICY, AGENT_POLICY, AGENT_APPROVAL)
 
 
 def definition(kind: Kind) -> Schema:
@@ -176,7 +225,7 @@ def definition(kind: Kind) -> Schema:
                 **({"shortNames": list(kind.short_names)} if kind.short_names else {}),
                 "categories": [CATEGORY],
             },
-            "scope": "Namespaced",
+            "scope": kind.scope,
             "versions": [
                 {
                     "name": VERSION,

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -50,14 +51,14 @@ def _crd_template(text: str) -> str:
     return f"{{{{- if .Values.crds.enabled }}}}\n{head}metadata:\n{keep}{rest}{{{{- end }}}}\n"
 
 
-def main() -> int:
-    """Write what is generated below the working folder; with --check write nothing, fail on a difference."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def write_or_check(files: Mapping[str, str], purpose: str) -> int:
+    """Write `files` below the working folder; with --check write nothing, fail on a difference."""
+    parser = argparse.ArgumentParser(description=purpose)
     parser.add_argument("--check", action="store_true", help="only say which files are not up to date")
     check: bool = parser.parse_args().check
     stale = [
         path
-        for path, text in generated().items()
+        for path, text in files.items()
         if not Path(path).is_file() or Path(path).read_text(encoding="utf-8") != text
     ]
     if check:
@@ -66,10 +67,10 @@ def main() -> int:
         return 1 if stale else 0
     for path in stale:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(generated()[path], encoding="utf-8")
+        Path(path).write_text(files[path], encoding="utf-8")
         sys.stdout.write(f"wrote {path}\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(generated(), str(__doc__)))

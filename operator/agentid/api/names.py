@@ -13,6 +13,9 @@ TASK_LABEL: Final = "agentid.dev/task"
 TASK_UID_LABEL: Final = "agentid.dev/task-uid"
 """On a credential Secret: the UID of the one AgentTask it belongs to."""
 
+REQUIRE_POLICY_LABEL: Final = "agentid.dev/require-policy"
+"""On a namespace, with any value: without an AgentPolicy of its own nothing is issued in it."""
+
 SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a password
 """Secret names with this prefix are reserved for the operator in every namespace."""
 

@@ -14,11 +14,26 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
+class PolicyConditionType(StrEnum):
+    """Conditions of a ClusterAgentPolicy or AgentPolicy."""
+
+    ACCEPTED = "Accepted"
+
+
+class PolicyReason(StrEnum):
+    """Why the text of a policy is or is not in force: reason of the condition `Accepted`."""
+
+    VALID = "Valid"
+    INVALID = "Invalid"
+
+
 class WaitReason(StrEnum):
     """Why a task has no credential yet, or for now: reason of `Finished=False`, shown as STATUS."""
 
     AWAITING_AGENT = "AwaitingAgent"
     CEILING_EXCEEDED = "CeilingExceeded"
+    AWAITING_POLICY = "AwaitingPolicy"
+    AWAITING_APPROVAL = "AwaitingApproval"
     AWAITING_WORKLOAD = "AwaitingWorkload"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
     AWAITING_POD = "AwaitingPod"
@@ -84,6 +99,10 @@ class EventReason(StrEnum):
     TASK_ENDED = "TaskEnded"
     AWAITING_AGENT = "AwaitingAgent"
     CEILING_EXCEEDED = "CeilingExceeded"
+    POLICY_DENIED = "PolicyDenied"
+    APPROVAL_REQUIRED = "ApprovalRequired"
+    POLICY_ACCEPTED = "PolicyAccepted"
+    POLICY_REFUSED = "PolicyRefused"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
     POD_MISMATCH = "PodMismatch"
     POD_CHANGED = "PodChanged"
@@ -105,3 +124,4 @@ class EventAction(StrEnum):
     WAIT = "Wait"
     END = "End"
     CLEAN_UP = "CleanUp"
+    ACCEPT = "Accept"

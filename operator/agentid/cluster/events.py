@@ -60,12 +60,12 @@ class Reference:
             "uid": self.uid,
             "resourceVersion": self.resource_version,
         }
-        return {key: value for key, value in fields.items() if value is not None}
+        return {key: value for key, value in fields.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One Event about an AgentTask."""
+    """One Event about an AgentTask, or a policy."""
 
     time: datetime
     regarding: Reference
@@ -74,6 +74,11 @@ class Event:
     action: str
     warning: bool
     note: str
+
+    @property
+    def namespace(self) -> str:
+        """Where it is: beside its object, or where Kubernetes has those about objects in no namespace."""
+        return self.regarding.namespace or "default"
 
     def body(self, instance: str) -> Body:
         """Return it as the API server takes it; two calls make two names.
@@ -85,7 +90,7 @@ class Event:
         body: Body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": name, "namespace": self.regarding.namespace},
+            "metadata": {"name": name, "namespace": self.namespace},
             "eventTime": self.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": REPORTING_CONTROLLER,
             "reportingInstance": instance,
@@ -150,7 +155,7 @@ class Events:
 
     async def _send(self, event: Event) -> Outcome:
         body = event.body(self._instance)
-        path = EVENTS.path(event.regarding.namespace)
+        path = EVENTS.path(event.namespace)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 await self._connection.post(path, body)

@@ -47,6 +47,9 @@ def _segment(name: str) -> str:
 
 TASKS = Resource(API_VERSION, "AgentTask", "agenttasks")
 AGENTS = Resource(API_VERSION, "Agent", "agents")
+CLUSTER_AGENT_POLICIES = Resource(API_VERSION, "ClusterAgentPolicy", "clusteragentpolicies")
+AGENT_POLICIES = Resource(API_VERSION, "AgentPolicy", "agentpolicies")
+NAMESPACES = Resource("v1", "Namespace", "namespaces")
 PODS = Resource("v1", "Pod", "pods")
 SECRETS = Resource("v1", "Secret", "secrets")
 EVENTS = Resource("events.k8s.io/v1", "Event", "events")

@@ -11,7 +11,7 @@ class Reads:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Body | None:
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Body | None:
         """Return the object, or None where there is none of that name.
 
         Raises:

@@ -44,11 +44,12 @@ async def list_chunks(  # noqa: PLR0913 - what is listed, and how
     resource: Resource,
     namespace: str | None,
     *,
+    name: str | None = None,
     label_selector: str | None = None,
     metadata_only: bool = False,
     tries: int = 1,
 ) -> AsyncIterator[tuple[list[Body], str]]:
-    """Yield the objects page by page, each with the list's resourceVersion; never the whole at once.
+    """Yield the objects, or the one called `name`, page by page, each with the list's resourceVersion.
 
     While a page is worked on, the next one is on its way. One that gets no answer is asked for `tries` times.
 
@@ -56,6 +57,8 @@ async def list_chunks(  # noqa: PLR0913 - what is listed, and how
         GoneError: it took so long that the list has to begin again.
     """
     params = {"limit": str(_PAGE_METADATA if metadata_only else PAGE_OBJECTS)}
+    if name is not None:
+        params["fieldSelector"] = _named(name)
     if label_selector is not None:
         params["labelSelector"] = label_selector
     accept = METADATA_LIST if metadata_only else None
@@ -87,9 +90,16 @@ async def _page(connection: Connection, path: str, params: Params, accept: str |
 
 
 async def watch(
-    connection: Connection, resource: Resource, namespace: str | None, resource_version: str
+    connection: Connection,
+    resource: Resource,
+    namespace: str | None,
+    resource_version: str,
+    *,
+    name: str | None = None,
 ) -> AsyncIterator[Change]:
-    """Yield what changes after `resource_version` until the API server or silence ends it.
+    """Yield what changes after `resource_version`, of all or of the one called `name`, until it is ended.
+
+    The API server ends it now and then, and silence does.
 
     Raises:
         GoneError: that version is too old.
@@ -102,6 +112,8 @@ async def watch(
         "resourceVersion": resource_version,
         "timeoutSeconds": str(_WATCH_SECONDS),
     }
+    if name is not None:
+        params["fieldSelector"] = _named(name)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=STALE_SECONDS)
     try:
         async with connection.session.get(connection.server + path, params=params, timeout=timeout) as answer:
@@ -111,6 +123,11 @@ async def watch(
                 yield _change(line, path)
     except (TimeoutError, aiohttp.ClientError, asyncio.IncompleteReadError, OSError) as error:
         raise ConnectionLostError(f"WATCH {path}: {type(error).__name__} {error}") from error
+
+
+def _named(name: str) -> str:
+    """Return the selector of one object; RBAC takes it for that name."""
+    return f"metadata.name={name}"
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

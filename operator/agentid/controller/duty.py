@@ -62,6 +62,11 @@ class Duty:
         return not self._unsettled
 
     @property
+    def is_on(self) -> bool:
+        """Whether this operator has taken over and not stepped down; its lease may be late."""
+        return self._on_duty
+
+    @property
     def settled(self) -> bool:
         """Whether nothing is half done: no pass was begun that did not end well, and no Secret is in doubt.
 
@@ -83,6 +88,12 @@ class Duty:
         """Have every task looked at."""
         for key, _ in self._world.records():
             self._queue.add(key)
+
+    def look_at_layer(self, namespace: str | None) -> None:
+        """Have every task looked at that a layer of policies is about; None: the cluster's, which all are."""
+        for key, _ in self._world.records():
+            if namespace in {None, key[0]}:
+                self._queue.add(key)
 
     async def look_at(self, leader: Leader, reconciler: Reconciler, key: Key) -> None:
         """Make one pass, if this operator is the active one.

@@ -1,18 +1,20 @@
 """Turns what the API server sends into facts; whatever is in a body, nothing here raises."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import intern
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agentid.api.agent import AgentSpec
 from agentid.api.names import TASK_LABEL
 from agentid.lifecycle.model import AgentFacts, PodEnd, PodFacts, PodPhase, WorkloadFacts, WorkloadState
+
+_Part = TypeVar("_Part", bound=BaseModel)
 
 _BEGINNING: Final = datetime.fromtimestamp(0, UTC)
 _NODE_LOST_REASONS: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC", "NodeLost"})
@@ -52,6 +54,19 @@ def moment(value: object) -> datetime | None:
     except ValueError:
         return None
     return read.astimezone(UTC) if read.tzinfo is not None else None
+
+
+def read(model: type[_Part], part: object) -> tuple[_Part | None, str | None]:
+    """Return `part` as the model has it, or what does not fit."""
+    try:
+        return model.model_validate_json(orjson.dumps(part)), None
+    except ValidationError as error:
+        return None, _first_problem(error)
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{error.title}.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def version_number(body: Mapping[str, Any]) -> int:
@@ -100,7 +115,16 @@ def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
         controllers=(),
         fingerprint=_fingerprint(spec, owner),
         created=moment(metadata.get("creationTimestamp")) or _BEGINNING,
+        images=_images(spec, ("initContainers", "containers", "ephemeralContainers"), "image"),
+        running_images=_images(
+            status, ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"), "imageID"
+        ),
     )
+
+
+def _images(part: Mapping[str, Any], kinds: Iterable[str], field: str) -> tuple[str, ...]:
+    found = {text(mapping(each).get(field)) for kind in kinds for each in sequence(part.get(kind))}
+    return tuple(intern(image) for image in sorted(found - {""}))
 
 
 def _phase(status: Mapping[str, Any]) -> PodPhase:

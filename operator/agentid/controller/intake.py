@@ -8,9 +8,10 @@ from typing import Any, Final
 import structlog
 
 from agentid.cluster.errors import ApiAnswerError
-from agentid.cluster.paths import PODS
+from agentid.cluster.paths import PODS, Resource
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
+from agentid.controller.policies import Policies
 from agentid.controller.queue import retry_pause
 from agentid.controller.world import World
 
@@ -27,11 +28,13 @@ class Intake:
     def __init__(
         self,
         world: World,
+        policies: Policies,
         reads: Reads,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         randomness: Callable[[], float] = random.random,
     ) -> None:
         self._world = world
+        self._policies = policies
         self._reads = reads
         self._sleep = sleep
         self._randomness = randomness
@@ -54,6 +57,15 @@ class Intake:
             self._world.drop_agent(key, text(metadata.get("uid")))
         else:
             self._world.take_agent(body)
+
+    async def policy(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event about a ClusterAgentPolicy or AgentPolicy."""
+        if kind == DELETED:
+            metadata = mapping(body.get("metadata"))
+            namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
+            self._policies.drop(resource, namespace, name, text(metadata.get("uid")))
+        else:
+            await self._policies.take(resource, body)
 
     async def pod(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a labelled pod. DELETED also comes when a pod only lost its label."""

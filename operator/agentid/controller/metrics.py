@@ -57,6 +57,9 @@ class Metrics:
             "agentid_takeaway_failures_total",
             "Attempts to take a credential away, in status or Secret, that failed and are repeated.",
         )
+        self.refused_policies = self._counter(
+            "agentid_policy_refusals_total", "Policy texts that were not accepted."
+        )
         self.events = self._counter("agentid_events_total", "Events, by what became of them.", "outcome")
         self.sweep_findings = self._counter(
             "agentid_sweep_findings_total",

@@ -22,6 +22,7 @@ from agentid.controller.world import World
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,
+    Judgement,
     Limits,
     Observation,
     PodFacts,
@@ -50,6 +51,7 @@ class Observer:
         workloads: Workloads,
         limits: Limits,
         clock: Callable[[], datetime],
+        judge: Callable[[Observation], Judgement | None],
         blocked: Callable[[], Blocked | None],
         takeover: Callable[[], Takeover],
     ) -> None:
@@ -59,6 +61,7 @@ class Observer:
         self._owners = OwnerChains(reads, workloads.owner_resource)
         self._limits = limits
         self._clock = clock
+        self._judge = judge
         self._blocked = blocked
         self._takeover = takeover
 
@@ -76,7 +79,7 @@ class Observer:
         workload, unseen = await self._workload(task, facts.status)
         pods = await self._pods(record, task)
         self._remember(record, facts, pods)
-        return Observation(
+        observation = Observation(
             now=self._clock(),
             task=facts,
             agent=agent,
@@ -87,6 +90,7 @@ class Observer:
             blocked=self._blocked() or unseen,
             failed_write=record.failed_write,
         )
+        return replace(observation, judgement=self._judge(observation))
 
     async def look_again(self, key: Key, uid: str) -> None:
         """Have the world know the task as it is now, or that the one with that UID is gone.

@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import intern
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import orjson
-from pydantic import ValidationError
 
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
-from agentid.controller.facts import mapping, moment, sequence, text, version_number
+from agentid.controller.facts import mapping, moment, read, sequence, text, version_number
 from agentid.lifecycle.model import TaskFacts
 
 _COMMON: Final = (
@@ -35,8 +34,6 @@ _COMMON: Final = (
     b'"observedGeneration":1,"specHash":"v1:","spiffeID":"spiffe:///ns//agent//task/","startTime":""}}'
 )
 """What most tasks have in common, as JSON: named once here, it need not be in each packed task."""
-
-_Part = TypeVar("_Part", AgentTaskSpec, AgentTaskStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +108,8 @@ class PackedTask:
         """Return what a decision needs; a body that does not fit its model gives facts that say so."""
         body = self.unpacked()
         metadata = body["metadata"]
-        spec, invalid = _read(AgentTaskSpec, body["spec"])
-        status, status_invalid = _read(AgentTaskStatus, body["status"])
+        spec, invalid = read(AgentTaskSpec, body["spec"])
+        status, status_invalid = read(AgentTaskStatus, body["status"])
         generation = metadata.get("generation")
         return TaskFacts(
             namespace=self.namespace,
@@ -143,16 +140,3 @@ def _compressed(text: bytes) -> bytes:
 
 def _decompressed(packed: bytes) -> bytes:
     return zlib.decompressobj(wbits=-15, zdict=_COMMON).decompress(packed)
-
-
-def _read(model: type[_Part], part: object) -> tuple[_Part | None, str | None]:
-    """Return `part` as the model has it, or what does not fit."""
-    try:
-        return model.model_validate_json(orjson.dumps(part)), None
-    except ValidationError as error:
-        return None, _first_problem(error)
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return f"{error.title}.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
-from agentid.cluster.lease import LeaseLock
+from agentid.cluster.lease import LeaseLock, Takeover
+from agentid.cluster.paths import NAMESPACES
+from agentid.cluster.policies import PolicyWrites
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import Secrets
 from agentid.cluster.tasks import Tasks
@@ -22,9 +24,13 @@ from agentid.controller.deadlines import Deadlines
 from agentid.controller.duty import Duty
 from agentid.controller.freshness import Freshness
 from agentid.controller.intake import Intake
+from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
+from agentid.controller.namespaces import Namespaces
 from agentid.controller.observing import Observer
+from agentid.controller.policies import Policies
+from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
@@ -58,6 +64,8 @@ class Parts:
     clock_proof: ClockProof
     freshness: Freshness
     workloads: Workloads
+    namespaces: Namespaces
+    policy_statuses: PolicyStatuses
     sweep: Sweep
     probes: Probes
 
@@ -74,6 +82,9 @@ class _Core:
     queue: WorkQueue
     deadlines: Deadlines
     world: World
+    policies: Policies
+    policy_statuses: PolicyStatuses
+    events: Events
     duty: Duty
     leader: Leader
 
@@ -89,10 +100,17 @@ def build(
     core = _core(settings, connection, clock or Clock())
     proof, clock_proof, workloads = _proof(core), _clock_proof(core), _workloads(core)
     authority = _authority(core, clock_proof)
-    events = Events(connection, settings.instance, core.metrics.count_event)
-    intake = Intake(core.world, core.reads)
+    namespaces = _namespaces(core)
+    judge = Judge(
+        core.policies,
+        namespaces,
+        trust_domain=settings.trust_domain,
+        cluster_labels=settings.cluster_labels,
+    )
+    intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
-    paths = watched_paths(settings.watch_namespaces)
+    # Whoever cannot see that a namespace requires policies now issues nothing either.
+    paths = (*watched_paths(settings.watch_namespaces), NAMESPACES.path(None))
 
     freshness = Freshness(
         connection.activity,
@@ -124,13 +142,15 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, blocked), events, authority),
-        events=events,
+        reconciler=_reconciler(core, _observer(core, workloads, judge, blocked), authority),
+        events=core.events,
         authority=authority,
         proof=proof,
         clock_proof=clock_proof,
         freshness=freshness,
         workloads=workloads,
+        namespaces=namespaces,
+        policy_statuses=core.policy_statuses,
         sweep=sweep,
         probes=probes,
     )
@@ -142,7 +162,22 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add)
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
-    lock = _lock(settings, connection, clock)
+    events = Events(connection, settings.instance, metrics.count_event)
+    policies = Policies(duty.look_at_layer, lambda policy: policy_statuses.note(policy))  # noqa: PLW0108 - made below
+
+    def take_over(takeover: Takeover) -> bool:
+        policy_statuses.note_all()
+        return duty.take_over(takeover)
+
+    leader = Leader(_lock(settings, connection, clock), settings.lease_times(), take_over, duty.step_down)
+    policy_statuses = PolicyStatuses(
+        policies,
+        PolicyWrites(connection, leader.require),
+        events,
+        metrics,
+        leads=lambda: duty.is_on,
+        clock=clock.now,
+    )
     return _Core(
         settings=settings,
         connection=connection,
@@ -152,8 +187,11 @@ def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
         queue=queue,
         deadlines=deadlines,
         world=world,
+        policies=policies,
+        policy_statuses=policy_statuses,
+        events=events,
         duty=duty,
-        leader=Leader(lock, settings.lease_times(), duty.take_over, duty.step_down),
+        leader=leader,
     )
 
 
@@ -193,19 +231,27 @@ def _workloads(core: _Core) -> Workloads:
     )
 
 
-def _observer(core: _Core, workloads: Workloads, blocked: Callable[[], Blocked | None]) -> Observer:
+def _namespaces(core: _Core) -> Namespaces:
+    served = tuple(core.settings.watch_namespaces)
+    return Namespaces(core.connection, served, core.duty.look_at_layer)
+
+
+def _observer(
+    core: _Core, workloads: Workloads, judge: Judge, blocked: Callable[[], Blocked | None]
+) -> Observer:
     return Observer(
         world=core.world,
         reads=core.reads,
         workloads=workloads,
         limits=core.settings.limits(),
         clock=core.clock.now,
+        judge=judge.judge,
         blocked=blocked,
         takeover=lambda: core.duty.takeover,
     )
 
 
-def _reconciler(core: _Core, observer: Observer, events: Events, authority: Authority) -> Reconciler:
+def _reconciler(core: _Core, observer: Observer, authority: Authority) -> Reconciler:
     # Every write asks the leader first; see `Leader.require`.
     secrets = Secrets(core.connection, core.leader.require)
     trust_domain = TrustDomain(core.settings.trust_domain)
@@ -214,7 +260,7 @@ def _reconciler(core: _Core, observer: Observer, events: Events, authority: Auth
         observer=observer,
         tasks=Tasks(core.connection, core.leader.require),
         secrets=SecretActions(secrets, trust_domain, core.metrics, core.clock.now, random.random),
-        teller=Teller(events, core.metrics, core.clock.now),
+        teller=Teller(core.events, core.metrics, core.clock.now),
         deadlines=core.deadlines,
         metrics=core.metrics,
         limits=core.settings.limits(),
@@ -228,6 +274,7 @@ def _sweep(core: _Core, intake: Intake) -> Sweep:
         connection=core.connection,
         reads=core.reads,
         world=core.world,
+        policies=core.policies,
         intake=intake,
         namespaces=tuple(core.settings.watch_namespaces),
         on_finding=core.metrics.count_sweep_finding,

@@ -65,6 +65,7 @@ class Operator:
                 parts.clock_proof.run(),
                 parts.events.run(),
                 parts.workloads.run(),
+                parts.namespaces.run(),
                 parts.authority.run(),
             )
             watches = self._start_watches(own_signals)
@@ -80,6 +81,7 @@ class Operator:
                     parts.queue.run(look_at, settings.concurrency),
                     parts.deadlines.run(),
                     parts.sweep.run(settings.resync_seconds),
+                    parts.policy_statuses.run(),
                 )
                 await asyncio.wait([stopped, *self._running], return_when=asyncio.FIRST_COMPLETED)
                 failed = [task for task in self._running if task.done()]
@@ -121,6 +123,7 @@ class Operator:
             # Ends need no authority: go on without issuing, and try again.
             _log.error("authority not loaded", error=str(error))
         await self._connection.activity.heard_from_all(self._parts.paths)
+        await self._parts.namespaces.listed()
         await self._list_everything()
         self._parts.probes.synced = True
         _log.info("synced")

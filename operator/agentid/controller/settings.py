@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
 from agentid.api.admission import AdmissionSettings, OwnerKind
-from agentid.api.fields import DnsLabel, DnsName
+from agentid.api.fields import DnsLabel, DnsName, Matches
 from agentid.api.names import OPERATOR_LEASE
 from agentid.cluster.lease import LeaseTimes
 from agentid.cluster.paths import Resource
@@ -51,6 +51,20 @@ def _true_or_false(value: Any) -> Any:  # noqa: ANN401 - a validator is handed w
     return value
 
 
+LabelKey = Annotated[
+    str,
+    Matches(
+        r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
+        "the key of a label, such as example.com/environment",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    Matches(
+        r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
+        "the value of a label: at most 63 letters, digits, '-', '_' and '.'",
+    ),
+]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Switch = Annotated[bool, BeforeValidator(_true_or_false)]
 
@@ -82,6 +96,7 @@ class Settings(BaseSettings):
         default_factory=lambda: os.uname().nodename
     )
     watch_namespaces: list[DnsLabel] = []
+    cluster_labels: dict[LabelKey, LabelValue] = {}
     workload_kinds: list[WorkloadKind] = [WorkloadKind(api_version="batch/v1", kind="Job", resource="jobs")]
     wipe_grace_seconds: Annotated[WholeNumber, Field(ge=1, le=3600)] = 120
     max_ttl_seconds: Annotated[WholeNumber, Field(ge=30, le=86_400)] = 86_400

@@ -13,11 +13,12 @@ import structlog
 from agentid.api.names import TASK_LABEL
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError
-from agentid.cluster.paths import AGENTS, PODS, TASKS, Resource
+from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
 from agentid.cluster.reads import Reads
 from agentid.cluster.watching import list_chunks
 from agentid.controller.facts import mapping, text, version_number
 from agentid.controller.intake import DELETED, Intake
+from agentid.controller.policies import Policies
 from agentid.controller.world import World
 
 _log = structlog.get_logger("agentid.sweep")
@@ -31,8 +32,11 @@ Known = dict[str, tuple[str, str, int]]
 """By UID: namespace, name and version."""
 
 
-_WATCHED: Final = ((TASKS, None), (AGENTS, None), (PODS, TASK_LABEL))
-"""What is watched, and the label that is asked for."""
+_POLICIES: Final = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES)
+_WATCHED: Final = (*_POLICIES, AGENTS, TASKS, PODS)
+"""In the order in which they are taken in."""
+_SELECTORS: Final = {PODS: TASK_LABEL}
+"""The label that is asked for."""
 
 
 class Sweep:
@@ -44,6 +48,7 @@ class Sweep:
         connection: Connection,
         reads: Reads,
         world: World,
+        policies: Policies,
         intake: Intake,
         namespaces: tuple[str, ...],
         on_finding: Callable[[str], None],
@@ -51,6 +56,7 @@ class Sweep:
         self._connection = connection
         self._reads = reads
         self._world = world
+        self._policies = policies
         self._intake = intake
         self._namespaces = namespaces
         self._on_finding = on_finding
@@ -77,15 +83,22 @@ class Sweep:
             ApiAnswerError: a list could not be read; what was read is taken in.
         """
         began_at = self._clock()
-        for resource, selector in _WATCHED:
-            for namespace in self._namespaces or (None,):
+        for resource in _WATCHED:
+            for namespace in self._wheres(resource):
                 pages = list_chunks(
-                    self._connection, resource, namespace, label_selector=selector, tries=_TRIES_OF_A_PAGE
+                    self._connection,
+                    resource,
+                    namespace,
+                    label_selector=_SELECTORS.get(resource),
+                    tries=_TRIES_OF_A_PAGE,
                 )
                 async for bodies, _ in pages:
                     for body in bodies:
                         await self._take(resource, None, body)
         self._caught_up(began_at)
+
+    def _wheres(self, resource: Resource) -> tuple[str | None, ...]:
+        return (None,) if resource == CLUSTER_AGENT_POLICIES else self._namespaces or (None,)
 
     async def run(self, interval_seconds: float) -> None:
         """Sweep at each interval and on request, until cancelled."""
@@ -121,16 +134,20 @@ class Sweep:
             ApiAnswerError: a list or an object could not be read.
         """
         findings = 0
-        for resource, selector in _WATCHED:
-            findings += await self._compare(resource, self._known(resource), selector)
+        for resource in _WATCHED:
+            findings += await self._compare(resource, self._known(resource))
         return findings
 
-    async def _compare(self, resource: Resource, known: Known, selector: str | None) -> int:
+    async def _compare(self, resource: Resource, known: Known) -> int:
         doubtful: list[tuple[str, str, str]] = []
         missing = dict(known)
-        for namespace in self._namespaces or (None,):
+        for namespace in self._wheres(resource):
             async for items, _ in list_chunks(
-                self._connection, resource, namespace, label_selector=selector, metadata_only=True
+                self._connection,
+                resource,
+                namespace,
+                label_selector=_SELECTORS.get(resource),
+                metadata_only=True,
             ):
                 for item in items:
                     metadata = mapping(item.get("metadata"))
@@ -152,7 +169,7 @@ class Sweep:
 
     async def _settle(self, resource: Resource, namespace: str, name: str, uid: str) -> int:
         """Look at one object and take in what is there; return 1 if the world did not know it."""
-        body = await self._reads.get(resource, namespace, name)
+        body = await self._reads.get(resource, namespace or None, name)
         is_there = body is not None and text(mapping(body.get("metadata")).get("uid")) == uid
         known = self._known(resource).get(uid)
         if known is None if not is_there else (known is not None and known[2] >= version_number(body or {})):
@@ -170,12 +187,16 @@ class Sweep:
             self._intake.task(kind, body)
         elif resource is AGENTS:
             self._intake.agent(kind, body)
+        elif resource in _POLICIES:
+            await self._intake.policy(resource, kind, body)
         else:
             await self._intake.pod(kind, body)
 
     def _known(self, resource: Resource) -> Known:
         if resource is TASKS:
             return self._known_tasks()
+        if resource in _POLICIES:
+            return self._known_policies(resource)
         return self._known_agents() if resource is AGENTS else self._known_pods()
 
     def _known_tasks(self) -> Known:
@@ -187,6 +208,13 @@ class Sweep:
 
     def _known_agents(self) -> Known:
         return {record.facts.uid: (*key, record.version) for key, record in self._world.agents().items()}
+
+    def _known_policies(self, resource: Resource) -> Known:
+        return {
+            each.uid: (each.namespace, each.name, each.version)
+            for each in self._policies.installed()
+            if each.resource == resource
+        }
 
     def _known_pods(self) -> Known:
         return {

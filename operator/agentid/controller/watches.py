@@ -16,7 +16,7 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from agentid.api.names import GROUP, TASK_LABEL, VERSION
 from agentid.cluster.connection import Connection
 from agentid.cluster.empty_lists import asking_for_nothing
-from agentid.cluster.paths import AGENTS, PODS, TASKS
+from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
 from agentid.controller.errors import WatchEndedError
 from agentid.controller.intake import Intake
 
@@ -101,6 +101,12 @@ def kopf_registry(
     async def agent(event: Mapping[str, Any], **_: object) -> None:
         intake.agent(event["type"], event["object"])
 
+    for resource in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES):
+
+        @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry, id=resource.plural)
+        async def policy(event: Mapping[str, Any], of: Resource = resource, **_: object) -> None:
+            await intake.policy(of, event["type"], event["object"])
+
     @kopf.on.event("", "v1", PODS.plural, registry=registry)
     async def pod(event: Mapping[str, Any], **_: object) -> None:
         await intake.pod(event["type"], event["object"])
@@ -111,7 +117,11 @@ def kopf_registry(
 def watched_paths(namespaces: Iterable[str]) -> tuple[str, ...]:
     """Return the paths of all watches: of each kind, in each namespace or in all of them."""
     wheres = tuple(namespaces) or (None,)
-    return tuple(resource.path(where) for where in wheres for resource in (TASKS, AGENTS, PODS))
+    kinds = (TASKS, AGENTS, AGENT_POLICIES, PODS)
+    return (
+        CLUSTER_AGENT_POLICIES.path(None),
+        *(resource.path(where) for where in wheres for resource in kinds),
+    )
 
 
 async def run_watches(

@@ -20,7 +20,7 @@ _RULE_KINDS: Final = (
     "mutatingadmissionpolicybindings",
 )
 _SEEN: Final = ("get", "list", "watch")
-_READ_KINDS: Final = ("agents", "agentapprovals")
+_READ_KINDS: Final = ("agents", "agentpolicies", "agentapprovals")
 _SPECIAL: Final = ("approve", "breakglass", "delegate", "resume")
 _WRITTEN: Final = ("create", "update", "patch", "delete")
 # Get is enough: a websocket begins with it.
@@ -54,6 +54,7 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
         yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in (*_SEEN, "delete"))
         yield Right("patch", "agenttasks/status", GROUP, namespace)
         yield from (Right(verb, kind, GROUP, namespace) for kind in _READ_KINDS for verb in _SEEN)
+        yield Right("patch", "agentpolicies/status", GROUP, namespace)
         yield from (Right(verb, "pods", "", namespace) for verb in _SEEN)
         yield Right("create", "events", "events.k8s.io", namespace)
         yield from (
@@ -62,6 +63,13 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
             for verb in _SEEN
         )
         yield from (Right(verb, "secrets", "", namespace) for verb in ("create", "update", "delete"))
+    yield from (Right(verb, "clusteragentpolicies", GROUP) for verb in _SEEN)
+    yield Right("patch", "clusteragentpolicies/status", GROUP)
+    yield from (
+        Right(verb, "namespaces", name=name)
+        for name in settings.watch_namespaces or ("",)
+        for verb in ("list", "watch")
+    )
     kinds = _RULE_KINDS if settings.mutating else _RULE_KINDS[:2]
     yield from (Right("get", kind, _ADMISSION) for kind in kinds)
     yield Right("create", "secrets", "", own)
@@ -102,6 +110,7 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
 
 
 def _of_administrators() -> Iterator[Right]:
+    yield from (Right(verb, "clusteragentpolicies", GROUP) for verb in _WRITTEN)
     yield from (Right(verb, kind, _ADMISSION) for kind in _RULE_KINDS for verb in _WRITTEN)
     rbac = "rbac.authorization.k8s.io"
     yield from (Right(verb, "clusterroles", rbac) for verb in ("bind", "escalate", "update"))

@@ -3,7 +3,13 @@
 from agentid.api.agenttask import DesiredState
 from agentid.api.reasons import EndReason, WaitReason
 from agentid.lifecycle.model import Observation, WorkloadState
-from agentid.lifecycle.permission import agent_gap, ceiling_breach, is_disabled, overdue_review
+from agentid.lifecycle.permission import (
+    agent_gap,
+    ceiling_breach,
+    is_disabled,
+    lost_permission,
+    overdue_review,
+)
 from agentid.lifecycle.record import asked, has_started, is_finished, start_deadline, wait_reason, workload
 from agentid.lifecycle.verdict import End, StayFinished
 from agentid.lifecycle.wording import at, name
@@ -95,6 +101,12 @@ def revoke_when_agent_no_longer_allows_it(observation: Observation) -> End | Non
     if not has_started(observation):
         return None
     lost = agent_gap(observation) or overdue_review(observation) or ceiling_breach(observation)
+    return None if lost is None else End(EndReason.REVOKED, lost)
+
+
+def revoke_when_policy_no_longer_allows_it(observation: Observation) -> End | None:
+    """A rule forbids now what it allowed, or none allows it any more."""
+    lost = lost_permission(observation) if has_started(observation) else None
     return None if lost is None else End(EndReason.REVOKED, lost)
 
 

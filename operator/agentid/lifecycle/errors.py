@@ -3,6 +3,7 @@
 AgentidError
 └── LifecycleError
     ├── UnreadableTaskError        a rule asked what an unreadable task wants: a mistake in RULES
+    ├── UnjudgedTaskError          a credential that policy was not asked about, or denies
     └── UnorderedCredentialError   a report on a credential that no plan ordered
 """
 
@@ -15,6 +16,10 @@ class LifecycleError(AgentidError):
 
 class UnreadableTaskError(LifecycleError):
     """What a task asks for was needed, but the object does not fit its model."""
+
+
+class UnjudgedTaskError(LifecycleError):
+    """A credential is about to be recorded that policy does not allow: nothing is released."""
 
 
 class UnorderedCredentialError(LifecycleError):

@@ -6,7 +6,7 @@ from typing import Final
 from agentid.api.agenttask_status import BoundPod, Credential
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.model import EventDraft, IssueOrder, Observation, PodFacts
-from agentid.lifecycle.permission import allowed_by
+from agentid.lifecycle.permission import permission
 from agentid.lifecycle.record import asked, condition, current, wait_reason
 from agentid.lifecycle.verdict import End, Hold
 from agentid.lifecycle.wording import at, clip, name
@@ -33,6 +33,8 @@ END_EVENTS: Final[Mapping[EndReason, tuple[EventReason, bool]]] = {
 WAIT_EVENTS: Final[Mapping[WaitReason, tuple[EventReason, bool] | None]] = {
     WaitReason.AWAITING_AGENT: (EventReason.AWAITING_AGENT, True),
     WaitReason.CEILING_EXCEEDED: (EventReason.CEILING_EXCEEDED, True),
+    WaitReason.AWAITING_POLICY: (EventReason.POLICY_DENIED, True),
+    WaitReason.AWAITING_APPROVAL: (EventReason.APPROVAL_REQUIRED, False),
     WaitReason.AWAITING_WORKLOAD: None,
     WaitReason.WORKLOAD_KIND_NOT_ALLOWED: (EventReason.WORKLOAD_KIND_NOT_ALLOWED, True),
     WaitReason.AWAITING_POD: None,
@@ -100,7 +102,7 @@ def of_issue(
     revoked = f"; serial {before.serial} revoked" if before is not None else ""
     note = (
         f"serial {credential.serial}{holder} until {until}{asker}{delegator}, "
-        f"{allowed_by(observation)}{replaced}{revoked}"
+        f"{permission(observation, order.why).message}{replaced}{revoked}"
     )
     return draft((reason, False), action, note, pod)
 
@@ -121,9 +123,10 @@ def of_hold(observation: Observation, hold: Hold) -> EventDraft | None:
         return None
     if (waits := _kind_of_hold(hold)) is not None:
         return draft(waits, EventAction.WAIT, hold.message, pod)
-    approved = condition(observation.task.status, ConditionType.APPROVED)
-    if approved is not None and approved.status == "False":
-        note = f"{allowed_by(observation)}; {hold.message}"
+    approved, judgement = condition(observation.task.status, ConditionType.APPROVED), observation.judgement
+    is_news = approved is not None and approved.status == "False"
+    if is_news and judgement is not None and judgement.allowed:
+        note = f"{judgement.message}; {hold.message}"
         return draft((EventReason.POLICY_ALLOWED, False), EventAction.WAIT, note, hold.pod)
     return None
 

@@ -4,7 +4,13 @@ from agentid.api.agenttask import DesiredState
 from agentid.api.names import TASK_LABEL, secret_name
 from agentid.api.reasons import WaitReason
 from agentid.lifecycle.model import Observation, SecretState, WorkloadState
-from agentid.lifecycle.permission import agent_gap, ceiling_breach, is_disabled, overdue_review
+from agentid.lifecycle.permission import (
+    agent_gap,
+    ceiling_breach,
+    is_disabled,
+    overdue_review,
+    verdict_on_its_pod,
+)
 from agentid.lifecycle.pods import (
     bound_pod,
     claimants,
@@ -83,6 +89,23 @@ def hold_while_ceiling_is_exceeded(observation: Observation) -> Hold | None:
     """The task asks for more than its Agent allows."""
     breach = ceiling_breach(observation)
     return None if breach is None else Hold(WaitReason.CEILING_EXCEEDED, breach, stalled=True)
+
+
+def hold_while_approval_is_awaited(observation: Observation) -> Hold | None:
+    """Policy allows it only when it is approved."""
+    judgement = verdict_on_its_pod(observation)
+    if judgement is None or not judgement.awaits_approval:
+        return None
+    return Hold(WaitReason.AWAITING_APPROVAL, judgement.message)
+
+
+def hold_while_policy_denies(observation: Observation) -> Hold | None:
+    """Policy does not allow it, or could not be asked. Nothing else speaks against it by now."""
+    judgement = observation.judgement
+    if judgement is None:
+        defect = "policy was not asked; this is a defect of agentid"
+        return Hold(WaitReason.AWAITING_POLICY, defect, stalled=True)
+    return None if judgement.allowed else Hold(WaitReason.AWAITING_POLICY, judgement.message, stalled=True)
 
 
 def hold_while_workload_kind_is_not_allowed(observation: Observation) -> Hold | None:

@@ -3,9 +3,9 @@
 from agentid.api.reasons import IssueReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.model import Observation, SecretState
-from agentid.lifecycle.pods import next_holder
+from agentid.lifecycle.pods import is_replaced, next_holder
 from agentid.lifecycle.record import asked, current, has_started, held, may_write, was_suspended
-from agentid.lifecycle.renewal import renew_at
+from agentid.lifecycle.renewal import is_in_doubt, renew_at
 from agentid.lifecycle.verdict import Hold, Issue, Keep, Verdict
 from agentid.lifecycle.wording import at
 
@@ -24,10 +24,7 @@ def issue_after_suspension(observation: Observation) -> Verdict | None:
 
 def issue_to_the_next_pod(observation: Observation) -> Verdict | None:
     """The pod that held the credential was followed by another one."""
-    bound, pod = observation.task.status.bound_pod, next_holder(observation)
-    if pod is None or (bound is not None and bound.uid == pod.uid):
-        return None
-    return _anew(observation, IssueReason.POD_REPLACED)
+    return _anew(observation, IssueReason.POD_REPLACED) if is_replaced(observation) else None
 
 
 def issue_anew_when_intent_changed(observation: Observation) -> Verdict | None:
@@ -48,15 +45,11 @@ def issue_anew_when_credential_was_lost(observation: Observation) -> Verdict | N
 
 
 def renew_when_secret_is_in_doubt(observation: Observation) -> Verdict | None:
-    """The Secret may hold the newest credential or the one before; a first one is looked for instead.
+    """The Secret may hold the newest credential or the one before.
 
     If the one before was revoked and none may be made now, there is nothing left that may be kept.
     """
-    newest = current(observation)
-    if observation.secret.state is not SecretState.DOUBTFUL or newest is None or newest.generation == 1:
-        return None
-    if observation.secret.overtaken:
-        # Another operator's, made as well as one of ours would be: two that both lead must not go on and on.
+    if not is_in_doubt(observation):
         return None
     is_replacement = len(observation.task.status.credentials) == 1
     if is_replacement and observation.blocked is not None:

@@ -79,8 +79,9 @@ class PodFacts:
 
     `scheduled`: it has a node. `leaving`: it has a deletionTimestamp; `gone_by` is then the end of its
     grace. `containers_ended`: no container of it runs or can start again. `controllers` are the UIDs of its
-    controlling owners, nearest first, as far as they could be followed. `fingerprint` is a digest over the
-    names and images of all containers as written in its spec, ephemeral ones included, and the UID of its
+    controlling owners, nearest first, as far as they could be followed. `images` are those of all containers
+    as written in its spec, `running_images` those that its status says run. `fingerprint` is a digest over
+    the names and images of all containers as written in its spec, ephemeral ones included, and the UID of its
     controlling owner.
     """
 
@@ -97,6 +98,8 @@ class PodFacts:
     controllers: tuple[str, ...]
     fingerprint: str
     created: datetime
+    images: tuple[str, ...] = ()
+    running_images: tuple[str, ...] = ()
 
     @property
     def scheduled(self) -> bool:
@@ -169,6 +172,39 @@ class Blocked:
     message: str
 
 
+class PolicyAction(Enum):
+    """What policy is asked about a task; the names of the actions in policies."""
+
+    ISSUE = "issue"
+    RENEW = "renew"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What policy says of a task at `Observation.now`.
+
+    Attributes:
+        action: What it was asked about.
+        allowed: Whether that is allowed.
+        message: By what, or why not and what to do. It reads the same for the same answer at another time.
+        policies: The rules that determined it.
+        digest: The digest of all policies that were asked.
+        awaits_approval: It is denied, and would be allowed if it were approved.
+        in_doubt: It is denied because it could not be found out, which may pass.
+        holds_until: When it is to be asked again although nothing changes; None: never.
+    """
+
+    action: PolicyAction
+    allowed: bool
+    message: str
+    policies: tuple[str, ...] = ()
+    digest: str = ""
+    awaits_approval: bool = False
+    in_doubt: bool = False
+    holds_until: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class FailedWrite:
     """The last attempt to write, empty, delete or probe this task's Secret failed.
@@ -197,7 +233,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything one decision is made on. `now` is data; `pods` are all that could hold the credential."""
+    """Everything one decision is made on. `now` is data; `pods` are all that could hold the credential.
+
+    `judgement` is None where policy was not asked (`permission.asks`); nothing is issued without one.
+    """
 
     now: datetime
     task: TaskFacts
@@ -206,6 +245,7 @@ class Observation:
     workload: WorkloadFacts
     secret: SecretFacts
     limits: Limits
+    judgement: Judgement | None = None
     blocked: Blocked | None = None
     failed_write: FailedWrite | None = None
 

@@ -1,13 +1,31 @@
-"""Whether the Agent allows the task: it is there, reviewed, not switched off, and its ceiling holds."""
+"""Whether the task is allowed: by its Agent, which is there, reviewed and not exceeded, and by policy."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from agentid.api.agent import AgentSpec
-from agentid.api.agenttask import AgentTaskSpec
-from agentid.lifecycle.model import Observation
-from agentid.lifecycle.pods import bound_pod
-from agentid.lifecycle.record import asked
+from agentid.api.agenttask import AgentTaskSpec, DesiredState
+from agentid.api.reasons import ConditionType, IssueReason
+from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.errors import UnjudgedTaskError
+from agentid.lifecycle.model import Judgement, Observation, PolicyAction
+from agentid.lifecycle.pods import bound_pod, is_replaced, mismatch, next_holder
+from agentid.lifecycle.record import asked, condition, has_started, is_finished, was_suspended, workload
+from agentid.lifecycle.renewal import is_in_doubt, renew_at
 from agentid.lifecycle.wording import at, name, names
+
+_MADE_BY: Final[Mapping[str, PolicyAction]] = {
+    IssueReason.RENEWED: PolicyAction.RENEW,
+    IssueReason.RESUMED: PolicyAction.RESUME,
+}
+_ASKED_FOR: Final[Mapping[IssueReason, PolicyAction]] = {
+    IssueReason.ISSUED: PolicyAction.ISSUE,
+    IssueReason.INTENT_CHANGED: PolicyAction.ISSUE,
+    IssueReason.POD_REPLACED: PolicyAction.ISSUE,
+    IssueReason.RENEWED: PolicyAction.RENEW,
+    IssueReason.RESUMED: PolicyAction.RESUME,
+}
+"""What has to be allowed for what; a credential that was lost is made again by whatever made it."""
 
 
 def is_disabled(observation: Observation) -> bool:
@@ -50,9 +68,70 @@ def ceiling_breach(observation: Observation) -> str | None:
     return None if breach is None else f"{asks}{breach}"
 
 
-def allowed_by(observation: Observation) -> str:
-    """Say who allows the task."""
-    return f"allowed by Agent {asked(observation).agent_ref.name}"
+def asks(observation: Observation) -> PolicyAction | None:
+    """Return what policy is to be asked about the task now; None: nothing depends on the answer.
+
+    A credential that counts stays only while what it was made by is still allowed.
+    """
+    spec, agent = observation.task.spec, observation.agent
+    if spec is None or spec.requester is None or spec.state is not DesiredState.ACTIVE:
+        return None
+    if agent is None or agent.spec is None or observation.task.deleting or is_finished(observation):
+        return None
+    if observation.task.status_invalid is not None:
+        return None
+    if was_suspended(observation):
+        return PolicyAction.RESUME
+    if observation.task.status.spec_hash != spec_hash(spec) or is_replaced(observation):
+        return PolicyAction.ISSUE
+    due = renew_at(observation)
+    is_due = due is not None and due <= observation.now
+    return PolicyAction.RENEW if is_due or is_in_doubt(observation) else _made_by(observation)
+
+
+def verdict_on_its_pod(observation: Observation) -> Judgement | None:
+    """Return what policy says, unless it was asked about a task that had a pod and waits for the next one.
+
+    Rules about images and accounts then said something of no pod, or of one that does not suit the task. That
+    must not end a Job's task between two pods, or before the Job tells that it is complete.
+    """
+    if not has_started(observation) or workload(observation) is None:
+        return observation.judgement
+    pod = next_holder(observation)
+    if pod is None or (is_replaced(observation) and mismatch(observation, pod) is not None):
+        return None
+    return observation.judgement
+
+
+def lost_permission(observation: Observation) -> str | None:
+    """Return why policy does not allow the task any more; None if it does, or if that may still come."""
+    judgement = verdict_on_its_pod(observation)
+    if judgement is None or judgement.allowed or judgement.awaits_approval or judgement.in_doubt:
+        return None
+    return judgement.message
+
+
+def permission(observation: Observation, why: IssueReason) -> Judgement:
+    """Return what allows a credential that is made for the reason `why`.
+
+    Raises:
+        UnjudgedTaskError: policy was not asked about that, or does not allow it.
+    """
+    judgement = observation.judgement
+    action = None if judgement is None else _ASKED_FOR.get(why, judgement.action)
+    if judgement is None or not judgement.allowed or judgement.action is not action:
+        raise UnjudgedTaskError(
+            f"AgentTask {observation.task.namespace}/{observation.task.name} is not allowed by policy"
+        )
+    return judgement
+
+
+def _made_by(observation: Observation) -> PolicyAction:
+    """Return what the newest credential was made by; where there is none, one is to be issued."""
+    issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
+    if issued is None or issued.status != "True":
+        return PolicyAction.ISSUE
+    return _MADE_BY.get(issued.reason, PolicyAction.ISSUE)
 
 
 def covers(pattern: str, action: str) -> bool:

@@ -53,7 +53,7 @@ def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
         not_after_limit=deadline(observation),
     )
     due = earliest_renewal(observation.now, order.ttl)
-    times = [due, order.not_after_limit, _review(observation)]
+    times = [due, order.not_after_limit, _review(observation), _judged_until(observation)]
     return Plan(
         rule=rule,
         report=None,
@@ -70,6 +70,7 @@ def _keep(observation: Observation, rule: str, keep: Keep) -> Plan:
         newest.not_after if newest else None,
         observation.task.status.deadline,
         _review(observation),
+        _judged_until(observation),
         _retry(observation),
     ]
     return Plan(
@@ -91,6 +92,7 @@ def _hold(observation: Observation, rule: str, hold: Hold) -> Plan:
         observation.task.status.deadline,
         start_deadline(observation),
         _review(observation),
+        _judged_until(observation),
         _retry(observation),
         *(pod.gone_by for pod in lingering(observation)),
     ]
@@ -167,6 +169,10 @@ def _goes_at(observation: Observation, end_time: datetime | None) -> datetime | 
 def _review(observation: Observation) -> datetime | None:
     agent = observation.agent
     return agent.spec.review_by if agent is not None and agent.spec is not None else None
+
+
+def _judged_until(observation: Observation) -> datetime | None:
+    return observation.judgement.holds_until if observation.judgement else None
 
 
 def _retry(observation: Observation) -> datetime | None:

@@ -56,6 +56,12 @@ def next_holder(observation: Observation) -> PodFacts | None:
     return next(iter(claimants(observation)), None)
 
 
+def is_replaced(observation: Observation) -> bool:
+    """Whether the pod that a credential made now is for is another one than the task is bound to."""
+    bound, pod = observation.task.status.bound_pod, next_holder(observation)
+    return pod is not None and (bound is None or bound.uid != pod.uid)
+
+
 def is_over(pod: PodFacts | None) -> bool:
     """Whether the pod that held the credential must hold it no longer: gone, leaving or at its end."""
     return pod is None or pod.leaving or not lives(pod)

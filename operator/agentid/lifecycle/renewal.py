@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentid.api.agenttask_status import Credential
-from agentid.lifecycle.model import Observation
+from agentid.lifecycle.model import Observation, SecretState
 from agentid.lifecycle.record import asked, current, this_second
 
 BACKDATE: Final = timedelta(seconds=60)
@@ -29,6 +29,17 @@ def renew_at(observation: Observation) -> datetime | None:
     issued = newest.not_before + BACKDATE
     part = RENEWED_AFTER * (1 + JITTER * _spread(newest))
     return issued + max((newest.not_after - issued) * part, MIN_PAUSE)
+
+
+def is_in_doubt(observation: Observation) -> bool:
+    """Whether the Secret may hold the newest credential or the one before, so that it is replaced.
+
+    A first one is looked for instead, and so is another operator's, made as well as one of ours would be: two
+    that both lead must not go on and on.
+    """
+    newest, secret = current(observation), observation.secret
+    is_doubtful = secret.state is SecretState.DOUBTFUL and not secret.overtaken
+    return is_doubtful and newest is not None and newest.generation != 1
 
 
 def earliest_renewal(issued: datetime, ttl: timedelta) -> datetime:

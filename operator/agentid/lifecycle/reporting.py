@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from agentid.api.agenttask_status import AgentTaskStatus, BoundPod, Credential
+from agentid.api.agenttask_status import MAX_POLICIES, AgentTaskStatus, BoundPod, Credential, Decision
 from agentid.api.reasons import (
     ConditionType,
     EndReason,
@@ -17,8 +17,14 @@ from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.conditions import Said, merge
 from agentid.lifecycle.errors import UnorderedCredentialError
 from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_hold, of_issue
-from agentid.lifecycle.model import Observation, Plan, PodFacts, Report, SecretState
-from agentid.lifecycle.permission import agent_gap, allowed_by, ceiling_breach, overdue_review
+from agentid.lifecycle.model import Judgement, Observation, Plan, PodFacts, Report, SecretState
+from agentid.lifecycle.permission import (
+    agent_gap,
+    ceiling_breach,
+    overdue_review,
+    permission,
+    verdict_on_its_pod,
+)
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
 from agentid.lifecycle.record import (
     asked,
@@ -65,7 +71,7 @@ def issued(observation: Observation, plan: Plan, credential: Credential) -> Repo
     pod = None if order.pod is None else bind(order.pod)
     number = nth(credential.generation)
     said = [
-        Said(ConditionType.APPROVED, True, EventReason.POLICY_ALLOWED, allowed_by(observation)),
+        *_approval(observation),
         Said(
             ConditionType.CREDENTIAL_ISSUED,
             True,
@@ -88,8 +94,24 @@ def issued(observation: Observation, plan: Plan, credential: Credential) -> Repo
         credentials=_counting(observation, order.why, credential),
         start_time=observation.task.status.start_time or this_second(observation),
         deadline=ends,
+        decision=_decision(observation, order.why),
     )
     return Report(status, of_issue(observation, order, credential, pod))
+
+
+def _decision(observation: Observation, why: IssueReason) -> Decision:
+    """Return what a credential is issued by.
+
+    Raises:
+        UnjudgedTaskError: nothing allows it.
+    """
+    judgement = permission(observation, why)
+    return Decision(
+        action=judgement.action.value,
+        policies=list(judgement.policies[:MAX_POLICIES]),
+        digest=judgement.digest,
+        at=this_second(observation),
+    )
 
 
 def bind(pod: PodFacts) -> BoundPod:
@@ -226,7 +248,15 @@ def _approval(observation: Observation) -> Sequence[Said]:
         return [Said(ConditionType.APPROVED, False, WaitReason.AWAITING_AGENT, gap)]
     if (breach := ceiling_breach(observation)) is not None:
         return [Said(ConditionType.APPROVED, False, WaitReason.CEILING_EXCEEDED, breach)]
-    return [Said(ConditionType.APPROVED, True, EventReason.POLICY_ALLOWED, allowed_by(observation))]
+    judgement = verdict_on_its_pod(observation)
+    return [] if judgement is None else [_judged(judgement)]
+
+
+def _judged(judgement: Judgement) -> Said:
+    if judgement.allowed:
+        return Said(ConditionType.APPROVED, True, EventReason.POLICY_ALLOWED, judgement.message)
+    why = WaitReason.AWAITING_APPROVAL if judgement.awaits_approval else WaitReason.AWAITING_POLICY
+    return Said(ConditionType.APPROVED, False, why, judgement.message)
 
 
 def _no_credential(observation: Observation, reason: str, message: str) -> Said:

@@ -1,0 +1,101 @@
+"""Asks policy about a task: puts the question together, and the answer into the words of a task's life."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from agentid.controller.namespaces import Namespaces
+from agentid.controller.policies import Policies
+from agentid.lifecycle.model import Judgement, Observation, PolicyAction
+from agentid.lifecycle.permission import asks
+from agentid.lifecycle.pods import next_holder
+from agentid.lifecycle.record import asked
+from agentid.lifecycle.wording import names
+from agentid.policy.decision import Decision, Reason
+from agentid.policy.engine import decide
+from agentid.policy.question import Environment, Person, Pod, Question
+from agentid.policy.vocabulary import Action
+
+_IN_DOUBT: Final = frozenset({Reason.POLICY_ERROR, Reason.ENGINE_ERROR, Reason.TOO_MUCH_POLICY})
+"""Answers that say of the policies, or of the engine, that something is wrong with them, not of the task."""
+
+
+class Judge:
+    """Policy as it is in force, asked about one task at a time."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        namespaces: Namespaces,
+        *,
+        trust_domain: str,
+        cluster_labels: Mapping[str, str],
+    ) -> None:
+        self._policies = policies
+        self._namespaces = namespaces
+        self._trust_domain = trust_domain
+        self._cluster_labels = cluster_labels
+
+    def judge(self, observation: Observation) -> Judgement | None:
+        """Return what policy says of the task; None where nothing depends on it."""
+        action = asks(observation)
+        if action is None:
+            return None
+        namespace = observation.task.namespace
+        labels = self._namespaces.labels(namespace)
+        if labels is None:
+            return Judgement(
+                action,
+                allowed=False,
+                message=f"the labels of namespace {namespace} are not known yet",
+                in_doubt=True,
+            )
+        if lost := self._policies.lost(namespace):
+            # What they forbid is not known, so that nothing is permitted by the others.
+            said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
+            return Judgement(action, allowed=False, message=said, in_doubt=True)
+        environment = Environment(self._trust_domain, self._cluster_labels, labels)
+        question = question_about(observation, action, environment)
+        decision = decide(question, self._policies.cluster, self._policies.of(namespace))
+        return _judgement(action, decision)
+
+
+def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:
+    """Return what policy is asked: the task and its Agent as they are, and who asked for it.
+
+    Raises:
+        ValueError: it is not known who asked, or there is no Agent.
+    """
+    task, spec = observation.task, asked(observation)
+    agent = observation.agent.spec if observation.agent is not None else None
+    if spec.requester is None or agent is None:
+        raise ValueError("policy cannot be asked without a requester and an Agent")
+    holder = next_holder(observation)
+    running = holder.running_images if holder is not None and action is not PolicyAction.ISSUE else ()
+    return Question(
+        action=Action(action.value),
+        namespace=task.namespace,
+        agent=agent,
+        task_name=task.name,
+        task_uid=task.uid,
+        task=spec,
+        requester=Person(spec.requester.username, tuple(spec.requester.groups)),
+        now=observation.now,
+        environment=environment,
+        pod=None if holder is None else Pod(holder.service_account, holder.images, running),
+        delegator=spec.on_behalf_of,
+    )
+
+
+def _judgement(action: PolicyAction, decision: Decision) -> Judgement:
+    lines = "".join(f"{each.layer} {each.digest}\n" for each in decision.layers)
+    return Judgement(
+        action,
+        allowed=decision.allowed,
+        message=decision.message,
+        policies=decision.determined_by,
+        digest=f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}",
+        awaits_approval=decision.reason is Reason.NEEDS_APPROVAL,
+        in_doubt=decision.reason in _IN_DOUBT,
+        holds_until=decision.holds_until,
+    )

@@ -1,0 +1,159 @@
+"""Writes into each policy's status which of its texts is in force, and tells of one that is refused."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Literal
+
+import structlog
+
+from agentid.api.agentpolicy import AcceptedText, PolicyCondition, PolicyStatus
+from agentid.api.names import API_VERSION
+from agentid.api.reasons import EventAction, EventReason, PolicyConditionType, PolicyReason
+from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError
+from agentid.cluster.events import Event, Events, Reference
+from agentid.cluster.policies import PolicyWrites
+from agentid.controller.errors import NotLeadingError
+from agentid.controller.metrics import Metrics
+from agentid.controller.policies import InstalledPolicy, Policies
+from agentid.lifecycle.wording import clip
+from agentid.policy.accept import AcceptedPolicy
+
+_log = structlog.get_logger("agentid.policies")
+
+_RETRY_SECONDS: Final = 2.0
+
+
+class PolicyStatuses:
+    """What is to be told of policies; only the active operator tells it."""
+
+    def __init__(  # noqa: PLR0913 - what is told, where, and when
+        self,
+        policies: Policies,
+        writes: PolicyWrites,
+        events: Events,
+        metrics: Metrics,
+        *,
+        leads: Callable[[], bool],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._policies = policies
+        self._writes = writes
+        self._events = events
+        self._metrics = metrics
+        self._leads = leads
+        self._clock = clock
+        self._untold: set[str] = set()
+        self._new = asyncio.Event()
+
+    def note(self, policy: InstalledPolicy) -> None:
+        """Have it looked at whether there is something to tell of a policy."""
+        self._untold.add(policy.uid)
+        self._new.set()
+
+    def note_all(self) -> None:
+        """Have all looked at: this operator has just become the active one."""
+        for policy in self._policies.installed():
+            self.note(policy)
+
+    async def run(self) -> None:
+        """Tell until cancelled."""
+        while True:
+            await self._new.wait()
+            self._new.clear()
+            again = {uid for uid in self._take() if not await self._tell(uid)}
+            if again:
+                self._untold |= again
+                self._new.set()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _take(self) -> set[str]:
+        untold, self._untold = self._untold, set()
+        # A standby tells nothing; when it leads, it looks at all.
+        return untold if self._leads() else set()
+
+    async def _tell(self, uid: str) -> bool:
+        """Write the status of one policy if it is to be another one; return False to try again."""
+        policy = self._policies.find(uid)
+        if policy is None:
+            return True
+        status = status_of(policy, self._clock())
+        if status == policy.status:
+            return True
+        try:
+            await self._writes.write_status(
+                policy.resource, policy.namespace or None, policy.name, policy.uid, policy.version, status
+            )
+        except (NotFoundError, ConflictError):
+            # The watch shows what it is now, which is then looked at.
+            return True
+        except (ApiAnswerError, NotLeadingError) as error:
+            _log.warning("policy status not written", policy=policy.source, error=str(error))
+            return False
+        self._say(policy)
+        return True
+
+    def _say(self, policy: InstalledPolicy) -> None:
+        fields = {"policy": policy.source, "namespace": policy.namespace, "generation": policy.generation}
+        if not policy.refusal:
+            _log.info("policy accepted", digest=policy.rules_digest, **fields)
+            self._send(policy, EventReason.POLICY_ACCEPTED, f"in force, digest {policy.rules_digest}")
+            return
+        self._metrics.refused_policies.inc()
+        _log.warning("policy refused", error=policy.refusal, in_force=policy.rules_digest, **fields)
+        self._send(policy, EventReason.POLICY_REFUSED, _refusal(policy))
+
+    def _send(self, policy: InstalledPolicy, reason: EventReason, note: str) -> None:
+        self._events.send(
+            Event(
+                time=self._clock(),
+                regarding=Reference(
+                    policy.resource.kind, API_VERSION, policy.namespace, policy.name, policy.uid
+                ),
+                related=None,
+                reason=reason,
+                action=EventAction.ACCEPT,
+                warning=reason is EventReason.POLICY_REFUSED,
+                note=clip(note),
+            )
+        )
+
+
+def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
+    """Return the status that a policy is to have."""
+    before = policy.status or PolicyStatus()
+    own = policy.in_force if not policy.refusal else None
+    accepted, held = before.accepted, policy.in_force
+    if held is not None and (accepted is None or accepted.cedar != held.text):
+        accepted = AcceptedText(
+            cedar=held.text, digest=held.digest, generation=policy.in_force_generation, rules=len(held.rules)
+        )
+    holds: Literal["True", "False"] = "True" if own is not None else "False"
+    old = next((each for each in before.conditions if each.type is PolicyConditionType.ACCEPTED), None)
+    condition = PolicyCondition(
+        type=PolicyConditionType.ACCEPTED,
+        status=holds,
+        reason=PolicyReason.VALID if own is not None else PolicyReason.INVALID,
+        message=_refusal(policy) if own is None else f"in force, {_counted(own)}",
+        observed_generation=policy.generation,
+        last_transition_time=old.last_transition_time
+        if old is not None and old.status == holds
+        else now.replace(microsecond=0),
+    )
+    return PolicyStatus(observed_generation=policy.generation, accepted=accepted, conditions=[condition])
+
+
+def _refusal(policy: InstalledPolicy) -> str:
+    if policy.is_lost:
+        stays = (
+            "The text accepted before cannot be read by this version of agentid, so that nothing is allowed."
+        )
+    elif policy.in_force is not None:
+        stays = f"The text accepted before stays in force, digest {policy.rules_digest}."
+    else:
+        stays = "None was accepted before, so that it permits nothing."
+    return clip(f"{policy.refusal.removesuffix('.')}. {stays}")
+
+
+def _counted(policy: AcceptedPolicy) -> str:
+    return "1 rule" if len(policy.rules) == 1 else f"{len(policy.rules)} rules"

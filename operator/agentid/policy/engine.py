@@ -1,0 +1,184 @@
+"""The decision: two layers of policy, both of which must allow; whatever goes wrong denies.
+
+Cedar skips a rule whose condition fails, so that a `permit` wins where a `forbid` could not be evaluated.
+Here an answer with any error denies. So does no answer, an exception and a panic of the engine.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import cedarpy
+
+from agentid.api.names import REQUIRE_POLICY_LABEL
+from agentid.policy import wording
+from agentid.policy.decision import ApprovalNeed, Decision, LayerDecision, Reason
+from agentid.policy.layer import Layer, LayerName
+from agentid.policy.question import Consent, Question
+from agentid.policy.request import Request, request
+from agentid.policy.schema import schema
+from agentid.policy.times import Bound, next_turn
+
+MAX_APPROVALS: Final = 5
+"""The most approvals that are supposed when it is asked what consent would change."""
+
+_MAX_ERROR_LENGTH: Final = 300
+_ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
+
+_Layers = tuple[tuple[LayerName, Layer], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the layers said to one request."""
+
+    layers: tuple[LayerDecision, ...]
+
+    @property
+    def allowed(self) -> bool:
+        return all(each.allowed for each in self.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A question with the layers that have a say in it."""
+
+    asked: Request
+    entities: cedarpy.Entities
+    layers: _Layers
+
+    def answer(self, asked: Request) -> _Answer:
+        return _Answer(tuple(_ask(name, layer, asked, self.entities) for name, layer in self.layers))
+
+
+def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
+    """Decide `question` by all ClusterAgentPolicies and all AgentPolicies of its namespace.
+
+    The namespace's layer is asked if it holds a policy. Without one it has no say, unless the namespace is
+    labelled `agentid.dev/require-policy`: then it denies. In an emergency (`break_glass`) it is not asked,
+    and the cluster's layer is asked as if all had approved. Never raises: what goes wrong denies.
+    """
+    if not cluster.sources:
+        return _refusal(question, Reason.NO_CLUSTER_POLICY, wording.INSTALL_CLUSTER_POLICY)
+    labels = question.environment.namespace_labels
+    if REQUIRE_POLICY_LABEL in labels and not namespace.sources and not question.break_glass:
+        return _refusal(question, Reason.NO_NAMESPACE_POLICY, wording.INSTALL_NAMESPACE_POLICY)
+    layers = [(LayerName.CLUSTER, cluster)]
+    if namespace.sources and not question.break_glass:
+        layers.append((LayerName.NAMESPACE, namespace))
+    if (large := next((layer for _, layer in layers if layer.too_large), None)) is not None:
+        return _refusal(question, Reason.TOO_MUCH_POLICY, wording.too_large(large))
+    try:
+        return _decided(question, tuple(layers))
+    except BaseException as error:
+        # A panic of the engine is no Exception; only what ends the process itself passes.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        said = f"Denied, as the question could not be put to the policy engine: {_told(error)}"
+        return _refusal(question, Reason.ENGINE_ERROR, said, question.now + _ASK_AGAIN_AFTER)
+
+
+def _decided(question: Question, layers: _Layers) -> Decision:
+    asked = request(question)
+    if question.break_glass:
+        asked = asked.with_consent(_supposed(asked.consent, MAX_APPROVALS, layers))
+    case = _Case(asked, cedarpy.Entities.from_json_str(asked.entities, schema()), layers)
+    answer = case.answer(asked)
+    bounds = frozenset[Bound]().union(*(layer.bounds for _, layer in layers))
+    turn, again = next_turn(bounds, asked.moments, question.now), question.now + _ASK_AGAIN_AFTER
+    reason, message, need = _reasoned(case, answer, may_wait=not question.break_glass)
+    return Decision(
+        answer.allowed,
+        reason,
+        message,
+        answer.layers,
+        question.now,
+        turn if reason is not Reason.ENGINE_ERROR else min(turn or again, again),
+        asked.digest(),
+        need,
+    )
+
+
+def _reasoned(case: _Case, answer: _Answer, *, may_wait: bool) -> tuple[Reason, str, ApprovalNeed | None]:
+    if answer.allowed:
+        return Reason.ALLOWED, wording.allowed(answer.layers), None
+    reason, denying = _why(answer)
+    by_name = dict(case.layers)
+    may_wait = may_wait and reason in {Reason.FORBIDDEN, Reason.NO_PERMIT}
+    if may_wait and (need := _need(case, answer)) is not None:
+        return Reason.NEEDS_APPROVAL, wording.approval_needed(need, by_name.values()), need
+    return reason, wording.denied(reason, denying, by_name[denying.layer]), None
+
+
+def _why(answer: _Answer) -> tuple[Reason, LayerDecision]:
+    """Return the gravest reason of the layers that deny, and the first of them that has it."""
+    denials = [(_reason(each), each) for each in answer.layers if not each.allowed]
+    gravity = (Reason.ENGINE_ERROR, Reason.POLICY_ERROR, Reason.FORBIDDEN, Reason.NO_PERMIT)
+    return min(denials, key=lambda denial: gravity.index(denial[0]))
+
+
+def _reason(decision: LayerDecision) -> Reason:
+    if decision.errors:
+        return Reason.ENGINE_ERROR if decision.engine_failed else Reason.POLICY_ERROR
+    return Reason.FORBIDDEN if decision.determined_by else Reason.NO_PERMIT
+
+
+def _need(case: _Case, denied: _Answer) -> ApprovalNeed | None:
+    """Ask again as if more people had approved; return the least consent that changes the answer."""
+    for supposed in _consents(case):
+        answer = case.answer(case.asked.with_consent(supposed))
+        if answer.allowed:
+            return ApprovalNeed(supposed.approvals, _needing(denied, answer))
+    return None
+
+
+def _needing(denied: _Answer, allowed: _Answer) -> tuple[str, ...]:
+    """Return what needs the consent: the rules that forbid without it, or else permit only with it."""
+    pairs = zip(denied.layers, allowed.layers, strict=True)
+    needing = {
+        rule for old, new in pairs if not old.allowed for rule in old.determined_by or new.determined_by
+    }
+    return tuple(sorted(needing))
+
+
+def _consents(case: _Case) -> Iterator[Consent]:
+    """Yield consents to suppose: one more person, then more; of no name, then of all that rules name."""
+    given = case.asked.consent
+    counted = any(layer.consent.counted for _, layer in case.layers)
+    most = max(MAX_APPROVALS if counted else 1, given.approvals)
+    for approvals in range(max(1, given.approvals), most + 1):
+        yield replace(given, approved=True, approvals=approvals)
+        if any(layer.consent.approvers or layer.consent.groups for _, layer in case.layers):
+            yield _supposed(given, approvals, case.layers)
+
+
+def _supposed(given: Consent, approvals: int, named: _Layers) -> Consent:
+    layers = tuple(layer for _, layer in named)
+    return Consent(
+        approved=True,
+        approvals=approvals,
+        approvers=given.approvers.union(*(layer.consent.approvers for layer in layers)),
+        groups=given.groups.union(*(layer.consent.groups for layer in layers)),
+    )
+
+
+def _ask(name: LayerName, layer: Layer, asked: Request, entities: cedarpy.Entities) -> LayerDecision:
+    result = cedarpy.is_authorized(asked.as_cedar(), layer.parsed, entities, schema())
+    errors = tuple(error[:_MAX_ERROR_LENGTH] for error in result.diagnostics.errors)
+    if result.decision is cedarpy.Decision.NoDecision:
+        told = errors or ("no decision",)
+        return LayerDecision(name, layer.digest, allowed=False, errors=told, engine_failed=True)
+    reasons = tuple(sorted(result.diagnostics.reasons))
+    allowed = result.allowed and not errors and bool(reasons)
+    return LayerDecision(name, layer.digest, allowed, () if errors else reasons, errors)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]
+
+
+def _refusal(question: Question, reason: Reason, message: str, until: datetime | None = None) -> Decision:
+    return Decision(
+        allowed=False, reason=reason, message=message, layers=(), at=question.now, holds_until=until
+    )

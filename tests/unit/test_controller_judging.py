@@ -1,0 +1,271 @@
+"""The question that policy is asked about a task, and its answer in the words of a task's life."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agentid.api.names import REQUIRE_POLICY_LABEL
+from agentid.controller.judging import Judge, question_about
+from agentid.controller.namespaces import Namespaces
+from agentid.lifecycle.model import Judgement, Observation, PodPhase, PolicyAction
+from agentid.policy import engine
+from agentid.policy.question import Environment, Pod
+from agentid.policy.vocabulary import Action
+from tests.unit.lifecycle_facts import (
+    ALLOW,
+    NOW,
+    TASK_UID,
+    after,
+    asks,
+    at,
+    deleted,
+    observe,
+    pod,
+    running,
+    task_spec,
+)
+from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, PERMIT_ALL, Installed, policy
+
+IMAGES = ("registry.example.com/refund:v1",)
+DIGESTS = (f"registry.example.com/refund@sha256:{'a' * 64}",)
+NEW = observe(
+    spec=task_spec(requester={"username": "alice@example.com", "groups": ["support"]}),
+    pods=[pod(images=IMAGES, running_images=DIGESTS)],
+)
+RUNNING = running(NEW)
+ENVIRONMENT = Environment("prod.example.com", {"region": "eu"}, {"env": "test"})
+
+
+class Labels(Namespaces):
+    """The labels of namespaces, as they were seen."""
+
+    def __init__(self, known: Mapping[str, Mapping[str, str]]) -> None:
+        self.known = known
+
+    def labels(self, namespace: str) -> Mapping[str, str] | None:
+        return self.known.get(namespace)
+
+
+async def judge(
+    observation: Observation, *bodies: dict[str, Any], labels: Mapping[str, str] | None = None
+) -> Judgement | None:
+    installed = Installed()
+    for body in bodies:
+        await installed.take(body)
+    known = {} if labels is None else {"support": labels}
+    return _judge(installed, known).judge(observation)
+
+
+def _judge(installed: Installed, known: Mapping[str, Mapping[str, str]]) -> Judge:
+    return Judge(
+        installed.policies,
+        Labels(known),
+        trust_domain="prod.example.com",
+        cluster_labels={"region": "eu"},
+    )
+
+
+async def answer(observation: Observation, *bodies: dict[str, Any], **labels: str) -> Judgement:
+    said = await judge(observation, *bodies, labels=labels)
+    assert said is not None
+    return said
+
+
+def test_question_is_the_task_as_it_is() -> None:
+    asked = question_about(NEW, PolicyAction.ISSUE, ENVIRONMENT)
+    assert asked.action is Action.ISSUE
+    assert (asked.namespace, asked.task_name, asked.task_uid) == ("support", "refund-4711", TASK_UID)
+    assert NEW.agent is not None
+    assert (asked.task, asked.agent) == (NEW.task.spec, NEW.agent.spec)
+    assert (asked.requester.username, asked.requester.groups) == ("alice@example.com", ("support",))
+    assert (asked.delegator, asked.now, asked.environment) == ("carol@example.com", NOW, ENVIRONMENT)
+    assert asked.approvers == ()
+    assert not asked.break_glass
+
+
+@pytest.mark.parametrize("action", PolicyAction)
+def test_images_that_run_are_asked_about_once_there_was_a_credential(action: PolicyAction) -> None:
+    running_images = () if action is PolicyAction.ISSUE else DIGESTS
+    assert question_about(NEW, action, ENVIRONMENT).pod == Pod("refund-agent", IMAGES, running_images)
+
+
+def test_question_is_about_the_pod_that_would_get_the_credential() -> None:
+    started = running(observe(spec=task_spec(workload=ALLOW), pods=[pod(images=IMAGES)]))
+    for pods, images in (
+        ((pod(1, images=IMAGES), pod(2, images=("other",))), IMAGES),
+        ((pod(1, images=IMAGES, leaving=True), pod(2, images=("other",))), ("other",)),
+    ):
+        asked = question_about(replace(started, pods=pods), PolicyAction.ISSUE, ENVIRONMENT)
+        assert asked.pod is not None
+        assert asked.pod.images == images
+    over = pod(1, images=IMAGES, phase=PodPhase.SUCCEEDED, containers_ended=True)
+    for pods in ((), (over,)):
+        assert question_about(replace(started, pods=pods), PolicyAction.ISSUE, ENVIRONMENT).pod is None
+    alone = observe(spec=task_spec(workload=None), pods=[pod()])
+    assert question_about(alone, PolicyAction.ISSUE, ENVIRONMENT).pod is None
+
+
+def test_nobody_is_asked_about_who_did_not_ask() -> None:
+    with pytest.raises(ValueError, match="requester"):
+        question_about(observe(spec=task_spec(requester=None)), PolicyAction.ISSUE, ENVIRONMENT)
+    with pytest.raises(ValueError, match="Agent"):
+        question_about(replace(NEW, agent=None), PolicyAction.ISSUE, ENVIRONMENT)
+
+
+@pytest.mark.parametrize("facts", [deleted(NEW), asks(NEW, state="Suspended"), replace(NEW, agent=None)])
+async def test_what_nothing_depends_on_is_not_asked(facts: Observation) -> None:
+    assert await judge(facts, policy(PERMIT), labels={}) is None
+
+
+async def test_permit_allows_and_is_named() -> None:
+    said = await answer(NEW, policy(PERMIT))
+    assert said.allowed
+    assert said.action is PolicyAction.ISSUE
+    assert said.message == "allowed by ClusterAgentPolicy/default"
+    assert said.policies == ("ClusterAgentPolicy/default/policy0",)
+    assert (said.awaits_approval, said.in_doubt, said.holds_until) == (False, False, None)
+    assert said.digest.startswith("sha256:")
+    assert len(said.digest) == 71
+
+
+async def test_digest_is_another_for_other_policies() -> None:
+    bodies = [policy(PERMIT), policy(PERMIT_ALL), policy(FORBID, name="x", uid="u-2")]
+    own = policy(PERMIT, namespace="support", name="own", uid="u-3")
+    sets = [bodies[:1], bodies[1:2], bodies[1:], [bodies[0], own]]
+    digests = {(await answer(NEW, *each)).digest for each in sets}
+    assert len(digests) == len(sets)
+    assert (await answer(NEW, bodies[0])).digest in digests
+
+
+async def test_answer_is_about_what_is_asked() -> None:
+    due = at(RUNNING, 211)
+    assert (await answer(RUNNING, policy(PERMIT))).allowed
+    said = await answer(due, policy(PERMIT))
+    assert (said.action, said.allowed) == (PolicyAction.RENEW, False)
+    resumed = asks(after(asks(RUNNING, state="Suspended")), state="Active")
+    said = await answer(resumed, policy(PERMIT))
+    assert (said.action, said.allowed) == (PolicyAction.RESUME, False)
+
+
+async def test_denial_is_sure_and_says_what_to_do() -> None:
+    text = '@id("frozen") @advice("Wait until Monday.") ' + FORBID
+    said = await answer(NEW, policy(PERMIT + text))
+    assert (said.allowed, said.awaits_approval, said.in_doubt) == (False, False, False)
+    assert said.message == 'ClusterAgentPolicy/default, rule "frozen" forbids it. Wait until Monday.'
+    assert said.policies == ("ClusterAgentPolicy/default/frozen",)
+
+
+async def test_nothing_installed_denies_and_says_what_to_install() -> None:
+    said = await answer(NEW)
+    assert (said.allowed, said.awaits_approval, said.in_doubt) == (False, False, False)
+    assert said.message.startswith("No ClusterAgentPolicy is installed, so nothing is allowed.")
+
+
+async def test_never_accepted_policy_alone_denies() -> None:
+    said = await answer(NEW, policy(BROKEN))
+    assert (said.allowed, said.awaits_approval, said.in_doubt) == (False, False, False)
+
+
+async def test_approval_is_awaited_where_it_would_help() -> None:
+    approved = "permit(principal, action, resource) when { context.approved };"
+    said = await answer(NEW, policy(approved))
+    assert (said.allowed, said.awaits_approval, said.in_doubt) == (False, True, False)
+    assert "allows it only with an approval" in said.message
+    assert not (await answer(NEW, policy(approved + FORBID))).awaits_approval
+
+
+async def test_labels_that_are_not_known_deny_in_doubt() -> None:
+    said = await judge(NEW, policy(PERMIT), labels=None)
+    assert said is not None
+    assert (said.allowed, said.in_doubt) == (False, True)
+    assert said.message == "the labels of namespace support are not known yet"
+
+
+async def test_labels_of_cluster_and_namespace_are_asked_about() -> None:
+    text = (
+        "permit(principal, action, resource) when {"
+        ' context.environment.clusterLabels.hasTag("region") &&'
+        ' context.environment.clusterLabels.getTag("region") == "eu" &&'
+        ' context.environment.namespaceLabels.hasTag("env") &&'
+        ' context.environment.namespaceLabels.getTag("env") == "test" &&'
+        ' context.environment.trustDomain == "prod.example.com" };'
+    )
+    assert (await answer(NEW, policy(text), env="test")).allowed
+    assert not (await answer(NEW, policy(text), env="prod")).allowed
+    assert not (await answer(NEW, policy(text))).allowed
+
+
+async def test_namespace_that_requires_policy_denies_without_one() -> None:
+    installed = Installed()
+    await installed.take(policy(PERMIT))
+    own = policy(PERMIT, namespace="support", name="own", uid="u-2")
+    required = _judge(installed, {"support": {REQUIRE_POLICY_LABEL: "true"}})
+    free = _judge(installed, {"support": {}})
+
+    def answers() -> list[bool]:
+        return [said.allowed for each in (required, free) if (said := each.judge(NEW)) is not None]
+
+    assert answers() == [False, True]
+    await installed.take(own)
+    assert answers() == [True, True]
+    installed.drop(own)
+    assert answers() == [False, True]
+
+
+async def test_policy_of_another_namespace_has_no_say() -> None:
+    assert (await answer(NEW, policy(PERMIT), policy(FORBID, namespace="other", uid="u-2"))).allowed
+    assert not (await answer(NEW, policy(PERMIT), policy(FORBID, namespace="support", uid="u-2"))).allowed
+
+
+async def test_policy_whose_accepted_text_cannot_be_read_denies_in_doubt_whatever_others_permit() -> None:
+    status = {"accepted": {"cedar": BROKEN, "digest": f"sha256:{'0' * 64}", "generation": 1, "rules": 1}}
+    lost = policy(BROKEN, name="freeze", uid="u-2", generation=2, status=status)
+    said = await answer(NEW, policy(PERMIT), lost)
+    assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
+    assert "ClusterAgentPolicy/freeze" in said.message
+
+
+async def test_condition_that_cannot_be_evaluated_denies_in_doubt() -> None:
+    overflow = f"permit(principal, action, resource) when {{ resource.depth + {2**63 - 1} + 1 > 0 }};"
+    said = await answer(NEW, policy(PERMIT + overflow))
+    assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
+
+
+async def test_engine_that_fails_denies_in_doubt_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicError(BaseException):
+        """What a panic of the engine is."""
+
+    def panic(*_: object) -> None:
+        raise PanicError("index out of bounds")
+
+    monkeypatch.setattr(engine.cedarpy, "is_authorized", panic)
+    said = await answer(NEW, policy(PERMIT))
+    assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
+    assert said.holds_until == NOW + timedelta(minutes=1)
+
+
+async def test_decision_that_time_turns_says_when() -> None:
+    until = 'permit(principal, action, resource) when { context.time < datetime("2026-05-31T14:10:00Z") };'
+    said = await answer(NEW, policy(until))
+    assert said.allowed
+    assert said.holds_until == NOW + timedelta(minutes=10)
+    assert said.holds_until is not None
+    turned = await answer(replace(NEW, now=said.holds_until), policy(until))
+    assert not turned.allowed
+
+
+async def test_same_answer_at_another_time_reads_the_same() -> None:
+    for text in (PERMIT, FORBID, "permit(principal, action, resource) when { context.approved };"):
+        first = await answer(NEW, policy(text))
+        assert first == await answer(at(NEW, 30), policy(text))
+
+
+async def test_judgement_decides_as_it_was_made() -> None:
+    """The answer of a real policy, put into a task's life."""
+    said = await answer(RUNNING, policy(FORBID))
+    over = after(replace(RUNNING, judgement=said))
+    assert over.task.status.credentials == []
+    assert over.task.status.end_time == NOW

@@ -1,0 +1,288 @@
+"""What is written into a policy's status and told of it: once, by the active operator only, until it is."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from agentid.api.agentpolicy import PolicyStatus
+from agentid.cluster.errors import (
+    ApiAnswerError,
+    ConflictError,
+    ConnectionLostError,
+    ForbiddenError,
+    NotFoundError,
+)
+from agentid.cluster.events import Event, Events
+from agentid.cluster.paths import Resource
+from agentid.cluster.policies import PolicyWrites
+from agentid.controller import policy_statuses as module
+from agentid.controller.errors import NotLeadingError
+from agentid.controller.metrics import Metrics
+from agentid.controller.policies import InstalledPolicy, Policies
+from agentid.controller.policy_statuses import PolicyStatuses, status_of
+from agentid.errors import AgentidError
+from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy, resource_of
+
+NOW = datetime.fromisoformat("2026-06-03T10:00:00.123Z")
+LIMIT_SECONDS = 10
+
+
+class Writes(PolicyWrites):
+    """Keeps what is written, or fails as it is told."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, str | None, str, str, int, PolicyStatus]] = []
+        self.failures: list[AgentidError] = []
+        self.tried = 0
+
+    async def write_status(  # noqa: PLR0917 - as what it stands for
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        uid: str,
+        version: int,
+        status: PolicyStatus,
+    ) -> None:
+        self.tried += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        self.written.append((resource.kind, namespace, name, uid, version, status))
+
+
+class Sent(Events):
+    """Keeps the Events that are sent."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def send(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@dataclass
+class Scene:
+    """Policies whose statuses are written while this operator leads."""
+
+    leads: bool = True
+    writes: Writes = field(default_factory=Writes)
+    sent: Sent = field(default_factory=Sent)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self.policies = Policies(lambda _: None, self._note)
+        self.statuses = PolicyStatuses(
+            self.policies,
+            self.writes,
+            self.sent,
+            self.metrics,
+            leads=lambda: self.leads,
+            clock=lambda: NOW,
+        )
+
+    def _note(self, policy: InstalledPolicy) -> None:
+        self.statuses.note(policy)
+
+    async def take(self, body: dict[str, Any]) -> None:
+        """Take a policy in and let what there is to tell be told."""
+        await self.policies.take(resource_of(body), body)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let all go on that can."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    @property
+    def statuses_written(self) -> list[PolicyStatus]:
+        return [each[-1] for each in self.writes.written]
+
+    @property
+    def refused(self) -> float:
+        value = self.metrics.registry.get_sample_value("agentid_policy_refusals_total")
+        assert value is not None
+        return value
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
+    scene = Scene()
+    telling = asyncio.create_task(scene.statuses.run())
+    yield scene
+    telling.cancel()
+    with suppress(asyncio.CancelledError):
+        await telling
+
+
+async def installed(*bodies: dict[str, Any]) -> InstalledPolicy:
+    return await Installed().take(*bodies)
+
+
+def as_kept(status: PolicyStatus) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(status.model_dump_json(by_alias=True, exclude_none=True))
+    return kept
+
+
+async def test_accepted_policy_says_so_and_keeps_its_text() -> None:
+    found = await installed(policy(PERMIT, generation=4))
+    status = status_of(found, NOW)
+    assert as_kept(status) == {
+        "observedGeneration": 4,
+        "accepted": {"cedar": PERMIT, "digest": found.rules_digest, "generation": 4, "rules": 1},
+        "conditions": [
+            {
+                "type": "Accepted",
+                "status": "True",
+                "reason": "Valid",
+                "message": "in force, 1 rule",
+                "observedGeneration": 4,
+                "lastTransitionTime": "2026-06-03T10:00:00Z",
+            }
+        ],
+    }
+
+
+async def test_refused_policy_says_where_and_what_stays_in_force() -> None:
+    first = await installed(policy(PERMIT))
+    before = status_of(first, NOW)
+    found = await installed(policy(BROKEN, version=2, generation=2, status=as_kept(before)))
+    status = status_of(found, NOW + timedelta(seconds=60))
+    assert status.accepted == before.accepted
+    (condition,) = status.conditions
+    assert (condition.status, condition.reason, condition.observed_generation) == ("False", "Invalid", 2)
+    assert condition.message == (
+        'ClusterAgentPolicy/default: line 2, column 17, rule "policy0": attribute `nope` on entity type '
+        f"`Task` not found. The text accepted before stays in force, digest {first.rules_digest}."
+    )
+    assert condition.last_transition_time == NOW.replace(microsecond=0) + timedelta(seconds=60)
+
+
+async def test_policy_that_was_never_accepted_says_so() -> None:
+    status = status_of(await installed(policy(BROKEN)), NOW)
+    assert status.accepted is None
+    assert status.conditions[0].status == "False"
+    assert status.conditions[0].message.endswith("None was accepted before, so that it permits nothing.")
+
+
+async def test_time_of_the_condition_moves_only_when_it_turns() -> None:
+    before = status_of(await installed(policy(BROKEN)), NOW)
+    again = await installed(policy("permit(", version=2, generation=2, status=as_kept(before)))
+    later = status_of(again, NOW + timedelta(hours=1))
+    assert later.conditions[0].last_transition_time == before.conditions[0].last_transition_time
+    mended = await installed(policy(PERMIT, version=3, generation=3, status=as_kept(later)))
+    turned = status_of(mended, NOW + timedelta(hours=2))
+    assert turned.conditions[0].last_transition_time == NOW.replace(microsecond=0) + timedelta(hours=2)
+
+
+async def test_what_is_in_force_is_kept_in_the_status_before_an_edit_was_ever_told_of() -> None:
+    found = await installed(policy(FORBID), policy(BROKEN, version=2, generation=2))
+    status = status_of(found, NOW)
+    assert status.accepted is not None
+    assert (status.accepted.cedar, status.accepted.generation) == (FORBID, 1)
+    assert status.conditions[0].status == "False"
+
+
+async def test_lost_text_stays_in_the_status_and_it_says_that_nothing_is_allowed() -> None:
+    accepted = {"cedar": BROKEN, "digest": f"sha256:{'0' * 64}", "generation": 1, "rules": 1}
+    found = await installed(policy(BROKEN, generation=2, status={"accepted": accepted}))
+    status = status_of(found, NOW)
+    assert status.accepted is not None
+    assert status.accepted.cedar == BROKEN
+    assert status.conditions[0].message.endswith("so that nothing is allowed.")
+
+
+async def test_long_refusal_fits_its_condition() -> None:
+    text = "".join(f"permit(principal, action, resource) when {{ resource.nope{n} }};\n" for n in range(100))
+    message = status_of(await installed(policy(text)), NOW).conditions[0].message
+    assert len(message.encode()) <= 1024
+
+
+async def test_accepted_policy_is_written_once_and_told(scene: Scene) -> None:
+    body = policy(PERMIT, namespace="support", version=7)
+    with capture_logs() as logs:
+        await scene.take(body)
+    ((kind, namespace, name, uid, version, status),) = scene.writes.written
+    assert (kind, namespace, name, uid, version) == ("AgentPolicy", "support", "default", "u-1", 7)
+    (event,) = scene.sent.events
+    assert (event.reason, event.action, event.warning) == ("PolicyAccepted", "Accept", False)
+    assert (event.regarding.kind, event.namespace) == ("AgentPolicy", "support")
+    assert "policy accepted" in {each["event"] for each in logs}
+    assert scene.refused == 0
+    # The watch then shows the status that was written, and there is nothing more to say.
+    await scene.take(policy(PERMIT, namespace="support", version=8, status=as_kept(status)))
+    await scene.take(policy(PERMIT, namespace="support", version=9, status=as_kept(status)))
+    assert len(scene.writes.written) == len(scene.sent.events) == 1
+
+
+async def test_refused_policy_is_told_as_a_warning_and_counted(scene: Scene) -> None:
+    with capture_logs() as logs:
+        await scene.take(policy(BROKEN))
+    (event,) = scene.sent.events
+    assert (event.reason, event.warning, event.namespace) == ("PolicyRefused", True, "default")
+    assert "line 2, column 17" in event.note
+    assert scene.writes.written[0][1] is None
+    assert "policy refused" in {each["event"] for each in logs}
+    assert scene.refused == 1
+
+
+async def test_standby_tells_nothing_and_all_when_it_leads(scene: Scene) -> None:
+    scene.leads = False
+    told = as_kept(status_of(await installed(policy(PERMIT, name="told", uid="u-3")), NOW))
+    await scene.take(policy(PERMIT))
+    await scene.take(policy(BROKEN, namespace="support", uid="u-2"))
+    await scene.take(policy(PERMIT, name="told", uid="u-3", status=told))
+    assert scene.writes.tried == 0
+    assert scene.sent.events == []
+    scene.leads = True
+    await scene.settle()
+    assert scene.writes.tried == 0
+    scene.statuses.note_all()
+    await scene.settle()
+    assert [each[3] for each in sorted(scene.writes.written, key=lambda each: each[3])] == ["u-1", "u-2"]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [ConnectionLostError("no answer"), ForbiddenError("refused"), NotLeadingError("late")],
+    ids=["no answer", "refused", "late lease"],
+)
+async def test_failed_write_is_tried_again_and_only_then_told(scene: Scene, failure: AgentidError) -> None:
+    scene.writes.failures = [failure, failure]
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await scene.policies.take(resource_of(policy(PERMIT)), policy(PERMIT))
+        while not scene.writes.written:
+            assert scene.sent.events == []
+            await asyncio.sleep(0)
+        await scene.settle()
+    assert scene.writes.tried == 3
+    assert len(scene.sent.events) == 1
+
+
+@pytest.mark.parametrize("failure", [ConflictError("changed"), NotFoundError("gone")])
+async def test_policy_that_has_changed_is_told_of_as_it_is_then(
+    scene: Scene, failure: ApiAnswerError
+) -> None:
+    scene.writes.failures = [failure]
+    await scene.take(policy(PERMIT))
+    assert (scene.writes.tried, scene.sent.events) == (1, [])
+    await scene.take(policy(FORBID, version=2, generation=2))
+    (status,) = scene.statuses_written
+    assert status.accepted is not None
+    assert status.accepted.cedar == FORBID
+
+
+async def test_policy_that_is_gone_meanwhile_is_not_written(scene: Scene) -> None:
+    scene.writes.failures = [ConnectionLostError("no answer")]
+    body = policy(PERMIT)
+    await scene.policies.take(resource_of(body), body)
+    scene.policies.drop(resource_of(body), "", "default", "u-1")
+    await scene.settle()
+    assert scene.writes.written == []

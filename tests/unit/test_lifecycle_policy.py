@@ -1,0 +1,370 @@
+"""Policy in the life of a task: what it is asked, what its answer does, and that nothing goes without one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+
+from agentid.api.reasons import ConditionType, EndReason, EventReason, IssueReason, WaitReason
+from agentid.lifecycle.decide import decide
+from agentid.lifecycle.errors import UnjudgedTaskError
+from agentid.lifecycle.model import (
+    AgentFacts,
+    Observation,
+    PodPhase,
+    PolicyAction,
+    SecretFacts,
+    SecretState,
+)
+from agentid.lifecycle.permission import asks as asks_policy
+from agentid.lifecycle.permission import lost_permission, verdict_on_its_pod
+from agentid.lifecycle.record import has_started, is_finished
+from agentid.lifecycle.reporting import issued
+from tests.unit.lifecycle_facts import (
+    ALLOW,
+    ALLOWED_BY,
+    JOB,
+    NOW,
+    after,
+    agent,
+    asks,
+    at,
+    condition,
+    deleted,
+    finished,
+    generations,
+    judged,
+    made,
+    observe,
+    pod,
+    report_of,
+    running,
+    said,
+    task_spec,
+    uid,
+    why,
+)
+from tests.unit.lifecycle_worlds import observations
+
+LIVE = settings(max_examples=100, deadline=None)
+FORBIDDEN = 'ClusterAgentPolicy/default, rule "short-lived" forbids it.'
+DENIED: dict[str, object] = {"allowed": False, "message": FORBIDDEN}
+IN_DOUBT: dict[str, object] = {"allowed": False, "in_doubt": True, "message": "the engine gave no answer"}
+UNAPPROVED: dict[str, object] = {"allowed": False, "awaits_approval": True, "message": "it needs an approval"}
+
+NEW = observe(pods=[pod()])
+RUNNING = running(NEW)
+JOBS = running(observe(spec=task_spec(workload=JOB), pods=[pod()]))
+ALONE = running(observe(spec=task_spec(workload=None)))
+REPLACEABLE = running(observe(spec=task_spec(workload=ALLOW), pods=[pod()]))
+OTHER_INTENT = {"purpose": "Refund order 4712", "actions": ["orders:read"]}
+DUE_SECONDS = 211
+"""A credential of 300 s is due after 200 s, give or take a twentieth."""
+
+
+def renewed(facts: Observation) -> Observation:
+    done = after(at(facts, DUE_SECONDS))
+    assert generations(done) == [1, 2]
+    return done
+
+
+def suspended(facts: Observation) -> Observation:
+    return after(asks(facts, state="Suspended"))
+
+
+def next_pod(facts: Observation) -> Observation:
+    return replace(facts, pods=(pod(2),))
+
+
+def in_doubt_what_the_secret_holds(facts: Observation) -> Observation:
+    return replace(facts, secret=SecretFacts(SecretState.DOUBTFUL))
+
+
+ASKED: dict[str, tuple[Observation, PolicyAction | None]] = {
+    "new, no pod yet": (observe(), PolicyAction.ISSUE),
+    "new, its pod there": (NEW, PolicyAction.ISSUE),
+    "running on its first credential": (RUNNING, PolicyAction.ISSUE),
+    "running, nothing due yet": (at(RUNNING, 180), PolicyAction.ISSUE),
+    "renewal due": (at(RUNNING, DUE_SECONDS), PolicyAction.RENEW),
+    "running on a renewed credential": (renewed(RUNNING), PolicyAction.RENEW),
+    "in doubt which of its credentials the Secret holds": (
+        in_doubt_what_the_secret_holds(after(next_pod(REPLACEABLE))),
+        PolicyAction.RENEW,
+    ),
+    "in doubt whether its first one was written": (
+        in_doubt_what_the_secret_holds(RUNNING),
+        PolicyAction.ISSUE,
+    ),
+    "suspended": (asks(RUNNING, state="Suspended"), None),
+    "resumed": (asks(suspended(RUNNING), state="Active"), PolicyAction.RESUME),
+    "running since it was resumed": (after(asks(suspended(RUNNING), state="Active")), PolicyAction.RESUME),
+    "suspended before its first credential, and resumed": (
+        asks(suspended(NEW), state="Active"),
+        PolicyAction.ISSUE,
+    ),
+    "intent changed": (asks(RUNNING, intent=OTHER_INTENT), PolicyAction.ISSUE),
+    "intent changed after a renewal": (asks(renewed(RUNNING), intent=OTHER_INTENT), PolicyAction.ISSUE),
+    "intent changed when a renewal is due": (
+        at(asks(RUNNING, intent=OTHER_INTENT), DUE_SECONDS),
+        PolicyAction.ISSUE,
+    ),
+    "pod replaced": (next_pod(REPLACEABLE), PolicyAction.ISSUE),
+    "pod replaced after a renewal": (next_pod(renewed(REPLACEABLE)), PolicyAction.ISSUE),
+    "pod replaced when a renewal is due": (at(next_pod(REPLACEABLE), DUE_SECONDS), PolicyAction.ISSUE),
+    "waits for the next pod": (after(replace(renewed(REPLACEABLE), pods=())), PolicyAction.ISSUE),
+    "state Ended": (asks(RUNNING, state="Ended"), None),
+    "ended": (after(asks(RUNNING, state="Ended")), None),
+    "being deleted": (deleted(RUNNING), None),
+    "unreadable": (replace(NEW, task=replace(NEW.task, spec=None, invalid="x")), None),
+    "of unreadable status": (replace(RUNNING, task=replace(RUNNING.task, status_invalid="x")), None),
+    "asked for by nobody": (observe(spec=task_spec(requester=None), pods=[pod()]), None),
+    "Agent missing": (replace(NEW, agent=None), None),
+    "Agent unreadable": (replace(NEW, agent=AgentFacts(uid=uid(900), deleting=False, spec=None)), None),
+}
+
+
+@pytest.mark.parametrize("state", ASKED)
+def test_what_policy_is_asked_about_a_task(state: str):
+    facts, action = ASKED[state]
+    assert asks_policy(facts) is action
+
+
+ISSUED: dict[str, tuple[Observation, IssueReason]] = {
+    "first": (NEW, IssueReason.ISSUED),
+    "renewal": (at(RUNNING, DUE_SECONDS), IssueReason.RENEWED),
+    "resumed": (asks(suspended(RUNNING), state="Active"), IssueReason.RESUMED),
+    "intent": (asks(RUNNING, intent=OTHER_INTENT), IssueReason.INTENT_CHANGED),
+    "pod": (next_pod(REPLACEABLE), IssueReason.POD_REPLACED),
+    "lost": (replace(RUNNING, secret=SecretFacts(SecretState.ABSENT)), IssueReason.REISSUED),
+}
+
+
+@pytest.mark.parametrize("case", ISSUED)
+def test_status_says_by_what_a_credential_was_issued(case: str):
+    facts, reason = ISSUED[case]
+    facts = judged(facts, policies=tuple(f"ClusterAgentPolicy/p/r{number}" for number in range(40)))
+    assert why(facts) is reason
+    decision = after(facts).task.status.decision
+    assert decision is not None
+    assert PolicyAction(decision.action) is asks_policy(facts)
+    assert decision.policies == [f"ClusterAgentPolicy/p/r{number}" for number in range(16)]
+    assert (decision.digest, decision.at) == (f"sha256:{'0' * 64}", facts.now)
+
+
+@pytest.mark.parametrize("case", [case for case in ISSUED if case != "lost"])
+def test_credential_is_not_recorded_by_an_answer_to_another_question(case: str):
+    facts = judged(ISSUED[case][0])
+    plan, asked = decide(facts), asks_policy(facts)
+    for other in PolicyAction:
+        assert facts.judgement is not None
+        answer = replace(facts, judgement=replace(facts.judgement, action=other))
+        if other is asked:
+            assert issued(answer, plan, made(answer, plan)).status.credentials
+        else:
+            with pytest.raises(UnjudgedTaskError):
+                issued(answer, plan, made(answer, plan))
+
+
+@pytest.mark.parametrize("answer", [None, DENIED, IN_DOUBT, UNAPPROVED])
+def test_credential_that_nothing_allows_is_not_recorded(answer: dict[str, object] | None):
+    plan = decide(NEW)
+    facts = replace(NEW, judgement=None) if answer is None else judged(NEW, **answer)
+    with pytest.raises(UnjudgedTaskError):
+        issued(facts, plan, made(facts, plan))
+
+
+DURING: dict[str, Observation] = {
+    "it runs": RUNNING,
+    "it runs without a pod": ALONE,
+    "a renewal is due": at(RUNNING, DUE_SECONDS),
+    "it was renewed": renewed(RUNNING),
+    "it was resumed": asks(suspended(RUNNING), state="Active"),
+    "its intent changed": asks(RUNNING, intent=OTHER_INTENT),
+    "its pod was replaced": next_pod(REPLACEABLE),
+    "its Secret is gone": replace(RUNNING, secret=SecretFacts(SecretState.ABSENT)),
+    "its Secret is in doubt": in_doubt_what_the_secret_holds(renewed(RUNNING)),
+}
+WHILE = pytest.mark.parametrize("state", DURING)
+
+
+@WHILE
+def test_denial_ends_a_task_that_has_started(state: str):
+    facts = judged(DURING[state], **DENIED)
+    assert finished(facts) == ("True", EndReason.REVOKED, FORBIDDEN)
+    over = after(facts)
+    assert over.task.status.credentials == []
+    assert over.secret.state in {SecretState.EMPTIED, SecretState.ABSENT}
+    assert said(over, ConditionType.APPROVED) == ("False", EndReason.REVOKED, FORBIDDEN)
+    event = report_of(facts, decide(facts)).event
+    assert event is not None
+    assert (event.reason, event.warning) == (EventReason.TASK_REVOKED, True)
+
+
+@WHILE
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(IN_DOUBT, WaitReason.AWAITING_POLICY), (UNAPPROVED, WaitReason.AWAITING_APPROVAL)],
+    ids=["in doubt", "approval"],
+)
+def test_task_that_has_started_loses_its_credential_and_waits(
+    state: str, answer: dict[str, object], reason: WaitReason
+):
+    facts = judged(DURING[state], **answer)
+    assert finished(facts) == ("False", reason, answer["message"])
+    waits = after(facts)
+    assert waits.task.status.credentials == []
+    assert waits.secret.state in {SecretState.EMPTIED, SecretState.ABSENT}
+    assert said(waits, ConditionType.APPROVED) == ("False", reason, answer["message"])
+    # Once it is allowed again, it runs again, however long that took.
+    mended = judged(replace(waits, now=waits.now + timedelta(seconds=1000)))
+    assert finished(mended)[1] == "Running"
+    assert len(after(mended).task.status.credentials) == 1
+
+
+@WHILE
+def test_task_that_policy_was_not_asked_about_holds_no_credential(state: str):
+    facts = replace(DURING[state], judgement=None)
+    assert finished(facts)[:2] == ("False", WaitReason.AWAITING_POLICY)
+    assert decide(facts).issue is None
+
+
+BEFORE_ITS_START = pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (DENIED, WaitReason.AWAITING_POLICY),
+        (IN_DOUBT, WaitReason.AWAITING_POLICY),
+        (UNAPPROVED, WaitReason.AWAITING_APPROVAL),
+    ],
+    ids=["denied", "in doubt", "approval"],
+)
+
+
+@BEFORE_ITS_START
+def test_task_that_is_not_allowed_waits_until_its_start_deadline(
+    answer: dict[str, object], reason: WaitReason
+):
+    facts = after(judged(NEW, **answer))
+    assert finished(facts)[:2] == ("False", reason)
+    assert said(facts, ConditionType.APPROVED) == ("False", reason, answer["message"])
+    assert decide(facts).wake_at == NOW + timedelta(seconds=600)
+    assert finished(at(facts, 599))[1] == reason
+    assert finished(at(facts, 600))[1] == EndReason.START_DEADLINE_EXCEEDED
+
+
+@BEFORE_ITS_START
+def test_task_that_is_allowed_at_last_starts(answer: dict[str, object], reason: WaitReason):
+    facts = judged(at(after(judged(NEW, **answer)), 500))
+    assert finished(facts)[1] != reason
+    assert why(facts) is IssueReason.ISSUED
+    assert said(after(facts), ConditionType.APPROVED) == ("True", EventReason.POLICY_ALLOWED, ALLOWED_BY)
+
+
+def test_denial_of_a_task_without_a_pod_yet_is_told_while_it_waits_for_the_pod():
+    facts = judged(observe(), **DENIED)
+    assert finished(facts)[1] == WaitReason.AWAITING_POD
+    assert said(after(facts), ConditionType.APPROVED) == ("False", WaitReason.AWAITING_POLICY, FORBIDDEN)
+
+
+BETWEEN_PODS: dict[str, tuple[Callable[[], Observation], str]] = {
+    "its Job's pod is done, and the Job does not say so yet": (
+        lambda: replace(JOBS, pods=(pod(phase=PodPhase.SUCCEEDED, containers_ended=True),)),
+        WaitReason.AWAITING_POD,
+    ),
+    "its Job's pod is gone": (lambda: replace(JOBS, pods=()), WaitReason.AWAITING_POD),
+    "its pod is leaving": (
+        lambda: replace(JOBS, pods=(pod(leaving=True, gone_by=NOW + timedelta(seconds=30)),)),
+        WaitReason.AWAITING_POD,
+    ),
+    "a stranger's pod has its label": (
+        lambda: replace(REPLACEABLE, pods=(pod(2, service_account="mallory"),)),
+        WaitReason.POD_MISMATCH,
+    ),
+    "its pod, which it ends with, is done": (
+        lambda: replace(RUNNING, pods=(pod(phase=PodPhase.SUCCEEDED, containers_ended=True),)),
+        EndReason.COMPLETED,
+    ),
+}
+
+
+@pytest.mark.parametrize("state", BETWEEN_PODS)
+@pytest.mark.parametrize("answer", [DENIED, UNAPPROVED], ids=["denied", "approval"])
+def test_what_policy_says_of_no_pod_does_not_revoke_a_task_between_two(state: str, answer: dict[str, object]):
+    make, reason = BETWEEN_PODS[state]
+    facts = judged(make(), **answer)
+    assert finished(facts)[1] == reason
+    waits = after(facts)
+    assert waits.task.status.credentials == []
+    assert said(waits, ConditionType.APPROVED)[0] == "True"
+
+
+def test_denial_about_the_next_pod_revokes_the_task():
+    facts = judged(replace(JOBS, pods=(pod(2, images=("registry.example.com/other:v1",)),)), **DENIED)
+    assert finished(facts)[:2] == ("True", EndReason.REVOKED)
+
+
+def test_task_looks_again_when_the_decision_may_turn():
+    turns = NOW + timedelta(seconds=77)
+    for facts in (NEW, RUNNING, ALONE, judged(NEW, **DENIED), judged(NEW, **UNAPPROVED), observe()):
+        assert facts.judgement is not None
+        timed = replace(facts, judgement=replace(facts.judgement, holds_until=turns))
+        assert decide(timed).wake_at == turns
+
+
+def test_disabled_agent_ends_the_task_whatever_policy_says():
+    assert finished(judged(replace(RUNNING, agent=agent(disabled=True)), **DENIED))[2] == (
+        "Agent support/refund-agent is switched off (spec.disabled)"
+    )
+
+
+@LIVE
+@given(observations())
+def test_no_credential_is_issued_or_kept_without_an_allowing_answer_to_what_is_asked(facts: Observation):
+    plan = decide(facts)
+    counts = bool(report_of(facts, plan).status.credentials)
+    assert counts or plan.issue is None
+    if counts:
+        assert facts.judgement is not None
+        assert facts.judgement.allowed
+        assert facts.judgement.action is asks_policy(facts)
+
+
+@LIVE
+@given(observations())
+def test_whoever_is_not_allowed_loses_what_it_has(facts: Observation):
+    judgement = facts.judgement
+    if judgement is None or judgement.allowed:
+        return
+    status = after(facts).task.status
+    assert status.credentials == []
+    told = condition(status, ConditionType.FINISHED)
+    assert told is not None
+    is_lost = has_started(facts) and lost_permission(facts) is not None
+    if told.status == "False":
+        assert told.reason != "Running"
+        assert not is_lost
+    elif is_lost and told.message == judgement.message:
+        assert told.reason == EndReason.REVOKED
+    if judgement.in_doubt or judgement.awaits_approval:
+        assert told.message != judgement.message or told.status == "False"
+
+
+@LIVE
+@given(observations())
+def test_nobody_sleeps_beyond_the_time_at_which_the_decision_may_turn(facts: Observation):
+    judgement = facts.judgement
+    if judgement is None or judgement.holds_until is None or is_finished(facts):
+        return
+    plan = decide(facts)
+    if condition(after(facts).task.status, ConditionType.FINISHED) is None or finished(facts)[0] == "False":
+        assert plan.wake_at is not None
+        assert plan.wake_at <= judgement.holds_until
+
+
+@LIVE
+@given(observations())
+def test_who_waits_for_a_pod_is_not_judged_by_what_was_said_without_one(facts: Observation):
+    if verdict_on_its_pod(facts) is None and facts.judgement is not None:
+        assert decide(facts).issue is None
+        assert after(facts).task.status.credentials == []
