@@ -12,8 +12,6 @@ from agentid.lifecycle.lineage import follow
 from agentid.lifecycle.model import Lineage, TaskFacts
 from tests.unit.lifecycle_facts import NOW, task_spec, uid
 
-STATUS_FIELDS = ("start_time", "deadline", "bound_pod", "conditions", "delegation")
-
 
 def condition(reason: str, status: str = "False") -> Condition:
     return Condition.model_validate(

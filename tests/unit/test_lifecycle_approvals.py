@@ -120,6 +120,12 @@ def test_of_other_tasks_nothing_is_said():
     assert consent(request(), [given_by(ERIN, other), unreadable], NOW) == Consent()
 
 
+def test_the_right_to_approve_another_task_is_none_to_approve_this_one():
+    by_uid_only = {"name": "task-5", "uid": TASK.uid}
+    approvals = [given_by(ERIN, taskRef=by_uid_only), no_by(FRANK, taskRef=by_uid_only)]
+    assert consent(request(), approvals, NOW) == Consent()
+
+
 def test_names_are_compared_as_they_are_written():
     assert people(consent(request(), [given_by("Carol@example.com")], NOW)) == ["Carol@example.com"]
 

@@ -87,7 +87,8 @@ def consent(request: Request, approvals: Iterable[ApprovalFacts], now: datetime)
     A no counts whenever it was said and whoever says yes, until it is deleted: so a later one ends what an
     earlier yes allowed. A person counts once, however often they say it.
     """
-    # In the order of their names, so that the same approvals always say the same.
+    # The right to approve was asked for under the name, so that one which names another task is none of this
+    # one's, whatever its UID. In the order of their names, so that the same approvals always say the same.
     of_this_name = sorted(
         (each for each in approvals if each.spec is not None and each.spec.task_ref.name == request.name),
         key=lambda each: each.name,
