@@ -241,6 +241,32 @@ FAULTS: Final = frozenset(f"{fault} at {write}" for fault, write in product(AT_A
 }
 """What goes wrong around the operator; `docs/faults.md` says what came of it and within which bound."""
 
+POLICY: Final = frozenset(
+    {
+        "a text is bounded and held to the schema",
+        "an invalid text replaces no accepted one, after a restart neither",
+        "an accepted text that cannot be read any more denies",
+        "a refused text is told with line and column, Event and metric",
+        "a status is written once, by the active operator, until it is",
+        "both layers must allow",
+        "nothing installed denies and says what to install",
+        "a namespace that requires policies denies without one",
+        "whatever goes wrong denies",
+        "asked about the task, its Agent and its pod as they are",
+        "asked at issue, renewal, resume, change of intent and of pod",
+        "asked again when a policy or a namespace's labels change",
+        "asked again when the time may turn the answer",
+        "nothing is issued or kept without an allowing answer",
+        "a denial ends what has started, doubt and a missing approval take its credential",
+        "a task that is not allowed waits until its start deadline",
+        "what is said of no pod ends no task between two",
+        "all policies are known before a task is decided on",
+        "what the watches missed of policies is found",
+        "the worked policies do as their cases say",
+    }
+)
+"""What policy decides, and that nothing goes without its answer."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
@@ -250,4 +276,5 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "telling": TELLING,
     "doctor": DOCTOR,
     "faults": FAULTS,
+    "policy": POLICY,
 }

@@ -67,6 +67,16 @@ def task_is_deleted(cluster: Cluster) -> None:
     cluster.task = None
 
 
+def policy(**says: object) -> Step:
+    def step(cluster: Cluster) -> None:
+        cluster.policy = says
+
+    return step
+
+
+DENIED = policy(allowed=False, message="a rule forbids it")
+IN_DOUBT = policy(allowed=False, in_doubt=True, message="the engine gave no answer")
+UNAPPROVED = policy(allowed=False, awaits_approval=True, message="it needs an approval")
 OTHER_INTENT = {"purpose": "Look only", "actions": ["orders:read"]}
 LIVES: dict[str, tuple[dict[str, object] | None, list[Step]]] = {
     "a pod that succeeds": (LABEL_ONLY, [has_pod(1), pod_succeeds]),
@@ -91,6 +101,17 @@ LIVES: dict[str, tuple[dict[str, object] | None, list[Step]]] = {
     "a drained Job": (JOB, [has_pod(1), pod_leaves, has_pod(2), goes_by(31), pod_succeeds, job_completes]),
     "pods that follow each other": (ALLOW, [has_pod(1), pods_go, has_pod(2), pods_go, spec(state="Ended")]),
     "a task without a pod": (None, [goes_by(45), spec(state="Ended")]),
+    "a policy that forbids it": (LABEL_ONLY, [has_pod(1), goes_by(45), DENIED, goes_by(130), pods_go]),
+    "a policy in doubt": (LABEL_ONLY, [has_pod(1), IN_DOUBT, goes_by(45), policy(), pod_succeeds]),
+    "an approval that comes": (JOB, [UNAPPROVED, has_pod(1), goes_by(45), policy(), job_completes, pods_go]),
+    "an approval that is awaited again": (
+        None,
+        [goes_by(45), UNAPPROVED, goes_by(45), policy(), spec(state="Ended")],
+    ),
+    "a policy that forbids nothing but the time between two pods": (
+        JOB,
+        [has_pod(1), pods_go, DENIED, goes_by(5), policy(), has_pod(2), pod_succeeds, job_completes],
+    ),
     "a second pod": (LABEL_ONLY, [has_pod(1), has_pod(2), goes_by(130), pods_go]),
     "a deleted task": (LABEL_ONLY, [has_pod(1), task_is_deleted, goes_by(130), pods_go]),
 }

@@ -41,6 +41,11 @@ MAX_PASSES = 12
 RARELY = st.sampled_from([False] * 9 + [True])
 """For what ends a task at once: else few tasks would live long enough for anything else to happen."""
 
+ALLOWS: dict[str, object] = {}
+DENIED: dict[str, object] = {"allowed": False, "message": "a rule forbids it"}
+IN_DOUBT: dict[str, object] = {"allowed": False, "in_doubt": True, "message": "no answer"}
+UNAPPROVED: dict[str, object] = {"allowed": False, "awaits_approval": True, "message": "not approved"}
+
 ATTENTION = st.sampled_from(
     ["works", "works", "works", "is busy", "dies after 1", "dies after 2", "dies after 3"]
 )
@@ -138,6 +143,15 @@ class LifeOfATask(RuleBasedStateMachine):
     @happening(really=RARELY, allows=st.sampled_from([agent(disabled=True), agent(actions=[]), None]))
     def change_agent(self, *, really: bool, allows: AgentFacts | None) -> None:
         self.cluster.agent = allows if really else agent()
+
+    @happening(policy=st.sampled_from([*[ALLOWS] * 3, IN_DOUBT, UNAPPROVED]))
+    def change_policy(self, policy: dict[str, object]) -> None:
+        self.cluster.policy = policy
+
+    @happening(really=RARELY)
+    def forbid(self, *, really: bool) -> None:
+        if really:
+            self.cluster.policy = DENIED
 
     @happening()
     @precondition(lambda self: self.cluster.secret is None)
@@ -337,6 +351,7 @@ class LifeOfATask(RuleBasedStateMachine):
         own = secret if secret is not None and secret.task_uid == TASK_UID else None
         counting = self.cluster.status.credentials if task is not None else []
         if counting:
+            assert self.cluster.policy == ALLOWS, "a credential is live that nothing allows"
             assert own is not None
             # While nothing may be issued, the one before may be there still: it counts, too.
             allowed = counting if self.cluster.blocked else counting[-1:]
@@ -361,7 +376,7 @@ class LifeOfATask(RuleBasedStateMachine):
         """Let all of it come to its end: nothing may be left."""
         if not hasattr(self, "cluster"):
             return
-        self.cluster.blocked = None
+        self.cluster.blocked, self.cluster.policy = None, ALLOWS
         if self.cluster.secret is not None and self.cluster.secret.task_uid != TASK_UID:
             self.cluster.secret = None
         for each in (70, 70, 70, 1000):

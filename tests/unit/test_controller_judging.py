@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.controller.judging import Judge, question_about
 from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.model import Judgement, Observation, PodPhase, PolicyAction
 from agentid.policy import engine
+from agentid.policy.layer import Layer
 from agentid.policy.question import Environment, Pod
 from agentid.policy.vocabulary import Action
 from tests.unit.lifecycle_facts import (
@@ -31,12 +33,17 @@ from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, PERMIT_ALL, Instal
 
 IMAGES = ("registry.example.com/refund:v1",)
 DIGESTS = (f"registry.example.com/refund@sha256:{'a' * 64}",)
+ALICE = {"username": "alice@example.com", "groups": ["support"]}
 NEW = observe(
-    spec=task_spec(requester={"username": "alice@example.com", "groups": ["support"]}),
+    spec=task_spec(requester=ALICE),
     pods=[pod(images=IMAGES, running_images=DIGESTS)],
 )
 RUNNING = running(NEW)
 ENVIRONMENT = Environment("prod.example.com", {"region": "eu"}, {"env": "test"})
+
+
+class PanicError(BaseException):
+    """What a panic of the engine is."""
 
 
 class Labels(Namespaces):
@@ -150,6 +157,51 @@ async def test_answer_is_about_what_is_asked() -> None:
     assert (said.action, said.allowed) == (PolicyAction.RESUME, False)
 
 
+RESUME_ALL = 'permit(principal, action == Action::"resume", resource);\n'
+ISSUE_SOME = """@id("small")
+permit(principal, action == Action::"issue", resource)
+when { resource.purpose == "Refund order 4711" && context.time < datetime("2026-05-31T14:10:00Z") &&
+  context.images.containsAll(["registry.example.com/refund:v1"]) };
+"""
+SUSPENDED = after(asks(RUNNING, state="Suspended", requester=ALICE))
+OTHER_PURPOSE = {"purpose": "Refund everything", "actions": ["orders:read"]}
+
+
+async def test_suspended_task_that_goes_on_as_it_was_is_asked_about_as_resumed_alone() -> None:
+    said = await answer(asks(SUSPENDED, state="Active", requester=ALICE), policy(RESUME_ALL))
+    assert (said.action, said.allowed) == (PolicyAction.RESUME, True)
+
+
+async def test_intent_that_was_changed_while_suspended_has_to_be_allowed_as_a_new_one_is() -> None:
+    changed = asks(SUSPENDED, state="Active", requester=ALICE, intent=OTHER_PURPOSE)
+    said = await answer(changed, policy(RESUME_ALL + ISSUE_SOME))
+    assert (said.action, said.allowed, said.in_doubt) == (PolicyAction.RESUME, False, False)
+    assert said.message.startswith("No rule of ClusterAgentPolicy/default permits it.")
+    said = await answer(changed, policy(RESUME_ALL + PERMIT))
+    assert (said.action, said.allowed) == (PolicyAction.RESUME, True)
+    assert said.policies == ("ClusterAgentPolicy/default/policy0", "ClusterAgentPolicy/default/policy1")
+    # And what may not be resumed is not, whatever its intent is now.
+    assert not (await answer(changed, policy(PERMIT))).allowed
+
+
+async def test_pod_that_was_replaced_while_suspended_has_to_be_allowed_as_a_new_one_is() -> None:
+    suspended = after(
+        asks(
+            running(observe(spec=task_spec(workload=ALLOW), pods=[pod(images=IMAGES)])),
+            state="Suspended",
+            workload=ALLOW,
+        )
+    )
+    resumed = asks(suspended, state="Active", workload=ALLOW)
+    for images, allowed in ((IMAGES, True), (("other",), False)):
+        facts = replace(resumed, pods=(pod(2, images=images),))
+        said = await answer(facts, policy(RESUME_ALL + ISSUE_SOME))
+        assert (said.action, said.allowed) == (PolicyAction.RESUME, allowed)
+    facts = replace(resumed, pods=(pod(2, images=IMAGES),))
+    said = await answer(facts, policy(RESUME_ALL + ISSUE_SOME))
+    assert said.holds_until == NOW + timedelta(minutes=10)
+
+
 async def test_denial_is_sure_and_says_what_to_do() -> None:
     text = '@id("frozen") @advice("Wait until Monday.") ' + FORBID
     said = await answer(NEW, policy(PERMIT + text))
@@ -235,9 +287,6 @@ async def test_condition_that_cannot_be_evaluated_denies_in_doubt() -> None:
 
 
 async def test_engine_that_fails_denies_in_doubt_and_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    class PanicError(BaseException):
-        """What a panic of the engine is."""
-
     def panic(*_: object) -> None:
         raise PanicError("index out of bounds")
 
@@ -245,6 +294,30 @@ async def test_engine_that_fails_denies_in_doubt_and_is_asked_again(monkeypatch:
     said = await answer(NEW, policy(PERMIT))
     assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
     assert said.holds_until == NOW + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("error", [ValueError("a policy stands twice"), PanicError("index out of bounds")])
+async def test_layer_that_cannot_be_put_together_denies_in_doubt(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Layer, "of", fails)
+    with capture_logs() as logs:
+        said = await answer(NEW, policy(PERMIT))
+    assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
+    assert type(error).__name__ in said.message
+    assert [each["event"] for each in logs] == ["policy could not be asked"]
+
+
+async def test_end_of_the_process_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Layer, "of", ends)
+    with pytest.raises(SystemExit):
+        await answer(NEW, policy(PERMIT))
 
 
 async def test_decision_that_time_turns_says_when() -> None:

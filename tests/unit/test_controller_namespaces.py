@@ -27,12 +27,14 @@ class Server:
     Attributes:
         labels: What is there, by name; changed directly, no watch shows it.
         refusals: With which status the next lists are refused.
+        hidden: The namespace of which no list is answered.
         asked: Of which namespace each list and each watch was, None for all.
     """
 
     def __init__(self) -> None:
         self.labels: dict[str, dict[str, str]] = {"support": {"env": "test"}, "sales": {}}
         self.refusals: list[int] = []
+        self.hidden: str | None = None
         self.asked: list[tuple[str, str | None]] = []
         self._version = 7
         self._watches: list[tuple[str | None, asyncio.Queue[str]]] = []
@@ -81,6 +83,8 @@ class Server:
         assert "PartialObjectMetadataList" in request.headers["Accept"]
         if self.refusals:
             return web.Response(status=self.refusals.pop(0))
+        if only is not None and only == self.hidden:
+            return web.Response(status=403)
         items = [self._body(name, its) for name, its in self.labels.items() if only in {None, name}]
         return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": items})
 
@@ -247,13 +251,12 @@ async def test_only_those_that_are_served_are_asked_for_each_by_its_name(
 
 
 async def test_who_is_not_listed_yet_is_waited_for(server: Server, connection: Connection) -> None:
-    server.refusals = [500] * 100_000
+    server.hidden = "sales"
     async with watching(connection, "support", "sales") as seen:
-        await seen.until(lambda: len(seen.pauses) > 5)
         waiting = asyncio.create_task(seen.namespaces.listed())
-        await seen.until(lambda: len(seen.pauses) > 10)
+        await seen.until(lambda: seen.namespaces.labels("support") is not None and len(seen.pauses) > 5)
         assert not waiting.done()
-        server.refusals.clear()
+        server.hidden = None
         async with asyncio.timeout(_LIMIT_SECONDS):
             await waiting
         assert seen.namespaces.labels("sales") == {}

@@ -263,8 +263,27 @@ async def test_text_that_is_as_it_was_is_not_looked_through_again(
         return accept(source, text)
 
     monkeypatch.setattr(module, "accept", looked_through)
-    await installed.take(policy(PERMIT), policy(PERMIT, version=2, status={"observedGeneration": 1}))
+    await installed.take(policy(PERMIT, version=2))
+    await installed.take(policy(PERMIT, version=3, status={"observedGeneration": 1}))
+    await installed.take(policy(FORBID, version=1))
     assert texts == [PERMIT]
+
+
+async def test_text_on_which_the_engine_panics_is_refused_and_stops_nothing(
+    installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PanicError(BaseException):
+        """What a panic of the engine is."""
+
+    def panics(source: str, text: str) -> AcceptedPolicy:
+        if text == FORBID:
+            raise PanicError
+        return accept(source, text)
+
+    monkeypatch.setattr(module, "accept", panics)
+    found = await installed.take(policy(PERMIT), policy(FORBID, version=2, generation=2))
+    assert text_in_force(found) == PERMIT
+    assert found.refusal == "ClusterAgentPolicy/default: the text could not be looked through: PanicError"
 
 
 async def test_policy_permits_what_it_is_about_and_nothing_else(installed: Installed) -> None:

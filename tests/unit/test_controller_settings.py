@@ -33,12 +33,14 @@ def test_every_value_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         {
             "AGENTID_WATCH_NAMESPACES": '["a", "b"]',
             "AGENTID_WORKLOAD_KINDS": kinds,
+            "AGENTID_CLUSTER_LABELS": '{"env": "prod", "example.com/region": ""}',
             "AGENTID_MUTATING_ADMISSION": "false",
             "AGENTID_METRICS_PORT": "0",
         },
     )
     assert settings.watch_namespaces == ["a", "b"]
     assert settings.workload_kinds[0].kind == "Flow"
+    assert settings.cluster_labels == {"env": "prod", "example.com/region": ""}
     assert settings.mutating_admission is False
     assert settings.metrics_port == 0
 
@@ -58,6 +60,10 @@ def test_every_value_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGENTID_METRICS_PORT", "65536", "65535"),
         ("AGENTID_WATCH_NAMESPACES", "a,b", '["team-a", "team-b"]'),
         ("AGENTID_WORKLOAD_KINDS", '[{"kind": "Job"}]', "apiVersion"),
+        ("AGENTID_CLUSTER_LABELS", '{"env": "a b"}', "must be the value of a label"),
+        ("AGENTID_CLUSTER_LABELS", '{"env": "prod\\n"}', "must be the value of a label"),
+        ("AGENTID_CLUSTER_LABELS", '{"-env": ""}', "must be the key of a label"),
+        ("AGENTID_CLUSTER_LABELS", "env=prod", "AGENTID_CLUSTER_LABELS"),
         ("AGENTID_LOG_LEVEL", "loud", "'DEBUG'"),
         ("AGENTID_LEASE_DURATION_SECONDS", "10", "AGENTID_LEASE_DURATION_SECONDS"),
         ("AGENTID_WIPE_GRACE", "120", "is not a setting"),

@@ -2,12 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
+
+import structlog
 
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
-from agentid.lifecycle.permission import asks
+from agentid.lifecycle.permission import asks, is_resumed_as_another
 from agentid.lifecycle.pods import next_holder
 from agentid.lifecycle.record import asked
 from agentid.lifecycle.wording import names
@@ -15,6 +18,8 @@ from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
 from agentid.policy.question import Environment, Person, Pod, Question
 from agentid.policy.vocabulary import Action
+
+_log = structlog.get_logger("agentid.policies")
 
 _IN_DOUBT: Final = frozenset({Reason.POLICY_ERROR, Reason.ENGINE_ERROR, Reason.TOO_MUCH_POLICY})
 """Answers that say of the policies, or of the engine, that something is wrong with them, not of the task."""
@@ -37,27 +42,38 @@ class Judge:
         self._cluster_labels = cluster_labels
 
     def judge(self, observation: Observation) -> Judgement | None:
-        """Return what policy says of the task; None where nothing depends on it."""
+        """Return what policy says of the task; None where nothing depends on it. What goes wrong denies."""
         action = asks(observation)
         if action is None:
             return None
+        try:
+            return self._judged(observation, action)
+        except BaseException as error:
+            # A pass that fails would leave the credential where it is. A panic of the engine is no Exception.
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            _log.exception("policy could not be asked")
+            return _doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
+
+    def _judged(self, observation: Observation, action: PolicyAction) -> Judgement:
         namespace = observation.task.namespace
         labels = self._namespaces.labels(namespace)
         if labels is None:
-            return Judgement(
-                action,
-                allowed=False,
-                message=f"the labels of namespace {namespace} are not known yet",
-                in_doubt=True,
-            )
+            return _doubt(action, f"the labels of namespace {namespace} are not known yet")
         if lost := self._policies.lost(namespace):
             # What they forbid is not known, so that nothing is permitted by the others.
             said = f"Denied, as the accepted text of {names(lost)} cannot be read by this version of agentid."
-            return Judgement(action, allowed=False, message=said, in_doubt=True)
+            return _doubt(action, said)
         environment = Environment(self._trust_domain, self._cluster_labels, labels)
+        answer = self._answer(observation, action, environment)
+        if not answer.allowed or not is_resumed_as_another(observation):
+            return answer
+        return _both(answer, self._answer(observation, PolicyAction.ISSUE, environment))
+
+    def _answer(self, observation: Observation, action: PolicyAction, environment: Environment) -> Judgement:
         question = question_about(observation, action, environment)
-        decision = decide(question, self._policies.cluster, self._policies.of(namespace))
-        return _judgement(action, decision)
+        layers = self._policies.cluster, self._policies.of(observation.task.namespace)
+        return _judgement(action, decide(question, *layers))
 
 
 def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:
@@ -85,6 +101,19 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),
         delegator=spec.on_behalf_of,
     )
+
+
+def _both(first: Judgement, also: Judgement) -> Judgement:
+    """Return what holds where two things are asked, of which the first is allowed."""
+    if not also.allowed:
+        return replace(also, action=first.action)
+    turns = [each.holds_until for each in (first, also) if each.holds_until is not None]
+    policies = tuple(dict.fromkeys(first.policies + also.policies))
+    return replace(first, policies=policies, holds_until=min(turns, default=None))
+
+
+def _doubt(action: PolicyAction, message: str) -> Judgement:
+    return Judgement(action, allowed=False, message=message, in_doubt=True)
 
 
 def _judgement(action: PolicyAction, decision: Decision) -> Judgement:

@@ -191,10 +191,17 @@ def _own(source: str, cedar: str, old: InstalledPolicy | None) -> tuple[Accepted
     """Return the text as it is accepted, or why it is not."""
     if old is not None and old.in_force is not None and old.in_force.text == cedar:
         return old.in_force, ""
+    return _accepted(source, cedar)
+
+
+def _accepted(source: str, cedar: str) -> tuple[AcceptedPolicy | None, str]:
+    """Return the text if it is accepted, or else why it is not; it runs in a thread, where nothing ends."""
     try:
         return accept(source, cedar), ""
     except RefusedPolicyError as error:
         return None, str(error)
+    except BaseException as error:  # noqa: BLE001 - a panic of the engine; one text must not stop all
+        return None, f"{source}: the text could not be looked through: {type(error).__name__}"
 
 
 def _kept(
@@ -213,8 +220,7 @@ def _kept(
         return known.in_force, known.in_force_generation, known.is_lost
     if told is None:
         return None, 0, False
-    try:
-        return accept(source, told.cedar), told.generation, False
-    except RefusedPolicyError as error:
-        _log.error("accepted policy no longer accepted", policy=source, error=str(error))
-        return None, told.generation, True
+    kept, refusal = _accepted(source, told.cedar)
+    if kept is None:
+        _log.error("accepted policy no longer accepted", policy=source, error=refusal)
+    return kept, told.generation, kept is None

@@ -193,7 +193,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"Not JSON: {PREFIX}WATCH_NAMESPACES is written like "
             f'["team-a", "team-b"], {PREFIX}WORKLOAD_KINDS like '
-            '[{"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"}].'
+            f'[{{"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"}}], {PREFIX}CLUSTER_LABELS like '
+            '{"env": "prod"}.'
         ) from error
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error

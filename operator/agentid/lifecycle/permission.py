@@ -82,11 +82,17 @@ def asks(observation: Observation) -> PolicyAction | None:
         return None
     if was_suspended(observation):
         return PolicyAction.RESUME
-    if observation.task.status.spec_hash != spec_hash(spec) or is_replaced(observation):
+    if _is_another(observation, spec):
         return PolicyAction.ISSUE
     due = renew_at(observation)
     is_due = due is not None and due <= observation.now
     return PolicyAction.RENEW if is_due or is_in_doubt(observation) else _made_by(observation)
+
+
+def is_resumed_as_another(observation: Observation) -> bool:
+    """Whether a suspended task goes on with another intent or pod, which has to be allowed like a new one."""
+    spec = observation.task.spec
+    return spec is not None and was_suspended(observation) and _is_another(observation, spec)
 
 
 def verdict_on_its_pod(observation: Observation) -> Judgement | None:
@@ -124,6 +130,11 @@ def permission(observation: Observation, why: IssueReason) -> Judgement:
             f"AgentTask {observation.task.namespace}/{observation.task.name} is not allowed by policy"
         )
     return judgement
+
+
+def _is_another(observation: Observation, spec: AgentTaskSpec) -> bool:
+    """Whether its intent or its pod is another one than a credential was issued for."""
+    return observation.task.status.spec_hash != spec_hash(spec) or is_replaced(observation)
 
 
 def _made_by(observation: Observation) -> PolicyAction:
