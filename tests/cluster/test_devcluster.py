@@ -22,6 +22,8 @@ from devcluster.waiting import wait_until
 OWNER = """
 import signal
 from devcluster.controlplane import ControlPlane
+from tests.signals import as_in_a_terminal
+as_in_a_terminal()
 with ControlPlane.start() as cluster:
     print(cluster.run.id, flush=True)
     signal.pause()

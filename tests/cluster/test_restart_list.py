@@ -12,7 +12,7 @@ from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.intercepting import Answer, Interceptor, Trap
-from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, pod, task
+from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, agent, pod, task
 from tests.cluster.unguarded import once_let
 
 LIST = "limit=50(&labelSelector=agentid.dev/task)?"
@@ -21,6 +21,8 @@ TASKS = "/apis/agentid.dev/v1alpha1/agenttasks"
 AGENTS = "/apis/agentid.dev/v1alpha1/agents"
 PODS = "/api/v1/pods"
 SLOWLY = timedelta(seconds=40)
+SOON = timedelta(seconds=10)
+"""Sooner than a request is given up."""
 DOWN = Answer(503, "ServiceUnavailable", "the storage is busy")
 
 
@@ -83,6 +85,26 @@ def test_what_ends_a_task_while_everything_is_listed_is_seen(
     story.secret_gone_or_empty(place)
 
 
+def test_what_is_deleted_between_the_pages_of_a_list_is_found(
+    place: Kubectl, operator: OperatorProcess, interceptor: Interceptor
+) -> None:
+    last = "zz-agent"
+    place.create([agent(f"agent-{number}") for number in range(60)])
+    place.create([agent(last), task(agentRef={"name": last})])
+    story.runs(place)
+    operator.terminate()
+    let_go = threading.Event()
+    second_page = Trap("GET", AGENTS, answered=False, let_go=let_go, query="limit=50&continue=.*")
+    interceptor.set(second_page)
+
+    operator.start(interceptor.environment, wait=False)
+    second_page.wait()
+    place.delete("agent", last)
+    let_go.set()
+
+    story.ends(place, "Revoked")
+
+
 def test_what_a_watch_missed_that_begins_anew_is_found_at_once(
     place: Kubectl, cluster: ControlPlane, operator: OperatorProcess, interceptor: Interceptor
 ) -> None:
@@ -109,6 +131,28 @@ def test_what_a_watch_missed_that_begins_anew_is_found_at_once(
     for name in (TASK, "deleted", "ended", "two"):
         story.secret_gone_or_empty(place, name, SLOWLY)
     assert operator.alive()
+
+
+def test_an_operator_that_is_stopped_while_it_lists_ends_at_once_and_has_written_nothing(
+    place: Kubectl, operator: OperatorProcess, interceptor: Interceptor
+) -> None:
+    place.create([task(**ANY_POD), pod()])
+    before = story.runs(place)
+    operator.terminate()
+    let_go = threading.Event()
+    held = Trap("GET", TASKS, answered=False, let_go=let_go, query=LIST)
+    interceptor.set(held)
+
+    operator.start(interceptor.environment, wait=False)
+    held.wait()
+    try:
+        assert operator.terminate(SOON) == 0
+    finally:
+        let_go.set()
+    assert place.get("agenttask", TASK)["status"] == before["status"]
+
+    operator.start()
+    story.runs(place)
 
 
 def test_a_list_that_fails_at_the_start_is_tried_again(

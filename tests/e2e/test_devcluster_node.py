@@ -28,6 +28,8 @@ pytestmark = pytest.mark.node_of_ours
 OWNER = """
 import signal, sys
 from devcluster.controlplane import ControlPlane
+from tests.signals import as_in_a_terminal
+as_in_a_terminal()
 with ControlPlane.start(node=True) as cluster:
     default = cluster.kubectl.in_namespace("default")
     default.create({

@@ -5,14 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import yaml
 from aiohttp import web
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.empty_lists import NOTHING, asking_for_nothing
 from agentid.cluster.paths import PODS, TASKS
-
-_LOOPBACK = "127.0.0.1"
+from tests.unit.plain_server import serving
 
 
 class Asked:
@@ -38,27 +36,11 @@ def asked() -> Asked:
 
 @pytest.fixture
 async def connection(asked: Asked, tmp_path: Path) -> AsyncIterator[Connection]:
-    runner = web.ServerRunner(web.Server(asked.answer), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, _LOOPBACK, 0).start()
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "c",
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-                "clusters": [
-                    {"name": "c", "cluster": {"server": f"http://{_LOOPBACK}:{runner.addresses[0][1]}"}}
-                ],
-                "users": [{"name": "u", "user": {}}],
-            }
-        )
-    )
-    async with Connection.open(kubeconfig, time.monotonic) as opened:
+    async with (
+        serving(asked.answer, tmp_path) as kubeconfig,
+        Connection.open(kubeconfig, time.monotonic) as opened,
+    ):
         yield opened
-    await runner.cleanup()
 
 
 async def ask(connection: Connection, asked: Asked, path: str, method: str = "GET", **query: str) -> None:

@@ -12,6 +12,7 @@ from agentid.cluster.lease import Takeover
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import SecretManifest, Version
 from agentid.controller.departures import Departures
+from agentid.controller.issuing import Issuing
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
 from agentid.controller.records import Key, Record
@@ -82,7 +83,7 @@ class _Scene:
             limits=_LIMITS,
             clock=lambda: self.now,
             judge=lambda _: None,
-            blocked=lambda: None,
+            issuing=Issuing((), lambda: None),
             takeover=lambda: Takeover(_NOW),
         )
         actions = SecretActions(self.secrets, _DOMAIN, metrics, lambda: self.now, lambda: 0.0)

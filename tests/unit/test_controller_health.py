@@ -16,12 +16,14 @@ from agentid.cluster.paths import PODS
 from agentid.cluster.watch_activity import DEAD_SECONDS
 from agentid.cluster.watching import watch
 from agentid.controller.health import HealthServer
+from agentid.controller.issuing import Issuing
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.probes import STUCK_SECONDS, Probes
 from agentid.controller.queue import WorkQueue
 from agentid.controller.records import Key
 from devcluster.ports import free_ports
+from tests.unit.plain_server import serving
 
 _LIMIT_SECONDS = 10
 _LOOPBACK = "127.0.0.1"
@@ -87,7 +89,7 @@ class Served:
                 paths=(PODS.path(None),),
                 queue=self.queue,
                 leader=cast("Leader", Election()),
-                blocked=lambda: None,
+                issuing=Issuing((), lambda: None),
             )
             server = HealthServer(Metrics(), self.probes.unhealthy, self.probes.unready)
             await server.start(_LOOPBACK, self._port)
@@ -107,18 +109,8 @@ class Served:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     served = Served()
-    runner = web.ServerRunner(web.Server(served.watch_as_told), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, _LOOPBACK, 0).start()
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],"
-        f" clusters: [{{name: c, cluster: {{server: 'http://{_LOOPBACK}:{runner.addresses[0][1]}'}}}}],"
-        " contexts: [{name: c, context: {cluster: c, user: u}}]}"
-    )
-    async with served.serving(kubeconfig):
+    async with serving(served.watch_as_told, tmp_path) as kubeconfig, served.serving(kubeconfig):
         yield served
-    await runner.cleanup()
 
 
 async def test_a_watch_that_falls_silent_turns_it_red_until_a_bookmark_comes(served: Served) -> None:

@@ -10,6 +10,7 @@ import pytest
 from agentid.cluster.connection import Connection
 from agentid.cluster.lease import Takeover
 from agentid.cluster.paths import NAMESPACES
+from agentid.controller.freshness import Freshness
 from agentid.controller.parts import Parts, build
 from agentid.controller.settings import Settings
 from agentid.controller.watches import watched_paths
@@ -33,14 +34,15 @@ async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
 
 async def test_view_without_the_labels_of_namespaces_is_not_fresh(parts: Parts) -> None:
     assert parts.paths == (*watched_paths(()), NAMESPACES.path(None))
-    activity = parts.freshness._activity  # noqa: SLF001 - the one of the connection
+    freshness = next(each for each in parts.issuing._hindrances if isinstance(each, Freshness))  # noqa: SLF001
+    activity = freshness._activity  # noqa: SLF001 - the one of the connection
     for path in watched_paths(()):
         activity.note(path)
-    blocked = parts.freshness.blocked
+    blocked = freshness.blocked
     assert blocked is not None
     assert NAMESPACES.path(None) in blocked.message
     activity.note(NAMESPACES.path(None))
-    assert parts.freshness.blocked is None
+    assert freshness.blocked is None
 
 
 async def test_policy_that_is_taken_in_has_its_tasks_looked_at_and_its_status_written(parts: Parts) -> None:

@@ -35,7 +35,7 @@ class Place:
             paths=(_PATH,),
             queue=self.queue,
             leader=cast("Leader", self.election),
-            blocked=lambda: self.blocked,
+            issuing=self,
         )
         self.activity.note(_PATH)
         self.probes.synced = True

@@ -1,210 +1,116 @@
-"""What a list shows is taken in policies first, and what the watches missed of policies is found."""
+"""A sweep that is asked for is tried until it is done, with pauses; until then the view is behind."""
 
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
-from aiohttp import web
 
 from agentid.cluster.connection import Connection
-from agentid.cluster.errors import ApiAnswerError
-from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
+from agentid.cluster.errors import ServerError
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import Intake
-from agentid.controller.records import Key
+from agentid.controller.policies import Policies
 from agentid.controller.sweep import Sweep
 from agentid.controller.world import World
-from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy
 
-_NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
-_KINDS = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES, AGENTS, TASKS, PODS)
+_LIMIT_SECONDS = 10
+_NEVER = 3600.0
 
 
-class Server:
-    """Serves lists and single objects.
-
-    Attributes:
-        objects: What is there, by the path of its list.
-        lists: The paths that were listed, in their order.
-        refused: The path whose lists are refused.
-    """
+class Swept(Sweep):
+    """A sweep whose comparisons fail as often as they are told to."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, list[dict[str, Any]]] = {}
-        self.lists: list[str] = []
-        self.refused: str | None = None
-
-    def put(self, resource: Resource, *bodies: dict[str, Any]) -> None:
-        """Have these be all that there is of a kind."""
-        self.objects[resource.path(None)] = list(bodies)
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if "limit" in request.query:
-            self.lists.append(request.path)
-            if request.path == self.refused:
-                return web.Response(status=403)
-            found = self.objects.get(request.path, [])
-            if "PartialObjectMetadataList" in request.headers["Accept"]:
-                found = [{"metadata": each["metadata"]} for each in found]
-            return web.json_response({"metadata": {"resourceVersion": "9"}, "items": found})
-        for path, bodies in self.objects.items():
-            for each in bodies:
-                if request.path == _path(path, each["metadata"]):
-                    return web.json_response(each)
-        return web.Response(status=404)
-
-
-def _path(listed: str, metadata: dict[str, Any]) -> str:
-    root, _, plural = listed.rpartition("/")
-    where = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
-    return f"{root}{where}/{plural}/{metadata['name']}"
-
-
-def task(version: int = 3) -> dict[str, Any]:
-    metadata = {"namespace": "support", "name": "t", "uid": "u-t", "resourceVersion": str(version)}
-    return {"metadata": metadata, "spec": {}, "status": {}}
-
-
-class Scene:
-    """A world, policies, and a sweep over both.
-
-    Attributes:
-        in_force: Of how many policies a text was in force each time that a task was to be looked at.
-    """
-
-    def __init__(self, connection: Connection, *namespaces: str) -> None:
-        self.in_force: list[int] = []
-        self.findings: list[str] = []
-        self.installed = Installed()
-        self.world = World(self._looked_at, lambda: _NOW)
-        reads = Reads(connection)
-        self.sweep = Sweep(
-            connection=connection,
-            reads=reads,
-            world=self.world,
-            policies=self.installed.policies,
-            intake=Intake(self.world, self.installed.policies, reads),
-            namespaces=namespaces,
-            on_finding=self.findings.append,
+        super().__init__(
+            connection=cast("Connection", None),
+            reads=cast("Reads", None),
+            world=cast("World", None),
+            policies=cast("Policies", None),
+            intake=cast("Intake", None),
+            namespaces=(),
+            on_finding=lambda _resource, _objects: None,
+            sleep=self.pause,
         )
+        self.failures = 0
+        self.pauses: list[float] = []
+        self.done: asyncio.Queue[bool] = asyncio.Queue()
+        self.behind_at_work: list[bool] = []
+        self.meanwhile = False
 
-    def _looked_at(self, _: Key) -> None:
-        self.in_force.append(sum(each.in_force is not None for each in self.installed.policies.installed()))
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
 
-    def known(self) -> set[tuple[str, str]]:
-        return {(each.source, each.namespace) for each in self.installed.policies.installed()}
+    async def once(self, *, requested: bool = False) -> int:
+        self.behind_at_work.append(self.behind)
+        if self.meanwhile:
+            self.meanwhile = False
+            self.request()
+        if self.failures:
+            self.failures -= 1
+            raise ServerError("503")
+        self.done.put_nowait(requested)
+        return 0
+
+    async def catches_up(self) -> None:
+        """Wait until nothing is behind any more."""
+        while self.behind:  # noqa: ASYNC110 - it is a plain attribute
+            await asyncio.sleep(0)
+
+    def listed(self) -> None:
+        """Everything was listed at the start."""
+        self._listed = True
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+async def sweep() -> Swept:
+    return Swept()
 
 
-@pytest.fixture
-async def connection(server: Server, tmp_path: Path) -> AsyncIterator[Connection]:
-    runner = web.ServerRunner(web.Server(server.handle), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],"
-        f" clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{runner.addresses[0][1]}'}}}}],"
-        " contexts: [{name: c, context: {cluster: c, user: u}}]}"
-    )
-    async with Connection.open(kubeconfig, time.monotonic) as connection:
-        yield connection
-    await runner.cleanup()
+@asynccontextmanager
+async def running(sweep: Swept) -> AsyncIterator[None]:
+    runner = asyncio.create_task(sweep.run(_NEVER))
+    try:
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            yield
+    finally:
+        runner.cancel()
 
 
-async def test_all_policies_are_in_force_before_a_task_is_taken_in(
-    server: Server, connection: Connection
+async def test_one_that_fails_is_tried_again_with_growing_pauses_and_the_view_is_behind_until_then(
+    sweep: Swept,
 ) -> None:
-    cluster = [policy(PERMIT, name=f"p-{number}", uid=f"c-{number}") for number in range(5)]
-    server.put(CLUSTER_AGENT_POLICIES, *cluster)
-    server.put(AGENT_POLICIES, policy(FORBID, namespace="support", name="own", uid="n-1"))
-    server.put(TASKS, task())
-    scene = Scene(connection)
-    await scene.sweep.take_everything()
-    assert scene.in_force
-    assert set(scene.in_force) == {6}
-    assert server.lists == [resource.path(None) for resource in _KINDS]
+    sweep.listed()
+    sweep.failures = 20
+    sweep.request()
+    async with running(sweep):
+        assert await sweep.done.get()
+        await sweep.catches_up()
+    assert sweep.pauses == [*(float(each) for each in range(1, 16)), *[15.0] * 5]
+    assert sweep.behind_at_work == [True] * 21
+    assert not sweep.behind
+    assert sweep.done.empty(), "it was asked for once"
 
 
-async def test_policies_of_the_cluster_are_listed_whole_and_others_in_each_namespace(
-    server: Server, connection: Connection
+async def test_a_watch_that_begins_anew_while_one_is_made_asks_for_another(sweep: Swept) -> None:
+    sweep.listed()
+    sweep.meanwhile = True
+    sweep.request()
+    async with running(sweep):
+        assert await sweep.done.get()
+        assert await sweep.done.get()
+        await sweep.catches_up()
+    assert sweep.behind_at_work == [True, True]
+    assert not sweep.behind
+
+
+async def test_watches_that_begin_before_all_is_listed_leave_nothing_behind_but_are_compared(
+    sweep: Swept,
 ) -> None:
-    await Scene(connection, "a", "b").sweep.take_everything()
-    assert server.lists == [
-        CLUSTER_AGENT_POLICIES.path(None),
-        *(resource.path(where) for resource in _KINDS[1:] for where in ("a", "b")),
-    ]
-
-
-@pytest.mark.parametrize("kind", _KINDS[:2], ids=lambda kind: kind.kind)
-async def test_nothing_is_whole_without_its_policies(
-    server: Server, connection: Connection, kind: Resource
-) -> None:
-    server.put(TASKS, task())
-    server.refused = kind.path(None)
-    scene = Scene(connection)
-    with pytest.raises(ApiAnswerError):
-        await scene.sweep.take_everything()
-    assert scene.in_force == []
-
-
-@contextmanager
-def finds(scene: Scene, *plurals: str) -> Iterator[None]:
-    """Check what is found in the block."""
-    scene.findings.clear()
-    yield
-    assert scene.findings == list(plurals)
-
-
-async def test_sweep_finds_what_no_watch_showed_of_policies(server: Server, connection: Connection) -> None:
-    scene = Scene(connection)
-    own = policy(PERMIT, namespace="support", name="own", uid="n-1")
-    server.put(CLUSTER_AGENT_POLICIES, policy(PERMIT, uid="c-1"))
-    server.put(AGENT_POLICIES, own)
-    with finds(scene, "clusteragentpolicies", "agentpolicies"):
-        assert await scene.sweep.once() == 2
-    assert scene.known() == {("ClusterAgentPolicy/default", ""), ("AgentPolicy/own", "support")}
-    with finds(scene):
-        assert await scene.sweep.once() == 0
-    server.put(CLUSTER_AGENT_POLICIES, policy(FORBID, uid="c-1", version=2, generation=2))
-    with finds(scene, "clusteragentpolicies"):
-        await scene.sweep.once()
-    found = scene.installed.policies.find("c-1")
-    assert found is not None
-    assert found.in_force is not None
-    assert found.in_force.text == FORBID
-    server.put(AGENT_POLICIES)
-    with finds(scene, "agentpolicies"):
-        await scene.sweep.once()
-    assert scene.known() == {("ClusterAgentPolicy/default", "")}
-    assert scene.installed.changed == [None, "support", None, "support"]
-
-
-async def test_sweep_finds_another_policy_of_the_same_name(server: Server, connection: Connection) -> None:
-    scene = Scene(connection)
-    await scene.installed.take(policy(PERMIT, uid="c-1"))
-    server.put(CLUSTER_AGENT_POLICIES, policy(BROKEN, uid="c-2", version=8))
-    await scene.sweep.once()
-    assert [(each.uid, each.in_force) for each in scene.installed.policies.installed()] == [("c-2", None)]
-    with finds(scene):
-        await scene.sweep.once()
-
-
-async def test_policies_of_both_kinds_do_not_take_each_others_place(
-    server: Server, connection: Connection
-) -> None:
-    server.put(CLUSTER_AGENT_POLICIES, policy(PERMIT, uid="c-1"))
-    server.put(AGENT_POLICIES, policy(FORBID, namespace="support", uid="n-1"))
-    scene = Scene(connection)
-    await scene.sweep.take_everything()
-    with finds(scene):
-        await scene.sweep.once()
-    assert scene.known() == {("ClusterAgentPolicy/default", ""), ("AgentPolicy/default", "support")}
+    sweep.request()
+    sweep.listed()
+    assert not sweep.behind
+    async with running(sweep):
+        assert await sweep.done.get()

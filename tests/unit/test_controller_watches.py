@@ -66,6 +66,7 @@ def test_kopf_neither_posts_nor_scans_nor_pairs() -> None:
     assert settings.peering.standalone
     assert settings.queueing.worker_limit is None
     assert settings.watching.inactivity_timeout > 120
+    assert not settings.watching.initial_streaming, "its lists tell that a watch has begun"
 
 
 async def test_nothing_is_kept_of_an_object_between_its_events() -> None:

@@ -16,6 +16,7 @@ from agentid.cluster.watching import PAGE_OBJECTS
 from agentid.controller.packed_task import WorkloadKey
 from agentid.controller.workloads import Workloads
 from agentid.lifecycle.model import WorkloadState
+from tests.unit.plain_server import serving
 
 _LIMIT_SECONDS = 10
 _JOBS = Resource("batch/v1", "Job", "jobs")
@@ -123,20 +124,13 @@ def jobs() -> Jobs:
 
 @pytest.fixture
 async def watching(jobs: Jobs, tmp_path: Path) -> AsyncIterator[Watching]:
-    runner = web.ServerRunner(web.Server(jobs.handle), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],"
-        f" clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{runner.addresses[0][1]}'}}}}],"
-        " contexts: [{name: c, context: {cluster: c, user: u}}]}"
-    )
-    async with Connection.open(kubeconfig, time.monotonic) as connection:
+    async with (
+        serving(jobs.handle, tmp_path) as kubeconfig,
+        Connection.open(kubeconfig, time.monotonic) as connection,
+    ):
         watching = Watching(connection)
         yield watching
         await watching.workloads._end(list(watching.workloads._watched))  # noqa: SLF001 - without its loop
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize("how", BREAKS)

@@ -20,7 +20,8 @@ from devcluster.waiting import wait_until
 OWNER = """
 import signal, sys
 from devcluster.run import Run
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Under nohup it is ignored, and so it would be here.
+from tests.signals import as_in_a_terminal
+as_in_a_terminal()
 with Run.begin() as run:
     for name in ("one", "two"):
         run.process(name, ["sh", "-c", "trap '' TERM INT HUP; sleep 300 & wait; sleep 300"]).start()

@@ -63,15 +63,15 @@ async def list_chunks(  # noqa: PLR0913 - what is listed, and how
         params["labelSelector"] = label_selector
     accept = METADATA_LIST if metadata_only else None
     path = resource.path(namespace)
-    coming = asyncio.create_task(_page(connection, path, params, accept, tries))
+    coming = _coming(connection, path, params, accept, tries)
     try:
         while True:
             page = await coming
             metadata = page.get("metadata") or {}
             if after := metadata.get("continue"):
                 params = {**params, "continue": after}
-                coming = asyncio.create_task(_page(connection, path, params, accept, tries))
-                await asyncio.sleep(0)  # It is sent before this page is handed out.
+                coming = _coming(connection, path, params, accept, tries)
+                await asyncio.sleep(0)  # It begins before this page is handed out.
             yield page.get("items") or [], metadata.get("resourceVersion", "")
             if not after:
                 return
@@ -79,14 +79,26 @@ async def list_chunks(  # noqa: PLR0913 - what is listed, and how
         coming.cancel()
 
 
+def _coming(
+    connection: Connection, path: str, params: Params, accept: str | None, tries: int
+) -> asyncio.Task[Body]:
+    coming = asyncio.create_task(_page(connection, path, params, accept, tries))
+    # Nobody may ask any more what became of it.
+    coming.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return coming
+
+
 async def _page(connection: Connection, path: str, params: Params, accept: str | None, tries: int) -> Body:
+    """Return one page; the next try of one that gets no answer is smaller, as that may be for its size."""
+    limit = int(params["limit"])
     for attempt in range(1, tries):
         try:
-            return await connection.get(path, params, accept=accept)
+            return await connection.get(path, {**params, "limit": str(limit)}, accept=accept)
         except PassingError as error:
             asked = error.retry_after_seconds if isinstance(error, TooManyRequestsError) else 0.0
             await asyncio.sleep(min(max(float(attempt), asked), _LONGEST_PAUSE_SECONDS))
-    return await connection.get(path, params, accept=accept)
+            limit = max(1, limit // 4)
+    return await connection.get(path, {**params, "limit": str(limit)}, accept=accept)
 
 
 async def watch(

@@ -37,14 +37,12 @@ class AdmissionProof:
         settings: AdmissionSettings,
         *,
         interval_seconds: float,
-        on_change: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._connection = connection
         self._settings = settings
         self._rules = rules(settings)
         self._interval = interval_seconds
-        self._on_change = on_change
         self._clock = clock
         self._problem: str | None = "whether admission is in force is not known yet; wait a moment"
         self._proven_at = float("-inf")
@@ -54,10 +52,10 @@ class AdmissionProof:
         """Return why nothing may be issued, or None. A proof that is too old is none."""
         if self._problem is not None:
             return Blocked(f"nothing is issued: {self._problem}")
-        age = self._clock() - self._proven_at
-        if age > 2 * self._interval + _RETRY_SECONDS:
+        limit = 2 * self._interval + _RETRY_SECONDS
+        if self._clock() - self._proven_at > limit:
             return Blocked(
-                f"nothing is issued: that admission is in force was last proven {age:.0f} s ago; "
+                f"nothing is issued: that admission is in force was not proven for more than {limit:.0f} s; "
                 "see the operator's log"
             )
         return None
@@ -74,7 +72,6 @@ class AdmissionProof:
                     _log.info("admission in force", rules=len(self._rules))
                 else:
                     _log.error("admission not in force", problem=self._problem)
-                self._on_change()
             await asyncio.sleep(
                 self._interval if self._problem is None else min(_RETRY_SECONDS, self._interval)
             )

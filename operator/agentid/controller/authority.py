@@ -1,7 +1,6 @@
 """Holds the certificate authority in memory: loaded or made at start, looked at again once an hour."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -23,10 +22,9 @@ _RETRY_SECONDS: Final = 5.0
 class Authority:
     """The authority that signs, or why there is none."""
 
-    def __init__(self, store: AuthorityStore, metrics: Metrics, on_change: Callable[[], None]) -> None:
+    def __init__(self, store: AuthorityStore, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._on_change = on_change
         self._authority: CertificateAuthority | None = None
         self._problem = "it has not been loaded yet"
 
@@ -53,7 +51,6 @@ class Authority:
         Raises:
             AgentidError: it could not be loaded; `blocked` says why.
         """
-        had_one = self._authority is not None
         try:
             self._authority = await self._store.load_or_create()
         except AgentidError as error:
@@ -62,8 +59,6 @@ class Authority:
                 self._authority = None
             raise
         self._metrics.authority_end.set(self._authority.not_after.timestamp())
-        if not had_one:
-            self._on_change()
 
     async def run(self) -> None:
         """Look again now and then, until cancelled: the intermediate is renewed in time, by one operator."""

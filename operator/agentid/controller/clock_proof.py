@@ -28,12 +28,12 @@ class ClockProof:
         clock: Clock,
         *,
         interval_seconds: float,
-        on_change: Callable[[], None],
+        on_set: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._interval = interval_seconds
-        self._on_change = on_change
+        self._on_set = on_set
         self._compared_at: float | None = None
         self._was_right = False
         self._wrong_by: float | None = None
@@ -84,12 +84,9 @@ class ClockProof:
     async def run(self) -> None:
         """Compare again and again, until cancelled."""
         while True:
-            was_blocked = self.blocked is not None
-            moved = await self.compare()
-            is_blocked = self.blocked is not None
-            if moved or was_blocked != is_blocked:
-                self._on_change()
-            at_rest = not is_blocked and not self._unanswered
+            if await self.compare():
+                self._on_set()
+            at_rest = self.blocked is None and not self._unanswered
             await asyncio.sleep(self._interval if at_rest else min(_RETRY_SECONDS, self._interval))
 
     async def compare(self) -> bool:

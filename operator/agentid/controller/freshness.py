@@ -1,39 +1,29 @@
 """Whether what the watches have shown can be relied on: a stale view issues nothing."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
-
-import structlog
 
 from agentid.cluster.watch_activity import STALE_SECONDS, WatchActivity
 from agentid.lifecycle.model import Blocked
 from agentid.lifecycle.wording import at
 
-_log = structlog.get_logger("agentid.freshness")
-
-_LOOK_SECONDS: Final = 1.0
-
 
 class Freshness:
     """Whether every watch of `paths` was heard lately."""
 
-    def __init__(  # noqa: PLR0913 - what tells the view's age, and whom to tell
+    def __init__(
         self,
         activity: WatchActivity,
         paths: tuple[str, ...],
         *,
         clock: Callable[[], datetime],
-        behind_seconds: Callable[[], float],
-        on_change: Callable[[], None],
+        is_behind: Callable[[], bool],
         stale_seconds: float = STALE_SECONDS,
     ) -> None:
         self._activity = activity
         self._paths = paths
         self._clock = clock
-        self._behind_seconds = behind_seconds
-        self._on_change = on_change
+        self._is_behind = is_behind
         self._stale_seconds = stale_seconds
 
     @property
@@ -44,11 +34,10 @@ class Freshness:
             return Blocked(
                 f"nothing is issued: the watch of {missing[0]} has not begun; see the operator's log"
             )
-        if (behind := self._behind_seconds()) > self._stale_seconds:
-            since = self._clock() - timedelta(seconds=behind)
+        if self._is_behind():
             return Blocked(
-                f"nothing is issued: a watch began anew at {at(since)}, and what it missed could not be "
-                "listed since; see the operator's log"
+                "nothing is issued: a watch has begun anew, and what it missed is still looked for; if that "
+                "goes on, the operator's log says why (sweep failed)"
             )
         path = max(self._paths, key=ages.__getitem__)
         if ages[path] <= self._stale_seconds:
@@ -60,18 +49,3 @@ class Freshness:
             "be out of date; it begins again by itself; if that does not help, look at the API server and at "
             "what is between it and the operator"
         )
-
-    async def run(self) -> None:
-        """Have all looked at when the view becomes stale or is fresh again, until cancelled."""
-        was_fresh = self.blocked is None
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            blocked = self.blocked
-            if (blocked is None) == was_fresh:
-                continue
-            was_fresh = blocked is None
-            if blocked is None:
-                _log.info("view fresh")
-            else:
-                _log.warning("view stale", problem=blocked.message)
-            self._on_change()

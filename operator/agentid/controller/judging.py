@@ -107,9 +107,8 @@ def _both(first: Judgement, also: Judgement) -> Judgement:
     """Return what holds where two things are asked, of which the first is allowed."""
     if not also.allowed:
         return replace(also, action=first.action)
-    turns = [each.holds_until for each in (first, also) if each.holds_until is not None]
-    policies = tuple(dict.fromkeys(first.policies + also.policies))
-    return replace(first, policies=policies, holds_until=min(turns, default=None))
+    # When an answer may turn depends on all rules alike, so that both hold as long.
+    return replace(first, policies=tuple(dict.fromkeys(first.policies + also.policies)))
 
 
 def _doubt(action: PolicyAction, message: str) -> Judgement:

@@ -78,9 +78,9 @@ class Metrics:
         """Count a failed pass: to be expected now and then, or a mistake of ours."""
         self.passes.labels(result="retry" if isinstance(error, AgentidError) else "error").inc()
 
-    def count_sweep_finding(self, resource: str) -> None:
-        """Count an object that a watch had missed."""
-        self.sweep_findings.labels(resource=resource).inc()
+    def count_sweep_findings(self, resource: str, objects: int) -> None:
+        """Count objects that a watch had missed."""
+        self.sweep_findings.labels(resource=resource).inc(objects)
 
     def count_event(self, outcome: Outcome) -> None:
         """Count what became of an Event."""

@@ -13,6 +13,7 @@ from agentid.cluster.lease import Takeover
 from agentid.cluster.paths import AGENTS, PODS, TASKS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
+from agentid.controller.issuing import Hindrance
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.records import Key, Record
@@ -52,7 +53,7 @@ class Observer:
         limits: Limits,
         clock: Callable[[], datetime],
         judge: Callable[[Observation], Judgement | None],
-        blocked: Callable[[], Blocked | None],
+        issuing: Hindrance,
         takeover: Callable[[], Takeover],
     ) -> None:
         self._world = world
@@ -62,7 +63,7 @@ class Observer:
         self._limits = limits
         self._clock = clock
         self._judge = judge
-        self._blocked = blocked
+        self._issuing = issuing
         self._takeover = takeover
 
     async def observe(self, key: Key, record: Record, task: PackedTask) -> Observation:
@@ -87,7 +88,7 @@ class Observer:
             workload=workload,
             secret=record.secret.facts_for(task.uid),
             limits=self._limits,
-            blocked=self._blocked() or unseen,
+            blocked=self._issuing.blocked or unseen,
             failed_write=record.failed_write,
         )
         return replace(observation, judgement=self._judge(observation))

@@ -3,7 +3,6 @@
 import random
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentid.cluster.authority_store import AuthorityStore
@@ -24,6 +23,7 @@ from agentid.controller.deadlines import Deadlines
 from agentid.controller.duty import Duty
 from agentid.controller.freshness import Freshness
 from agentid.controller.intake import Intake
+from agentid.controller.issuing import Issuing
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
@@ -41,7 +41,6 @@ from agentid.controller.telling import Teller
 from agentid.controller.watches import watched_paths
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
-from agentid.lifecycle.model import Blocked
 from agentid.pki.spiffe_id import TrustDomain
 
 
@@ -62,7 +61,7 @@ class Parts:
     authority: Authority
     proof: AdmissionProof
     clock_proof: ClockProof
-    freshness: Freshness
+    issuing: Issuing
     workloads: Workloads
     namespaces: Namespaces
     policy_statuses: PolicyStatuses
@@ -116,21 +115,18 @@ def build(
         connection.activity,
         paths,
         clock=core.clock.now,
-        behind_seconds=sweep.behind_seconds,
-        on_change=core.duty.look_at_all,
+        is_behind=lambda: sweep.behind,
         stale_seconds=stale_seconds,
     )
-
-    def blocked() -> Blocked | None:
-        return proof.blocked or clock_proof.blocked or authority.blocked or freshness.blocked
-
+    issuing = Issuing((proof, clock_proof, authority, freshness), core.duty.look_at_all)
     probes = Probes(
-        activity=connection.activity, paths=paths, queue=core.queue, leader=core.leader, blocked=blocked
+        activity=connection.activity, paths=paths, queue=core.queue, leader=core.leader, issuing=issuing
     )
     probes.add_gauges(
         core.metrics,
         core.deadlines,
         admission_in_force=lambda: proof.blocked is None,
+        is_behind=lambda: sweep.behind,
         clock_skew_seconds=lambda: clock_proof.skew_seconds,
     )
     return Parts(
@@ -142,12 +138,12 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, judge, blocked), authority),
+        reconciler=_reconciler(core, _observer(core, workloads, judge, issuing), authority),
         events=core.events,
         authority=authority,
         proof=proof,
         clock_proof=clock_proof,
-        freshness=freshness,
+        issuing=issuing,
         workloads=workloads,
         namespaces=namespaces,
         policy_statuses=core.policy_statuses,
@@ -199,7 +195,7 @@ def _authority(core: _Core, clock_proof: ClockProof) -> Authority:
     settings = core.settings
     trust_domain = TrustDomain(settings.trust_domain)
     store = AuthorityStore(core.connection, settings.namespace, trust_domain, clock_proof.sure_now)
-    return Authority(store, core.metrics, core.duty.look_at_all)
+    return Authority(store, core.metrics)
 
 
 def _proof(core: _Core) -> AdmissionProof:
@@ -207,7 +203,6 @@ def _proof(core: _Core) -> AdmissionProof:
         core.connection,
         core.settings.admission(),
         interval_seconds=core.settings.admission_proof_seconds,
-        on_change=core.duty.look_at_all,
         clock=boottime,
     )
 
@@ -217,7 +212,7 @@ def _clock_proof(core: _Core) -> ClockProof:
         core.connection,
         core.clock,
         interval_seconds=core.settings.admission_proof_seconds,
-        on_change=core.duty.look_at_all,
+        on_set=core.duty.look_at_all,
     )
 
 
@@ -236,9 +231,7 @@ def _namespaces(core: _Core) -> Namespaces:
     return Namespaces(core.connection, served, core.duty.look_at_layer)
 
 
-def _observer(
-    core: _Core, workloads: Workloads, judge: Judge, blocked: Callable[[], Blocked | None]
-) -> Observer:
+def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing) -> Observer:
     return Observer(
         world=core.world,
         reads=core.reads,
@@ -246,7 +239,7 @@ def _observer(
         limits=core.settings.limits(),
         clock=core.clock.now,
         judge=judge.judge,
-        blocked=blocked,
+        issuing=issuing,
         takeover=lambda: core.duty.takeover,
     )
 
@@ -277,7 +270,7 @@ def _sweep(core: _Core, intake: Intake) -> Sweep:
         policies=core.policies,
         intake=intake,
         namespaces=tuple(core.settings.watch_namespaces),
-        on_finding=core.metrics.count_sweep_finding,
+        on_finding=core.metrics.count_sweep_findings,
     )
 
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from agentid.cluster.watch_activity import DEAD_SECONDS, WatchActivity
 from agentid.controller.deadlines import Deadlines
+from agentid.controller.issuing import Hindrance
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import WorkQueue
-from agentid.lifecycle.model import Blocked
 
 STUCK_SECONDS: Final = 180.0
 """Where work is there and not one pass has ended for so long, failed ones included, none will."""
@@ -24,13 +24,13 @@ class Probes:
         paths: tuple[str, ...],
         queue: WorkQueue,
         leader: Leader,
-        blocked: Callable[[], Blocked | None],
+        issuing: Hindrance,
     ) -> None:
         self._activity = activity
         self._paths = paths
         self._queue = queue
         self._leader = leader
-        self._blocked = blocked
+        self._issuing = issuing
         self._started = activity.clock()
         self.synced = False
 
@@ -49,7 +49,7 @@ class Probes:
     def unready(self) -> list[str]:
         """Return why this operator is neither at work nor a standby of one that is."""
         problems = [] if self.synced else ["not everything has been listed yet"]
-        if (blocked := self._blocked()) is not None:
+        if (blocked := self._issuing.blocked) is not None:
             problems.append(blocked.message)
         if not self._leader.decided:
             problems.append("it is not decided yet which operator leads")
@@ -61,6 +61,7 @@ class Probes:
         deadlines: Deadlines,
         *,
         admission_in_force: Callable[[], bool],
+        is_behind: Callable[[], bool],
         clock_skew_seconds: Callable[[], float],
     ) -> None:
         """Add the gauges that show what goes on inside."""
@@ -78,6 +79,11 @@ class Probes:
             "agentid_watch_silence_seconds",
             "For how long the quietest watch has brought nothing.",
             lambda: max(self._activity.ages().values(), default=0.0),
+        )
+        metrics.watch(
+            "agentid_view_behind",
+            "1 while what a watch missed that has begun anew is looked for; nothing is issued then.",
+            lambda: float(is_behind()),
         )
         metrics.watch(
             "agentid_leader", "1 while this operator holds the lease.", lambda: float(self._leader.leading)

@@ -71,12 +71,12 @@ class Operator:
             watches = self._start_watches(own_signals)
             stopped = asyncio.create_task(stop.wait())
             ready = asyncio.create_task(self._prepare())
-            await asyncio.wait([stopped, ready, watches], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopped, ready, *self._running], return_when=asyncio.FIRST_COMPLETED)
             if ready.done() and not stopped.done():
                 ready.result()
                 look_at = functools.partial(parts.duty.look_at, parts.leader, parts.reconciler)
                 self._start(
-                    parts.freshness.run(),
+                    parts.issuing.run(),
                     parts.leader.run(),
                     parts.queue.run(look_at, settings.concurrency),
                     parts.deadlines.run(),

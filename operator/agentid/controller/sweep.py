@@ -4,8 +4,7 @@ After a watch's version was too old, it begins anew and tells nothing of what wa
 """
 
 import asyncio
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -24,7 +23,8 @@ from agentid.controller.world import World
 _log = structlog.get_logger("agentid.sweep")
 
 _AT_ONCE: Final = 8
-_RETRY_SECONDS: Final = 15.0
+_RETRY_SECONDS: Final = 1.0
+_LONGEST_RETRY_SECONDS: Final = 15.0
 _TRIES_OF_A_PAGE: Final = 4
 """At the start: one page that gets no answer must not cost the hundreds before it."""
 
@@ -51,7 +51,8 @@ class Sweep:
         policies: Policies,
         intake: Intake,
         namespaces: tuple[str, ...],
-        on_finding: Callable[[str], None],
+        on_finding: Callable[[str, int], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._connection = connection
         self._reads = reads
@@ -60,29 +61,26 @@ class Sweep:
         self._intake = intake
         self._namespaces = namespaces
         self._on_finding = on_finding
-        self._clock = connection.activity.clock
+        self._sleep = sleep
         self._wanted = asyncio.Event()
-        self._wanted_at = -math.inf
-        self._behind_since: float | None = None
+        self._listed = False
+        self.behind = False
+        """Whether a watch has begun anew, and what it missed has not been found yet."""
 
     def request(self) -> None:
-        """Have a sweep soon, because a watch has begun anew: what it missed is not known until then."""
+        """Have a sweep soon, because a watch has begun, or begun anew: what was before, it does not show."""
         self._wanted.set()
-        self._wanted_at = self._clock()
-        if self._behind_since is None:
-            self._behind_since = self._wanted_at
-
-    def behind_seconds(self) -> float:
-        """Return for how long what a watch missed may have been unknown; 0: nothing was missed."""
-        return 0.0 if self._behind_since is None else self._clock() - self._behind_since
+        self.behind = self._listed
 
     async def take_everything(self) -> None:
         """Take in all that there is, after the watches have begun.
 
+        What is deleted while its list is read may be taken in all the same, from a page of an earlier moment:
+        the first comparison, which the watches have asked for when they began, finds it.
+
         Raises:
             ApiAnswerError: a list could not be read; what was read is taken in.
         """
-        began_at = self._clock()
         for resource in _WATCHED:
             for namespace in self._wheres(resource):
                 pages = list_chunks(
@@ -95,47 +93,53 @@ class Sweep:
                 async for bodies, _ in pages:
                     for body in bodies:
                         await self._take(resource, None, body)
-        self._caught_up(began_at)
+        self._listed = True
 
     def _wheres(self, resource: Resource) -> tuple[str | None, ...]:
         return (None,) if resource == CLUSTER_AGENT_POLICIES else self._namespaces or (None,)
 
     async def run(self, interval_seconds: float) -> None:
         """Sweep at each interval and on request, until cancelled."""
-        pause = interval_seconds
         while True:
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(interval_seconds):
                     await self._wanted.wait()
             except TimeoutError:
                 pass
-            began_at = self._clock()
-            try:
-                await self.once()
-            except ApiAnswerError as error:
-                _log.warning("sweep failed", error=str(error))
-                pause = min(_RETRY_SECONDS, interval_seconds)
-            else:
-                self._caught_up(began_at)
-                pause = interval_seconds
-
-    def _caught_up(self, began_at: float) -> None:
-        """Note that all that was missed before that time is known."""
-        if self._wanted_at > began_at:
-            self._behind_since = self._wanted_at
-        else:
-            self._behind_since = None
+            requested = self._wanted.is_set()
             self._wanted.clear()
+            failures = 0
+            while not await self._swept(requested=requested):
+                failures += 1
+                await self._sleep(min(_RETRY_SECONDS * failures, _LONGEST_RETRY_SECONDS))
+            # Where a watch has begun anew meanwhile, the next sweep is for that.
+            self.behind = self._wanted.is_set()
 
-    async def once(self) -> int:
+    async def _swept(self, *, requested: bool) -> bool:
+        try:
+            await self.once(requested=requested)
+        except ApiAnswerError as error:
+            _log.warning("sweep failed", error=str(error))
+            return False
+        return True
+
+    async def once(self, *, requested: bool = False) -> int:
         """Compare all once; return in how many objects the watches were behind.
+
+        `requested`: a watch has begun anew, so that there may be some, and nobody need look into it.
 
         Raises:
             ApiAnswerError: a list or an object could not be read.
         """
         findings = 0
         for resource in _WATCHED:
-            findings += await self._compare(resource, self._known(resource))
+            found = await self._compare(resource, self._known(resource))
+            if found and requested:
+                _log.info("found what a new watch does not show", resource=resource.plural, objects=found)
+            elif found:
+                _log.warning("watches were behind", resource=resource.plural, objects=found)
+                self._on_finding(resource.plural, found)
+            findings += found
         return findings
 
     async def _compare(self, resource: Resource, known: Known) -> int:
@@ -163,8 +167,6 @@ class Sweep:
                 return await self._settle(resource, namespace, name, uid)
 
         counts = await asyncio.gather(*(settle(*each) for each in doubtful))
-        if found := sum(counts):
-            _log.warning("watches were behind", resource=resource.plural, objects=found)
         return sum(counts)
 
     async def _settle(self, resource: Resource, namespace: str, name: str, uid: str) -> int:
@@ -179,7 +181,6 @@ class Sweep:
         }
         kind = None if is_there else DELETED
         await self._take(resource, kind, body if is_there and body is not None else shown)
-        self._on_finding(resource.plural)
         return 1
 
     async def _take(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:

@@ -78,6 +78,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.2
     settings.watching.inactivity_timeout = _INACTIVE_SECONDS
     settings.watching.connect_timeout = 5
+    # It begins with a list, which asks for nothing and tells that a watch has begun (anew).
+    settings.watching.initial_streaming = False
     settings.watching.label_selectors["", "v1", "pods"] = TASK_LABEL
     return settings
 

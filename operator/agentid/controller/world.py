@@ -66,7 +66,8 @@ class World:
             record.failed_write, record.failures, record.lost_writes = None, 0, 0
             record.unconfirmed = None
             # Those that went while another operator was at work, it has told of.
-            record.departed = {uid: replace(each, task=None) for uid, each in record.departed.items()}
+            for uid, each in record.departed.items():
+                record.depart(uid, replace(each, task=None))
             if _may_hold_the_key_of_an_unknown_task(record) and "" not in record.departed:
                 record.depart("", Departed(self._clock()))
 
@@ -181,6 +182,8 @@ class World:
         name = pod_task(body)
         key = (namespace, name) if name else fallback
         before = self._pod_keys.get(uid)
+        if self._knows_newer_pod(before, uid, version_number(body)):
+            return
         if before is not None and before != key:
             self._remove_pod(before, uid)
         if key is None:
@@ -188,14 +191,17 @@ class World:
         record = self._record(key)
         new = PodRecord(pod_facts(body, labelled=bool(name)), controller_of(body), version_number(body))
         old = record.pods.get(uid)
-        if old is not None and new.version < old.version:
-            return
         if old is not None and old.owner == new.owner and old.facts.controllers:
             new.facts = replace(new.facts, controllers=old.facts.controllers)
         record.pods[uid] = new
         self._pod_keys[uid] = key
         if old is None or old.facts != new.facts:
             self._changed(key)
+
+    def _knows_newer_pod(self, key: Key | None, uid: str, version: int) -> bool:
+        record = self._records.get(key) if key is not None else None
+        known = record.pods.get(uid) if record is not None else None
+        return known is not None and version < known.version
 
     def drop_pod(self, uid: str) -> None:
         """Take in that the pod with that UID is gone."""
