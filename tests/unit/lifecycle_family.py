@@ -8,8 +8,10 @@ from datetime import timedelta
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus, BoundPod, Condition
 from agentid.api.reasons import ConditionType
-from agentid.lifecycle.lineage import follow
-from agentid.lifecycle.model import Lineage, TaskFacts
+from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.lineage import ending, follow
+from agentid.lifecycle.model import ChildFacts, Lineage, TaskFacts
+from agentid.lifecycle.record import is_step
 from tests.unit.lifecycle_facts import NOW, task_spec, uid
 
 
@@ -30,6 +32,7 @@ def running(number: int, spec: AgentTaskSpec, **status: object) -> TaskFacts:
     """The running task number `number`, bound to a pod of the same number plus 100."""
     standing: dict[str, object] = {
         "start_time": NOW,
+        "spec_hash": spec_hash(spec),
         "deadline": NOW + timedelta(seconds=spec.active_deadline_seconds),
         "bound_pod": BoundPod(name=f"pod-{number}", uid=uid(number + 100), fingerprint="f"),
         "conditions": [condition("Running")],
@@ -118,3 +121,21 @@ def with_spec(task: TaskFacts, **changes: object) -> TaskFacts:
 def lineage(task: TaskFacts, *others: TaskFacts) -> Lineage:
     """What is found above `task` among these tasks."""
     return follow(task, {each.name: each for each in others}.get)
+
+
+def granted(step: TaskFacts) -> TaskFacts:
+    """The same step after it was granted, as its intent is."""
+    assert step.spec is not None
+    held = condition("Issued", "True").model_copy(update={"type": ConditionType.GRANTED})
+    return with_status(step, spec_hash=spec_hash(step.spec), conditions=[condition("Running"), held])
+
+
+def as_child(task: TaskFacts) -> ChildFacts:
+    """What a task is to its parent."""
+    return ChildFacts(
+        uid=task.uid,
+        is_step=is_step(task),
+        is_over=ending(task, NOW) is not None,
+        has_begun=task.status.start_time is not None,
+        created=task.created,
+    )

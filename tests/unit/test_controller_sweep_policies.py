@@ -12,7 +12,15 @@ from aiohttp import web
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError
-from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
+from agentid.cluster.paths import (
+    AGENT_POLICIES,
+    AGENTS,
+    APPROVALS,
+    CLUSTER_AGENT_POLICIES,
+    PODS,
+    TASKS,
+    Resource,
+)
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import Intake
 from agentid.controller.records import Key
@@ -22,7 +30,7 @@ from tests.unit.plain_server import serving
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
-_KINDS = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES, AGENTS, TASKS, PODS)
+_KINDS = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES, AGENTS, APPROVALS, TASKS, PODS)
 
 
 class Server:

@@ -15,13 +15,14 @@ from agentid.api.fields import format_time
 from agentid.api.spec_hash import hash_of, projection_text
 from agentid.lifecycle.approvals import (
     ApprovalFacts,
-    Approver,
-    Consent,
     Request,
     consent,
+    consent_to,
     request_of,
+    what_is_awaited,
     who_may_approve,
 )
+from agentid.lifecycle.consent import Approver, Consent
 from agentid.lifecycle.model import Lineage, TaskFacts
 from tests.unit.lifecycle_facts import NOW, uid
 from tests.unit.lifecycle_family import asked_by, changed, child, lineage, parent, reference, with_spec
@@ -47,7 +48,8 @@ def given_by(who: str | None, of: TaskFacts = TASK, number: int = 1, **over: obj
         "approver": {"username": who, "groups": ["leads"]} if who else None,
         **over,
     }
-    return ApprovalFacts(f"approval-{number}", False, AgentApprovalSpec.model_validate(spec))
+    said = AgentApprovalSpec.model_validate(spec)
+    return ApprovalFacts.of(f"approval-{number}", said.task_ref.name, said, deleting=False)
 
 
 def no_by(who: str, of: TaskFacts = TASK, number: int = 9, **over: object) -> ApprovalFacts:
@@ -116,8 +118,36 @@ def test_what_does_not_count_and_why(approval: ApprovalFacts, why: str):
 
 def test_of_other_tasks_nothing_is_said():
     other = changed(TASK, name="task-5", uid=uid(5))
-    unreadable = ApprovalFacts("newer", False, None)
+    unreadable = ApprovalFacts.of("newer", "task-5", None, deleting=False)
     assert consent(request(), [given_by(ERIN, other), unreadable], NOW) == Consent()
+
+
+def test_what_cannot_be_read_may_be_a_no():
+    unreadable = ApprovalFacts.of("newer", TASK.name, None, deleting=False)
+    found = consent(request(), [given_by(ERIN), unreadable], NOW)
+    assert found == Consent(denied="AgentApproval newer cannot be read by this version of agentid")
+
+
+def test_text_of_an_approval_is_compared_and_not_kept():
+    facts = given_by(ERIN)
+    assert facts.spec is not None
+    assert (facts.is_whole, facts.spec.projection) == (True, "")
+    assert not given_by(ERIN, projection="{} ").is_whole
+
+
+def test_nobody_is_asked_in_an_emergency():
+    assert TASK.spec is not None
+    credential = TASK.spec.credential.model_dump(mode="json", by_alias=True) | {"renew": False}
+    emergency = with_spec(
+        TASK,
+        breakGlass={"justification": "The payment provider is down."},
+        credential=credential,
+        intent={"purpose": "Mend", "actions": ["orders:read"]},
+    )
+    said = [given_by(ERIN, emergency), no_by(FRANK, emergency)]
+    assert consent_to(emergency, Lineage(), said, NOW) == Consent()
+    assert consent_to(TASK, Lineage(), [given_by(ERIN)], NOW).approvers == (Approver(ERIN, ("leads",)),)
+    assert consent_to(replace(TASK, spec=None), Lineage(), [given_by(ERIN)], NOW) == Consent()
 
 
 def test_the_right_to_approve_another_task_is_none_to_approve_this_one():
@@ -196,6 +226,18 @@ def test_who_may_approve_is_told():
     assert who_may_approve(request()) == (
         'who has the verb "approve" on agenttasks/task-1 in support (ClusterRole agentid-approver), except '
         "carol@example.com, orchestrator"
+    )
+
+
+def test_what_is_awaited_is_told_with_who_has_approved_and_what_does_not_count():
+    asked = request()
+    found = consent(asked, [given_by(ERIN), given_by(CAROL, number=2)], NOW)
+    assert what_is_awaited(asked, found) == (
+        f"Approved so far by {ERIN}. It is approved as it is now (intent 1, {asked.spec_hash}) by "
+        f"{who_may_approve(asked)}. AgentApproval approval-2 does not count: {CAROL} is who it is done for."
+    )
+    assert what_is_awaited(asked, Consent()) == (
+        f"It is approved as it is now (intent 1, {asked.spec_hash}) by {who_may_approve(asked)}."
     )
 
 

@@ -7,7 +7,14 @@ import pytest
 
 from agentid.api.agenttask_status import BoundPod
 from agentid.lifecycle.delegation import delegation_breach
-from agentid.lifecycle.lineage import delegation, delegator, hold_of, inherited_deadline
+from agentid.lifecycle.lineage import (
+    delegation,
+    delegator,
+    end_above,
+    inherited_deadline,
+    lacking_above,
+    suspended_above,
+)
 from agentid.lifecycle.model import TaskFacts
 from tests.unit.lifecycle_facts import NOW, uid
 from tests.unit.lifecycle_family import (
@@ -253,18 +260,58 @@ def test_narrowing_any_task_above_reaches_it(depth: int):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_a_suspension_above_and_a_parent_that_has_not_begun_hold_it(depth: int):
+def test_a_suspension_above_is_told(depth: int):
     top, *between, task = family(depth)
-    assert hold_of(lineage(task, top, *between)) is None
+    assert suspended_above(lineage(task, top, *between)) is None
     suspended = with_spec(top, state="Suspended")
-    waiting = with_status(top, start_time=None)
-    assert hold_of(lineage(task, suspended, *between)) == (
-        "AgentTask support/task-1, which it is under, is suspended."
-    )
-    assert hold_of(lineage(task, waiting, *between)) == (
-        "AgentTask support/task-1, which it is under, has not begun."
+    assert suspended_above(lineage(task, suspended, *between)) == (
+        "AgentTask support/task-1, which it is under, is suspended"
     )
     assert breach(task, suspended, *between) is None
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_who_has_not_begun_or_waits_without_being_allowed_gives_nothing(depth: int):
+    top, *between, task = family(depth)
+    assert lacking_above(lineage(task, top, *between), is_live=False) is None
+    which = "AgentTask support/task-1, which it is under,"
+    waits = [
+        (with_status(top, start_time=None), "has not begun"),
+        *(
+            (with_status(top, conditions=[condition(reason)]), f"waits itself ({reason})")
+            for reason in ("AwaitingApproval", "ApprovalDenied", "AwaitingPolicy", "AwaitingParent")
+        ),
+    ]
+    for above, why in waits:
+        for is_live in (False, True):
+            assert lacking_above(lineage(task, above, *between), is_live=is_live) == f"{which} {why}"
+    for pause in ("AwaitingPod", "IssuanceBlocked", "PodMismatch"):
+        between_pods = with_status(top, conditions=[condition(pause)])
+        assert lacking_above(lineage(task, between_pods, *between), is_live=False) is None
+
+
+def test_a_new_intent_above_that_is_not_decided_on_gives_nothing_new():
+    top, task = family(1)
+    changed_intent = with_spec(top, intent={"purpose": "Else", "actions": ["refunds:create"]})
+    above = lineage(task, changed_intent)
+    assert lacking_above(above, is_live=True) is None
+    assert lacking_above(above, is_live=False) == (
+        "the intent of AgentTask support/task-1, which it is under, was changed and is not decided on yet"
+    )
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_an_end_above_is_told(depth: int):
+    top, *between, task = family(depth)
+    assert end_above(lineage(task, top, *between), NOW) is None
+    which = "AgentTask support/task-1, which it is under,"
+    for over, why in (
+        (with_spec(top, state="Ended"), "is ended"),
+        (changed(top, deleting=True), "is being deleted"),
+        (with_status(top, conditions=[condition("Expired", "True")]), "has ended (Expired)"),
+        (with_status(top, deadline=NOW), "is past its deadline"),
+    ):
+        assert end_above(lineage(task, over, *between), NOW) == f"{which} {why}"
 
 
 def test_a_step_and_an_emergency_have_no_children():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agentid.api.agenttask import AgentTaskSpec, CredentialMode
 from agentid.lifecycle.delegation import delegation_breach
-from agentid.lifecycle.lineage import delegator, hold_of
+from agentid.lifecycle.lineage import delegator, suspended_above
 from agentid.lifecycle.model import TaskFacts
 from tests.unit.lifecycle_facts import NOW, task_spec, uid
 from tests.unit.lifecycle_family import asked_by, lineage, running, with_spec, with_status
@@ -172,7 +172,7 @@ def test_a_suspension_anywhere_above_holds_everything_below(tasks: list[TaskFact
     for task in after:
         above = lineage(task, *after)
         if suspended.uid in {each.uid for each in above.ancestors}:
-            assert hold_of(above) is not None
+            assert suspended_above(above) is not None
 
 
 @settings(max_examples=120, deadline=None)

@@ -97,8 +97,12 @@ MAX_POLICIES: Final = 16
 """How many of the rules that allowed a credential a status names."""
 
 
+MAX_APPROVERS: Final = 16
+"""How many of the people who approved a status names."""
+
+
 class Decision(Model):
-    """What the newest credential was issued by."""
+    """What the newest credential, or a step's grant, was issued by."""
 
     action: Literal["issue", "renew", "resume"] = Field(description="What policy was asked.")
     policies: list[Annotated[str, Field(max_length=400)]] = Field(
@@ -107,6 +111,14 @@ class Decision(Model):
     )
     digest: Annotated[str, Field(max_length=71)] = Field(
         description="Digest of all policies that were asked; that of each is in its own status."
+    )
+    approvers: list[Username] = Field(
+        default_factory=list,
+        max_length=MAX_APPROVERS,
+        description="Whose approvals counted then, by user name.",
+    )
+    break_glass: bool | None = Field(
+        default=None, description="true: it was an emergency, for which nobody's approval was asked."
     )
     at: Timestamp = Field(description="When it was decided.")
 
@@ -160,7 +172,8 @@ class AgentTaskStatus(Model):
         description="Live steps, which let this task's identity do more for a while.",
     )
     decision: Decision | None = Field(
-        default=None, description="By which policies the newest credential was issued."
+        default=None,
+        description="By which policies, and whose approvals, the newest credential or grant was issued.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")
@@ -168,6 +181,6 @@ class AgentTaskStatus(Model):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Approved, Bound, CredentialIssued, Finished, Succeeded and Stalled.",
+        description="Approved, Bound, CredentialIssued, Granted, Finished, Succeeded and Stalled.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

@@ -9,14 +9,16 @@ import structlog
 
 from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
+from agentid.lifecycle.consent import Consent
+from agentid.lifecycle.lineage import delegator
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.permission import asks, is_resumed_as_another
 from agentid.lifecycle.pods import next_holder
-from agentid.lifecycle.record import asked
+from agentid.lifecycle.record import asked, is_step
 from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
-from agentid.policy.question import Environment, Person, Pod, Question
+from agentid.policy.question import Ancestor, Environment, Person, Pod, Question
 from agentid.policy.vocabulary import Action
 
 _log = structlog.get_logger("agentid.policies")
@@ -72,8 +74,18 @@ class Judge:
 
     def _answer(self, observation: Observation, action: PolicyAction, environment: Environment) -> Judgement:
         question = question_about(observation, action, environment)
-        layers = self._policies.cluster, self._policies.of(observation.task.namespace)
-        return _judgement(action, decide(question, *layers))
+        answer = self._said(question, action, observation)
+        if not answer.allowed or (question.delegator is None and not question.ancestors):
+            return answer
+        # Its authority is somebody else's, and policy has a say in whether it may be.
+        delegated = replace(question, action=Action.DELEGATE)
+        return _both(answer, self._said(delegated, action, observation))
+
+    def _said(self, question: Question, action: PolicyAction, observation: Observation) -> Judgement:
+        return _consented(_judgement(action, self._decision(question)), observation.consent)
+
+    def _decision(self, question: Question) -> Decision:
+        return decide(question, self._policies.cluster, self._policies.of(question.namespace))
 
 
 def question_about(observation: Observation, action: PolicyAction, environment: Environment) -> Question:
@@ -83,10 +95,15 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         ValueError: it is not known who asked, or there is no Agent.
     """
     task, spec = observation.task, asked(observation)
-    agent = observation.agent.spec if observation.agent is not None else None
-    if spec.requester is None or agent is None:
+    agent, requester = observation.agent.spec if observation.agent is not None else None, spec.requester
+    if requester is None or agent is None:
         raise ValueError("policy cannot be asked without a requester and an Agent")
+    lineage = observation.family.lineage
     holder = next_holder(observation)
+    if is_step(task) and lineage.ancestors and (above := lineage.ancestors[0].spec) is not None:
+        # It is done where its parent is.
+        spec = spec.model_copy(update={"workload": above.workload})
+        holder = observation.family.parents_pod
     running = holder.running_images if holder is not None and action is not PolicyAction.ISSUE else ()
     return Question(
         action=Action(action.value),
@@ -95,12 +112,28 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         task_name=task.name,
         task_uid=task.uid,
         task=spec,
-        requester=Person(spec.requester.username, tuple(spec.requester.groups)),
+        requester=Person(requester.username, tuple(requester.groups)),
         now=observation.now,
         environment=environment,
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),
-        delegator=spec.on_behalf_of,
+        delegator=delegator(task, lineage),
+        ancestors=tuple(
+            Ancestor(each.name, each.uid, each.spec.agent_ref.name, each.spec.requester.username)
+            for each in lineage.ancestors
+            if each.spec is not None and each.spec.requester is not None
+        ),
+        approvers=tuple(Person(each.username, each.groups) for each in observation.consent.approvers),
+        break_glass=spec.break_glass is not None,
     )
+
+
+def _consented(answer: Judgement, given: Consent) -> Judgement:
+    """Return the answer with who approved, and for no longer than that counts."""
+    until = min((each for each in (answer.holds_until, given.until) if each is not None), default=None)
+    if not answer.allowed or not given.approvers:
+        return replace(answer, holds_until=until)
+    by = names(each.username for each in given.approvers)
+    return replace(answer, holds_until=until, message=f"{answer.message}, approved by {by}")
 
 
 def _both(first: Judgement, also: Judgement) -> Judgement:

@@ -9,11 +9,11 @@ from typing import Any, Final, Self
 
 import orjson
 
-from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask import AgentTaskSpec, CredentialMode, DesiredState
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
 from agentid.controller.facts import mapping, moment, read, sequence, text, version_number
-from agentid.lifecycle.model import TaskFacts
+from agentid.lifecycle.model import ChildFacts, TaskFacts
 
 _COMMON: Final = (
     b'"groups":["system:authenticated","system:serviceaccounts"],"podUID":"stateReason":"grantable":["resources"'
@@ -50,7 +50,8 @@ class WorkloadKey:
 class PackedTask:
     """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
 
-    `workload` is the object that says when the task ends; None also for one that has ended.
+    `workload` is the object that says when the task ends; None also for one that has ended. `parent` is name
+    and UID of the task that it names as its parent, and `child` what it is to that one.
     """
 
     namespace: str
@@ -60,6 +61,8 @@ class PackedTask:
     agent: str
     workload: WorkloadKey | None
     packed: bytes
+    parent: tuple[str, str] | None = None
+    child: ChildFacts | None = None
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -91,6 +94,8 @@ class PackedTask:
             if ref
             else None,
             packed=_compressed(orjson.dumps(kept)),
+            parent=_parent(spec),
+            child=_child(metadata, spec, kept["status"]) if _parent(spec) is not None else None,
         )
 
     def unpacked(self) -> dict[str, Any]:
@@ -124,6 +129,25 @@ class PackedTask:
             invalid=invalid,
             status_invalid=status_invalid,
         )
+
+
+def _parent(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    reference = mapping(spec.get("parentRef"))
+    name, uid = text(reference.get("name")), text(reference.get("uid"))
+    return (name, uid) if name and uid else None
+
+
+def _child(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> ChildFacts:
+    is_over = (
+        "deletionTimestamp" in metadata or spec.get("state") == DesiredState.ENDED or _is_finished(status)
+    )
+    return ChildFacts(
+        uid=text(metadata.get("uid")),
+        is_step=mapping(spec.get("credential")).get("mode") == CredentialMode.NONE,
+        is_over=is_over,
+        has_begun=status.get("startTime") is not None,
+        created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+    )
 
 
 def _is_finished(status: Mapping[str, Any]) -> bool:

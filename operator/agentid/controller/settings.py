@@ -144,6 +144,7 @@ class Settings(BaseSettings):
             wipe_grace=timedelta(seconds=self.wipe_grace_seconds),
             max_ttl=timedelta(seconds=self.max_ttl_seconds),
             max_active_deadline=timedelta(seconds=self.max_active_deadline_seconds),
+            max_break_glass=timedelta(seconds=self.max_break_glass_seconds),
         )
 
     def admission(self) -> AdmissionSettings:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from agentid.controller.approvals import Approvals
 from agentid.controller.facts import (
     agent_facts,
     controller_of,
@@ -14,6 +15,7 @@ from agentid.controller.facts import (
     text,
     version_number,
 )
+from agentid.controller.kinship import Kinship
 from agentid.controller.packed_task import PackedTask, WorkloadKey
 from agentid.controller.records import AgentRecord, Departed, Key, PodRecord, Record
 from agentid.lifecycle.model import AgentFacts
@@ -32,6 +34,8 @@ class World:
         self._pod_keys: dict[str, Key] = {}
         self._by_agent: dict[Key, set[str]] = {}
         self._by_workload: dict[WorkloadKey, set[str]] = {}
+        self.approvals = Approvals(changed)
+        self.kinship = Kinship(changed)
 
     def record(self, key: Key) -> Record | None:
         """Return what is known under `key`."""
@@ -157,6 +161,7 @@ class World:
             # One string of each in memory, however often the task changes: others hold them too.
             new = replace(new, name=old.name, uid=old.uid)
         record.task = new
+        self.kinship.take(old if old is not None and old.uid == new.uid else None, new)
         self._by_agent.setdefault((new.namespace, new.agent), set()).add(new.name)
         if new.workload is not None:
             self._by_workload.setdefault(new.workload, set()).add(new.name)
@@ -165,6 +170,7 @@ class World:
 
     def _depart(self, record: Record, task: PackedTask) -> None:
         self._unindex(task)
+        self.kinship.take(task, None)
         record.depart(task.uid, Departed(self._clock(), task))
         record.failed_write, record.failures, record.lost_writes = None, 0, 0
 

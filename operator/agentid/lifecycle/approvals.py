@@ -3,22 +3,45 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Self
 
 from agentid.api.agentapproval import AgentApprovalSpec, Decision
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.spec_hash import hash_of, spec_hash
+from agentid.lifecycle.consent import NOBODYS, Approver, Consent
 from agentid.lifecycle.lineage import delegator, title
 from agentid.lifecycle.model import Lineage, TaskFacts
 from agentid.lifecycle.wording import at, name, names
 
+_MOST_TOLD: Final = 3
+"""How many approvals that do not count are told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApprovalFacts:
-    """One AgentApproval as last seen. `spec` is None where the object does not fit its model."""
+    """One AgentApproval as last seen.
+
+    Attributes:
+        name: Its name.
+        task: Name of the task that it is about.
+        deleting: Whether it is being deleted.
+        spec: What it says, without its text; None where it does not fit its model.
+        is_whole: Whether its text is what its hash is of.
+    """
 
     name: str
+    task: str
     deleting: bool
     spec: AgentApprovalSpec | None
+    is_whole: bool
+
+    @classmethod
+    def of(cls, name: str, task: str, spec: AgentApprovalSpec | None, *, deleting: bool) -> Self:
+        """Return the facts; the text, which may be long, is compared with its hash and not kept."""
+        if spec is None:
+            return cls(name, task, deleting, None, is_whole=False)
+        is_whole = hash_of(spec.projection) == spec.spec_hash
+        return cls(name, task, deleting, spec.model_copy(update={"projection": ""}), is_whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +65,6 @@ class Request:
     barred: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Approver:
-    """A person whose approval counts, with the groups that they had when they gave it."""
-
-    username: str
-    groups: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What the approvals of a task come to.
-
-    Attributes:
-        approvers: The distinct people whose yes counts, by user name; none where somebody says no.
-        denied: Who says no, and why; None: nobody.
-        until: When the first yes that counts expires; None: none does.
-        passed_over: Each approval of this task that does not count, by its name, with why.
-    """
-
-    approvers: tuple[Approver, ...] = ()
-    denied: str | None = None
-    until: datetime | None = None
-    passed_over: tuple[tuple[str, str], ...] = ()
-
-
 def request_of(task: TaskFacts, lineage: Lineage) -> Request | None:
     """Return what an approval of a task has to be of; None where nobody is known to have asked for it."""
     if task.spec is None or task.spec.requester is None:
@@ -81,6 +79,16 @@ def request_of(task: TaskFacts, lineage: Lineage) -> Request | None:
     )
 
 
+def consent_to(
+    task: TaskFacts, lineage: Lineage, approvals: Iterable[ApprovalFacts], now: datetime
+) -> Consent:
+    """Return what `approvals` come to for a task as it is asked for now; an emergency asks for none."""
+    request = request_of(task, lineage)
+    if request is None or (task.spec is not None and task.spec.break_glass is not None):
+        return NOBODYS
+    return consent(request, approvals, now)
+
+
 def consent(request: Request, approvals: Iterable[ApprovalFacts], now: datetime) -> Consent:
     """Return what `approvals`, of whatever tasks they are, come to for this one.
 
@@ -90,9 +98,11 @@ def consent(request: Request, approvals: Iterable[ApprovalFacts], now: datetime)
     # The right to approve was asked for under the name, so that one which names another task is none of this
     # one's, whatever its UID. In the order of their names, so that the same approvals always say the same.
     of_this_name = sorted(
-        (each for each in approvals if each.spec is not None and each.spec.task_ref.name == request.name),
-        key=lambda each: each.name,
+        (each for each in approvals if each.task == request.name), key=lambda each: each.name
     )
+    if (unread := next((each for each in of_this_name if each.spec is None), None)) is not None:
+        # It may be a no.
+        return Consent(denied=f"AgentApproval {unread.name} cannot be read by this version of agentid")
     judged = [(each, _why_not(request, each, now)) for each in of_this_name]
     passed_over = tuple((each.name, why) for each, why in judged if why is not None)
     counting = [each.spec for each, why in judged if why is None and each.spec is not None]
@@ -112,6 +122,18 @@ def who_may_approve(request: Request) -> str:
     return f"{holders}(ClusterRole agentid-approver), except {names(sorted(request.barred))}"
 
 
+def what_is_awaited(request: Request, given: Consent) -> str:
+    """Say whose approval of what exactly a task waits for, who has given theirs, and which do not count."""
+    so_far = names(each.username for each in given.approvers)
+    parts = [
+        f"Approved so far by {so_far}." if so_far else "",
+        f"It is approved as it is now (intent {request.intent_generation}, {request.spec_hash})",
+        f"by {who_may_approve(request)}.",
+        *(f"AgentApproval {each} does not count: {why}." for each, why in given.passed_over[:_MOST_TOLD]),
+    ]
+    return " ".join(filter(None, parts))
+
+
 def _barred(task: TaskFacts, spec: AgentTaskSpec, lineage: Lineage) -> Iterator[tuple[str, str]]:
     for each in reversed(lineage.ancestors):
         if each.spec is not None and each.spec.requester is not None:
@@ -124,14 +146,12 @@ def _barred(task: TaskFacts, spec: AgentTaskSpec, lineage: Lineage) -> Iterator[
 
 def _why_not(request: Request, approval: ApprovalFacts, now: datetime) -> str | None:
     """Say why an approval counts for nothing; None if it counts."""
-    if approval.spec is None:
-        return "it cannot be read by this version of agentid"
-    objections = _to_any(request, approval.spec)
-    if (why := next(objections, None)) is not None or approval.spec.decision is Decision.DENY:
-        return why
-    if approval.deleting:
-        return "it is being deleted"
-    return next(_to_a_yes(request, approval.spec, now), None)
+    said = approval.spec
+    if said is None or (why := next(_to_any(request, said), None)) is not None:
+        return "it cannot be read" if said is None else why
+    if said.decision is Decision.DENY:
+        return None
+    return next(_to_a_yes(request, approval, said, now), None)
 
 
 def _to_any(request: Request, said: AgentApprovalSpec) -> Iterator[str]:
@@ -143,10 +163,14 @@ def _to_any(request: Request, said: AgentApprovalSpec) -> Iterator[str]:
         yield "nobody is known to have given it"
 
 
-def _to_a_yes(request: Request, said: AgentApprovalSpec, now: datetime) -> Iterator[str]:
+def _to_a_yes(
+    request: Request, approval: ApprovalFacts, said: AgentApprovalSpec, now: datetime
+) -> Iterator[str]:
+    if approval.deleting:
+        yield "it is being deleted"
     if said.spec_hash != request.spec_hash:
         yield "it is about a spec that the task has not now"
-    if hash_of(said.projection) != said.spec_hash:
+    if not approval.is_whole:
         yield "its projection is not what its specHash is of"
     who = said.approver.username if said.approver else ""
     if (why := request.barred.get(who)) is not None:

@@ -1,39 +1,55 @@
 """What a task's children are to it: how many there may be at once, and what its live steps let it do."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
-from agentid.api.agenttask import CredentialMode, DesiredState
+from agentid.api.agenttask import DesiredState
 from agentid.api.agenttask_status import MAX_CHILDREN, MAX_GRANTS, Grant
 from agentid.api.reasons import ConditionType, RunReason
+from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.delegation import delegation_breach
 from agentid.lifecycle.lineage import ending, title
-from agentid.lifecycle.model import TaskFacts
-from agentid.lifecycle.record import condition
+from agentid.lifecycle.model import ChildFacts, Family, Lineage, TaskFacts
+from agentid.lifecycle.record import condition, is_granted, is_step
 
 
-def surplus(task: TaskFacts, parent: TaskFacts, children: Iterable[TaskFacts], now: datetime) -> str | None:
-    """Say that a child has to wait because its parent has as many as it may have at once.
+def limit_of(child: ChildFacts) -> int:
+    """Return how many of its sort may be live at once."""
+    return MAX_GRANTS if child.is_step else MAX_CHILDREN
 
-    Those that have begun come first, then the older ones, so that no later one takes another's place.
 
-    Args:
-        task: The child.
-        parent: Its parent.
-        children: All children of that parent, `task` among them.
-        now: The time of the decision.
+def rank(child: ChildFacts) -> tuple[bool, datetime, str]:
+    """Return what orders children: those that have begun come first, then the older ones.
+
+    So no later one takes another's place.
     """
-    limit = MAX_GRANTS if is_step(task) else MAX_CHILDREN
-    live = [each for each in children if is_step(each) == is_step(task) and ending(each, now) is None]
-    before = sum(_rank(each) < _rank(task) for each in live if each.uid != task.uid)
-    if before < limit:
+    return not child.has_begun, child.created, child.uid
+
+
+def surplus(task: TaskFacts, family: Family) -> str | None:
+    """Say that a child has to wait because its parent has as many as it may have at once."""
+    own = next((each for each in family.siblings if each.uid == task.uid), None)
+    if own is None or not family.lineage.ancestors:
         return None
-    what = "steps" if is_step(task) else "children"
-    return f"{title(parent)} has {limit} live {what}, as many as it may have. It waits until one has ended."
+    rivals = (each for each in family.siblings if each.is_step == own.is_step and not each.is_over)
+    before = sum(rank(each) < rank(own) for each in rivals)
+    if before < limit_of(own):
+        return None
+    what = "steps" if own.is_step else "children"
+    return (
+        f"{title(family.lineage.ancestors[0])} has {limit_of(own)} live {what}, as many as it may have. "
+        "It waits until one has ended."
+    )
 
 
-def grants(children: Iterable[TaskFacts], now: datetime) -> list[Grant]:
-    """Return what the live steps among `children` let their parent's identity do, oldest first."""
-    steps = sorted((each for each in children if _is_live_step(each, now)), key=_rank)
+def grants(parent: TaskFacts, family: Family, now: datetime) -> list[Grant]:
+    """Return what the live steps of a running task let its identity do, oldest first.
+
+    What a step no longer may have of its parent it grants no longer, whether it was looked at since or not.
+    """
+    above = Lineage((parent, *family.lineage.ancestors), family.lineage.flaw)
+    live = (each for each in family.steps if _is_live(each, now))
+    within = (each for each in live if delegation_breach(each, above, now) is None)
+    steps = sorted(within, key=lambda each: (each.created, each.uid))
     return [
         Grant(
             name=each.name,
@@ -47,17 +63,12 @@ def grants(children: Iterable[TaskFacts], now: datetime) -> list[Grant]:
     ]
 
 
-def is_step(task: TaskFacts) -> bool:
-    """Whether a task is a grant for its parent's identity."""
-    return task.spec is not None and task.spec.credential.mode is CredentialMode.NONE
-
-
-def _is_live_step(task: TaskFacts, now: datetime) -> bool:
-    finished = condition(task.status, ConditionType.FINISHED)
+def _is_live(step: TaskFacts, now: datetime) -> bool:
+    finished = condition(step.status, ConditionType.FINISHED)
     runs = finished is not None and (finished.status, finished.reason) == ("False", RunReason.RUNNING)
-    is_meant_to = task.spec is not None and task.spec.state is DesiredState.ACTIVE
-    return is_step(task) and runs and is_meant_to and ending(task, now) is None
-
-
-def _rank(task: TaskFacts) -> tuple[bool, datetime, str]:
-    return task.status.start_time is None, task.created, task.uid
+    spec = step.spec
+    # Of an intent that was changed since nothing is decided yet.
+    is_decided = spec is not None and step.status.spec_hash == spec_hash(spec)
+    is_meant_to = spec is not None and spec.state is DesiredState.ACTIVE
+    is_over = ending(step, now) is not None
+    return is_step(step) and runs and is_granted(step) and is_decided and is_meant_to and not is_over

@@ -2,12 +2,28 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Final
 
 from agentid.api.agenttask import DesiredState, TaskReference
 from agentid.api.agenttask_status import MAX_DEPTH, Ancestor, Delegation
-from agentid.api.reasons import ConditionType
+from agentid.api.reasons import ConditionType, WaitReason
+from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.model import Lineage, TaskFacts
 from agentid.lifecycle.record import condition
+
+_WITHOUT_AUTHORITY: Final = frozenset(
+    {
+        WaitReason.AWAITING_AGENT,
+        WaitReason.CEILING_EXCEEDED,
+        WaitReason.AWAITING_POLICY,
+        WaitReason.AWAITING_APPROVAL,
+        WaitReason.APPROVAL_DENIED,
+        WaitReason.DELEGATION_REFUSED,
+        WaitReason.AWAITING_PARENT,
+        WaitReason.SUSPENDED,
+    }
+)
+"""For what a task waits while it is not allowed, rather than for its pod or its Secret."""
 
 Find = Callable[[str], TaskFacts | None]
 """The task of a name in the same namespace, if there is one."""
@@ -45,16 +61,40 @@ def ending(task: TaskFacts, now: datetime) -> str | None:
     return None
 
 
-def hold_of(lineage: Lineage) -> str | None:
-    """Say for which of the tasks above it a task has to wait; None: for none.
-
-    A suspension reaches every descendant, and nothing is given by who has not been given anything.
-    """
+def suspended_above(lineage: Lineage) -> str | None:
+    """Say which of the tasks above it is suspended, since that reaches every descendant; None: none is."""
     for ancestor in lineage.ancestors:
         if ancestor.spec is not None and ancestor.spec.state is DesiredState.SUSPENDED:
-            return f"{title(ancestor)}, which it is under, is suspended."
+            return f"{title(ancestor)}, which it is under, is suspended"
+    return None
+
+
+def lacking_above(lineage: Lineage, *, is_live: bool) -> str | None:
+    """Say for which of the tasks above it a task has to wait; None: for none.
+
+    Nothing is given by who has not been given anything, or may not have it just now. `is_live`: the task has
+    what it is for; while a new intent of a task above it is decided on, it keeps that.
+    """
+    for ancestor in lineage.ancestors:
+        which = f"{title(ancestor)}, which it is under,"
         if ancestor.status.start_time is None:
-            return f"{title(ancestor)}, which it is under, has not begun."
+            return f"{which} has not begun"
+        finished = condition(ancestor.status, ConditionType.FINISHED)
+        if finished is not None and finished.reason in _WITHOUT_AUTHORITY:
+            return f"{which} waits itself ({finished.reason})"
+        spec = ancestor.spec
+        if not is_live and spec is not None and ancestor.status.spec_hash != spec_hash(spec):
+            return (
+                f"the intent of {title(ancestor)}, which it is under, was changed and is not decided on yet"
+            )
+    return None
+
+
+def end_above(lineage: Lineage, now: datetime) -> str | None:
+    """Say which of the tasks above it is over or about to be; None: none is."""
+    for ancestor in lineage.ancestors:
+        if (over := ending(ancestor, now)) is not None:
+            return f"{title(ancestor)}, which it is under, {over}"
     return None
 
 

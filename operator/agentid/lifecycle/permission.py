@@ -5,12 +5,20 @@ from typing import Final
 
 from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec, DesiredState
-from agentid.api.reasons import ConditionType, IssueReason
+from agentid.api.reasons import IssueReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.pods import bound_pod, is_replaced, mismatch, next_holder
-from agentid.lifecycle.record import asked, condition, has_started, is_finished, was_suspended, workload
+from agentid.lifecycle.record import (
+    asked,
+    condition,
+    has_started,
+    holding,
+    is_finished,
+    was_suspended,
+    workload,
+)
 from agentid.lifecycle.renewal import is_in_doubt, renew_at
 from agentid.lifecycle.wording import at, name, names
 
@@ -139,7 +147,7 @@ def _is_another(observation: Observation, spec: AgentTaskSpec) -> bool:
 
 def _made_by(observation: Observation) -> PolicyAction:
     """Return what the newest credential was made by; where there is none, one is to be issued."""
-    issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
+    issued = condition(observation.task.status, holding(observation.task))
     if issued is None or issued.status != "True":
         return PolicyAction.ISSUE
     return _MADE_BY.get(issued.reason, PolicyAction.ISSUE)

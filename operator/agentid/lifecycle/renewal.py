@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentid.api.agenttask_status import Credential
+from agentid.lifecycle.lineage import inherited_deadline
 from agentid.lifecycle.model import Observation, SecretState
 from agentid.lifecycle.record import asked, current, this_second
 
@@ -56,7 +57,8 @@ def ttl(observation: Observation) -> timedelta:
 def deadline(observation: Observation) -> datetime:
     """Return when the task ends at the latest: as recorded, or as counted from a first issue now.
 
-    Without renewal the first credential's life is the task's, so that no later one can prolong it.
+    Without renewal the first credential's life is the task's, so that no later one can prolong it. A child
+    ends no later than what it is under.
     """
     status, spec = observation.task.status, asked(observation)
     if status.deadline is not None:
@@ -64,7 +66,10 @@ def deadline(observation: Observation) -> datetime:
     longest = min(timedelta(seconds=spec.active_deadline_seconds), observation.limits.max_active_deadline)
     if not spec.credential.renew:
         longest = min(longest, ttl(observation))
-    return (status.start_time or this_second(observation)) + longest
+    if spec.break_glass is not None:
+        longest = min(longest, observation.limits.max_break_glass)
+    own = (status.start_time or this_second(observation)) + longest
+    return min(own, inherited_deadline(observation.family.lineage) or own)
 
 
 def _spread(credential: Credential) -> float:
