@@ -190,6 +190,24 @@ async def test_sweep_finds_what_no_watch_showed_of_policies(server: Server, conn
     assert scene.installed.changed == [None, "support", None, "support"]
 
 
+async def test_sweep_finds_approvals_that_came_and_went_unseen(
+    server: Server, connection: Connection
+) -> None:
+    scene = Scene(connection)
+    metadata = {"namespace": "support", "name": "yes", "uid": "a-1", "resourceVersion": "3"}
+    said = {"metadata": metadata, "spec": {"taskRef": {"name": "t", "uid": "u-t"}}}
+    server.put(APPROVALS, said)
+    with finds(scene, "agentapprovals"):
+        await scene.sweep.once()
+    assert [each.name for each in scene.world.approvals.of(("support", "t"))] == ["yes"]
+    with finds(scene):
+        await scene.sweep.once()
+    server.put(APPROVALS)
+    with finds(scene, "agentapprovals"):
+        await scene.sweep.once()
+    assert scene.world.approvals.of(("support", "t")) == []
+
+
 async def test_sweep_finds_another_policy_of_the_same_name(server: Server, connection: Connection) -> None:
     scene = Scene(connection)
     await scene.installed.take(policy(PERMIT, uid="c-1"))

@@ -49,7 +49,8 @@ class Approvals:
         self._records[key] = new
         self._by_task.setdefault((key[0], new.facts.task), set()).add(key[1])
         if old is None or old.facts != new.facts:
-            self._changed((key[0], new.facts.task))
+            for task in {new.facts.task} | ({old.facts.task} if old is not None else set()):
+                self._changed((key[0], task))
 
     def drop(self, key: Key, uid: str) -> None:
         """Take in that the approval with that UID is gone."""
