@@ -137,6 +137,7 @@ class Reconciler:
             except ApiAnswerError as error:
                 await self._unwritten(key, record, observation, plan, act, error)
                 return True, None
+            self._teller.record(observation, plan, report.status)
             if svid is None:
                 self._teller.status(observation, plan, report.status, None)
         outcome = await act()
