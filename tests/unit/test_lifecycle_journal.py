@@ -1,4 +1,4 @@
-"""What is recorded: one entry of the same fields for each decision, issue and end, none where none was made."""
+"""What is recorded: an entry of the same fields for each decision, issue and end, and only for these."""
 
 from __future__ import annotations
 
