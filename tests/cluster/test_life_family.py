@@ -1,4 +1,4 @@
-"""A child has no more than its parent and ends with it, however deep; a step lets its parent do more for a while."""
+"""A child has no more than its parent and ends with it, however deep; a step lets its parent do more."""
 
 import json
 from datetime import timedelta
