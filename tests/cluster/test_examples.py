@@ -25,6 +25,8 @@ TESTED = {
     "06-replaced-pod.yaml",
     "07-on-behalf-of.yaml",
     "08-own-volume.yaml",
+    "09-family.yaml",
+    "10-emergency.yaml",
 }
 
 
@@ -170,3 +172,26 @@ def test_pod_with_a_volume_of_its_own_says_which_container_has_the_credential(sh
     assert "/credential" in mounts["agent"]
     assert "/credential" not in mounts["sidecar"]
     assert "/var/run/secrets/agentid.dev" not in {path for paths in mounts.values() for path in paths}
+
+
+def test_family_grants_what_it_has_not_for_a_step(shop: Kubectl) -> None:
+    shop.apply(example("09-family.yaml"))
+    above = story.runs(shop, "triage-4720")
+    comments = [line.removeprefix("#") for line in example("09-family.yaml").read_text().splitlines()]
+    step = " ".join(line for line in comments if line.startswith(("   {", "     ")))
+    shop("create", "--filename=-", stdin=step.replace("$UID", above["metadata"]["uid"]))
+
+    story.stands(shop, "Running", "triage-4720-refund")
+    shown = shop.wait_for("agenttask", "triage-4720", lambda seen: seen["status"].get("grants"))
+    (grant,) = shown["status"]["grants"]
+    assert (grant["name"], grant["actions"]) == ("triage-4720-refund", ["refunds:create"])
+
+
+def test_emergency_is_one_credential_that_everybody_is_told_of(shop: Kubectl) -> None:
+    shop.apply(example("10-emergency.yaml"))
+
+    running = story.runs(shop, "mend-refunds")
+
+    assert running["status"]["decision"]["breakGlass"] is True
+    assert running["status"]["deadline"] == running["status"]["credentials"][0]["notAfter"]
+    assert [each.reason for each in story.told(shop, running)] == ["BreakGlassUsed"]

@@ -11,7 +11,7 @@ from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.objects import AGENT, ANY_POD, POD, agent, pod, task
-from tests.cluster.people import GROUP, STRANGER, TENANT, People
+from tests.cluster.people import GROUP, STRANGER, TENANT, People, refusal
 
 TOP = "triage"
 INTENT = {"purpose": "Triage", "actions": ["orders:read"], "grantable": ["refunds:create"]}
@@ -97,14 +97,15 @@ def test_what_leads_to_no_living_parent_is_refused_with_a_reason(wide: Kubectl, 
     above = top_of(wide)
     elsewhere = {"metadata": {"name": "not-here", "uid": above["metadata"]["uid"]}}
     wrong_uid = {"metadata": {"name": TOP, "uid": "5b0c3a3e-0000-4000-8000-000000000009"}}
-    itself = {"metadata": {"name": "itself", "uid": above["metadata"]["uid"]}}
     for of, name, why in (
         (elsewhere, "a", "does not exist"),
         (wrong_uid, "b", "has another UID"),
-        (itself, "itself", "names the task itself"),
     ):
         delegates.create(child(of, name))
         assert why in message(story.stands(wide, "DelegationRefused", name))
+    itself = {"metadata": {"name": "itself", "uid": above["metadata"]["uid"]}}
+    said = refusal(lambda: delegates.create(child(itself, "itself")))
+    assert "parentRef names the task itself" in said
     wide.patch("agenttask", TOP, {"spec": {"state": "Ended"}})
     story.ends(wide, "Ended", TOP)
     delegates.create(child(above, "late"))
