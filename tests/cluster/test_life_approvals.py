@@ -143,16 +143,16 @@ def test_a_change_of_intent_and_one_back_needs_another_approval(team: Kubectl, f
     assert story.runs(team)["spec"]["intent"]["purpose"] == INTENT["purpose"]
 
 
-def test_an_approval_is_of_no_clone(team: Kubectl, four_eyes: People) -> None:
+def test_an_approval_is_of_no_clone_and_of_no_later_task_of_the_name(
+    team: Kubectl, four_eyes: People
+) -> None:
     first = four_eyes.tenant.create(task())
     four_eyes.stranger.create(approval(first, "yes"))
     story.runs(team)
     team.delete("agenttask", TASK)
-    four_eyes.tenant.create(task())
-    four_eyes.tenant.create(task("clone"))
-    # The same words again, said of another task.
-    replayed = approval(first, "replayed", taskRef={"name": TASK, "uid": first["metadata"]["uid"]})
-    four_eyes.stranger.create(replayed)
+    # The same words again, before there is a task of that name: they are about one that is no more.
+    four_eyes.stranger.create(approval(first, "replayed"))
+    four_eyes.tenant.create([task(), task("clone")])
     for name in (TASK, "clone"):
         assert story.serials(waits(team, name)) == []
 

@@ -51,7 +51,7 @@ class LifeOfAFamily(RuleBasedStateMachine):
         self.operator = Operator(self.server)
         for name, of in (("t0", None), ("t1", "t0"), ("t2", "t1"), ("t3", "t2"), ("t4", "t1")):
             parent = None if of is None else self.server.tasks[of]
-            self.server.create(name, self._spec(WIDE, 400, parent, step=name == "t4"))
+            self.server.create(name, self._spec(WIDE, 120, parent, step=name == "t4"))
             self._notice("looks", name)
         assert all(map(is_live, self.server.tasks.values()))
 
@@ -79,9 +79,10 @@ class LifeOfAFamily(RuleBasedStateMachine):
         name=st.sampled_from(NAMES),
         of=st.sampled_from(NAMES),
         intent=st.one_of(st.none(), st.none(), INTENTS),
-        active=st.sampled_from([120, 120, 120, 400]),
+        active=st.sampled_from([60, 120, 120, 120]),
         step=st.sampled_from([False, False, True]),
         may=st.sampled_from([True] * 5 + [False]),
+        later=st.sampled_from([0, 0, 7]),
         attention=ATTENTION,
     )
     def create(
@@ -93,8 +94,10 @@ class LifeOfAFamily(RuleBasedStateMachine):
         *,
         step: bool,
         may: bool,
+        later: int,
         attention: str,
     ) -> None:
+        self._pass(later)
         parent = self.server.tasks.get(of)
         is_step = step and parent is not None
         inherited = parent["spec"]["intent"] if parent is not None else WIDE
@@ -138,6 +141,9 @@ class LifeOfAFamily(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 10, 30, 130]))
     def pass_time(self, seconds: int) -> None:
+        self._pass(seconds)
+
+    def _pass(self, seconds: int) -> None:
         until = self.server.now + timedelta(seconds=seconds)
         self._quiesce()
         while (at := min(self.operator.wakes.values(), default=until)) < until:
