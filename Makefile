@@ -56,7 +56,7 @@ $(UV):
 	touch $@
 
 .PHONY: generate
-generate: install ## Write the CRDs, the chart's admission rules and the policy schema from their source
+generate: install ## Write the CRDs, the policy schema, and the chart's rules and policy from their source
 	@$(RUN)python -m agentid.api.generate
 	$(RUN)python -m agentid.policy.generate
 
@@ -82,7 +82,7 @@ check: lint ## What has to hold before tests: lint, generated files, coverage ma
 ##@ Tests
 .PHONY: test
 test: install ## Unit, component and cluster tests (a real API server; the first run builds it, about seven minutes)
-	@$(RUN)python -m devcluster build controlplane helm
+	@$(RUN)python -m devcluster build controlplane helm opa
 	$(RUN)python -m tests.stages unit component cluster -- $(PYTEST_ARGS)
 
 .PHONY: e2e

@@ -56,7 +56,7 @@ def _tell(tell: Narrator) -> None:
                 OperatorPod(cluster, replicas=1).start()
         else:
             with step("installing the chart"):
-                install_chart(cluster)
+                install_chart(cluster, policy=None)
             with step("starting the operator"):
                 OperatorProcess(cluster).start()
         stage: Stage = RealStage(cluster) if node else PlayedStage(cluster)

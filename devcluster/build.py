@@ -43,7 +43,7 @@ def ensure(names: Iterable[str]) -> dict[str, Path]:
 
 
 def ensure_groups(groups: Iterable[str]) -> dict[str, Path]:
-    """Build what is not there yet of these groups (`controlplane`, `node`, `helm`, `chartlint`)."""
+    """Build what is not there yet of these groups (`controlplane`, `node`, `helm`, `chartlint`, `opa`)."""
     return ensure([tool.name for group in groups for tool in GROUPS[group]])
 
 

@@ -26,7 +26,7 @@ EVERYTHING: Mapping[str, Any] = {
     "metadata": {"name": "everything"},
     "spec": {"cedar": "permit (principal, action, resource);\n"},
 }
-"""A policy that allows all that Agents allow: what is tried here is mostly something else."""
+"""A policy that allows all that Agents allow: what tests try is mostly something else."""
 TOKEN_LIFE = timedelta(days=30)
 HELM_TIMEOUT = timedelta(minutes=3)
 
@@ -43,13 +43,14 @@ def install_chart(
         cluster: Where to.
         values: Chart values that differ from its defaults; `OPERATOR_IS_A_PROCESS` holds unless they say
             otherwise.
-        policy: What is allowed; None: what is installed already, or nothing.
+        policy: What is allowed; None: what the chart says, where no policy is there yet.
 
     Raises:
         CommandError: Helm said no.
     """
     given = cluster.run.folder / "values.yaml"
-    given.write_text(yaml.safe_dump({**OPERATOR_IS_A_PROCESS, **(values or {})}))
+    of_charts = {"policy": {"default": {"create": policy is None}}}
+    given.write_text(yaml.safe_dump({**OPERATOR_IS_A_PROCESS, **of_charts, **(values or {})}))
     helm(
         cluster,
         "upgrade",

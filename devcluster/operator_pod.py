@@ -201,7 +201,8 @@ class OperatorPod:
             "pullPolicy": "Never" if self._image.archive else "IfNotPresent",
         }
         try:
-            install_chart(self._cluster, {"replicaCount": self.replicas, "image": image} | values)
+            given = {"replicaCount": self.replicas, "image": image} | values
+            install_chart(self._cluster, given, policy=None)
         except AgentidError as late:
             raise StartError(f"{late}; {self.why_not_ready()}") from late
         self._installed = values

@@ -60,7 +60,7 @@ def up(*, node: bool) -> None:
             _claim(cluster, None, node=node)
         else:
             with step("installing charts/agentid"):
-                install_chart(cluster)
+                install_chart(cluster, policy=None)
             operator = OperatorProcess(cluster)
             with step("starting the operator"):
                 operator.start()

@@ -126,11 +126,12 @@ ALL = {
         Tool("kubeconform", "chartlint", "chartlint", "github.com/yannh/kubeconform/cmd/kubeconform"),
         Tool("kube-score", "chartlint", "chartlint", "github.com/zegl/kube-score/cmd/kube-score"),
         Tool("kind", "kind", "kind", "sigs.k8s.io/kind"),
+        Tool("opa", "opa", "opa", "github.com/open-policy-agent/opa", tags=("opa_no_oci",)),
     )
 }
 GROUPS = {
     group: [tool for tool in ALL.values() if tool.group == group]
-    for group in ("controlplane", "node", "helm", "chartlint", "kind")
+    for group in ("controlplane", "node", "helm", "chartlint", "kind", "opa")
 }
 
 

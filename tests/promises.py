@@ -171,6 +171,8 @@ CHART: Final = frozenset(
         "the commands of NOTES end all tasks first",
         "each object is as the API server describes its kind",
         "the linter has nothing to say",
+        "the default policy comes with the first installation, and then belongs to the platform team",
+        "the examples are allowed by the default policy",
         "exactly the operator's rights, for all namespaces and for some",
         "exactly the tenants' rights",
         "typing errors and wrong values are refused",
@@ -201,6 +203,7 @@ DOCTOR: Final = frozenset(
         "a healthy installation is well",
         "a rule that is missing, changed or not applied",
         "a right that is missing, too many or everybody's",
+        "policies that are not there or not in force",
         "an authority that is gone, damaged or about to end, and no key shown",
         "a Secret whose task is gone",
         "a Secret that outlives its task's end",
@@ -214,6 +217,30 @@ DOCTOR: Final = frozenset(
     }
 )
 """What `agentid doctor` and the documents tell the people who run it."""
+
+CLI: Final = frozenset(
+    {
+        "cases run in CI, with an exit code",
+        "the published schema",
+        "what is simulated is what is decided",
+        "drafts are judged as if applied",
+        "the text in force counts, also while a newer one is refused",
+        "who would lose and gain is who does",
+        "why: the decision, its rules, the facts, what would have to change",
+        "what the caller may not see is said",
+        "one task suspended, resumed, ended",
+        "all live tasks of an agent or a person, with one command",
+        "a thousand at once",
+        "a dry run changes nothing and tells what would be refused",
+        "the wrong people are refused and told why",
+        "a task of the same name is not the one that was meant",
+        "exit codes and forms of output",
+        "errors name the object and what to do, with no traceback",
+        "completion and kubectl plugin",
+        "the operator's start imports nothing of other commands",
+    }
+)
+"""What people get who use the command line."""
 
 WRITES: Final = (
     "issue_status",
@@ -266,7 +293,11 @@ POLICY: Final = frozenset(
         "whatever goes wrong denies",
         "asked about the task, its Agent and its pod as they are",
         "asked at issue, renewal, resume, change of intent and of pod",
+        "a rule about renewals reaches who runs on a first credential",
         "asked again when a policy or a namespace's labels change",
+        "asked again when the Agent changes",
+        "a change of policy over many tasks keeps no other waiting",
+        "a namespace that no watch has shown yet is looked at",
         "asked again when the time may turn the answer",
         "nothing is issued or kept without an allowing answer",
         "a denial ends what has started, doubt and a missing approval take its credential",
@@ -274,6 +305,9 @@ POLICY: Final = frozenset(
         "what is said of no pod ends no task between two",
         "all policies are known before a task is decided on",
         "what the watches missed of policies is found",
+        "whoever is killed while it tells of policies or carries out a change ends at the same",
+        "what is no policy is refused by the API server",
+        "policies are written by whom the roles say, their statuses by the operator only",
         "the worked policies do as their cases say",
     }
 )
@@ -314,6 +348,7 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "survival": SURVIVAL,
     "telling": TELLING,
     "doctor": DOCTOR,
+    "cli": CLI,
     "faults": FAULTS,
     "policy": POLICY,
 }

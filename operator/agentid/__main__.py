@@ -1,6 +1,7 @@
-"""`python -m agentid` is `agentid`."""
+"""`python -m agentid` is `agentid`; found by kubectl as `kubectl-agentid`, it is `kubectl agentid`."""
 
 import sys
+from pathlib import Path
 
 _WRONG_USAGE = 2
 
@@ -16,7 +17,7 @@ def main() -> None:
             f"agentid: {error.name} is not installed; install agentid[operator] or agentid[cli].\n"
         )
         raise SystemExit(_WRONG_USAGE) from error
-    app()
+    app(prog_name="kubectl agentid" if Path(sys.argv[0]).name.startswith("kubectl-") else None)
 
 
 if __name__ == "__main__":

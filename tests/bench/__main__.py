@@ -25,11 +25,12 @@ from tests.bench import report
 from tests.bench.api import Api, ApiError
 from tests.bench.contenders import Agentid, Contender, Limit, running
 from tests.bench.figures import Figure
-from tests.bench.findings import Findings, figures
+from tests.bench.findings import Findings, figures, policy_costs
 from tests.bench.forms import Forms
 from tests.bench.learning import credentials, forms_of
 from tests.bench.lives import Lives, Name, NotInTimeError
 from tests.bench.machine import Machine
+from tests.bench.policies import PolicyRound, among_policies
 from tests.bench.profile import Profile, profile
 from tests.bench.rounds import (
     FULL,
@@ -49,7 +50,7 @@ OPERATOR: Final = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}
 _OWN_PACE: Final = Options(controller_manager=("--kube-api-qps=20", "--kube-api-burst=30"))
 """The garbage collector as Kubernetes ships it; clusters for tests have a faster one."""
 _WARM_UP: Final = 100
-_PARTS: Final = ("rounds", "profile", "scale")
+_PARTS: Final = ("rounds", "profile", "scale", "policies")
 
 
 class Bench:
@@ -69,8 +70,11 @@ class Bench:
         rounds, writes = await self.rounds(limit)
         profiles = await self.profiles()
         collected = await self._collected()
+        policies = await self.policies()
         stages, again, beside = await self.scale(limit)
-        return Findings(machine, version, rounds, writes, collected, stages, again, beside, profiles)
+        return Findings(
+            machine, version, rounds, writes, collected, stages, again, beside, policies, profiles
+        )
 
     async def prepare(self) -> Limit:
         """Let agentid live one life, from which LIMIT learns what to write."""
@@ -118,6 +122,11 @@ class Bench:
             )
         report.write_profiles(profiles, folder)
         return profiles
+
+    async def policies(self) -> list[PolicyRound]:
+        """Measure what policies cost."""
+        with step("issuing among policies") as said:
+            return await among_policies(self._api, self._agentid, self._work, self._lives, self._sizes, said)
 
     async def _round(self, contender: Contender, sizes: Sizes) -> Round:
         async with running(contender):
@@ -192,6 +201,10 @@ async def _only(bench: Bench, part: str) -> None:
     if part == "profile":
         for each in await bench.profiles():
             Console().print(each.burst, each.costs, each.functions[:40])
+        return
+    if part == "policies":
+        rounds_among = await bench.policies()
+        Console().print(*rounds_among, *policy_costs(rounds_among), sep="\n")
         return
     if part == "scale":
         Console().print(*await bench.scale(limit), sep="\n")

@@ -6,6 +6,7 @@ from statistics import median
 
 from tests.bench.figures import TIMES, Figure, Goal, median_ratio, percentile
 from tests.bench.machine import Machine
+from tests.bench.policies import COUNTS, PolicyRound
 from tests.bench.profile import Profile
 from tests.bench.rounds import Burst, Round, Writes
 from tests.bench.scale import Neighbours, Stage
@@ -27,6 +28,7 @@ class Findings:
         stages: agentid at each number of live tasks.
         restarts: For each try the seconds until a new task was served, by contender.
         neighbours: What a tenant's crowd cost the others.
+        policies: Each round of issues among policies.
         profiles: Where the time of issues and of ends goes.
     """
 
@@ -38,6 +40,7 @@ class Findings:
     stages: Sequence[Stage]
     restarts: Sequence[dict[str, float]]
     neighbours: Neighbours
+    policies: Sequence[PolicyRound]
     profiles: Sequence[Profile]
 
 
@@ -51,6 +54,7 @@ def figures(found: Findings) -> dict[str, Figure]:
         *_among_many(found),
         _drain(found),
         _neighbours(found.neighbours),
+        *policy_costs(found.policies),
     ]
     return {line.name: line for line in lines}
 
@@ -125,6 +129,20 @@ def _neighbours(beside: Neighbours) -> Figure:
         f"({beside.left} of it were still not served then)"
     )
     return Figure("neighbour_delay_ms", worse, " ms", Goal(most=100), detail)
+
+
+def policy_costs(rounds: Sequence[PolicyRound]) -> Iterable[Figure]:
+    """Yield what each number of policies costs in issues."""
+    for count in COUNTS[1:]:
+        pairs = [(each[count], each[0]) for each in rounds]
+        paces = [(a.per_second, b.per_second) for a, b in pairs]
+        costs = [(a.cpu_ms, b.cpu_ms) for a, b in pairs]
+        detail = (
+            f"issues a second among {count} policies / with one that allows all: {_both(paces)}; processor "
+            f"time of each: {_both(costs, 2)} ms"
+        )
+        name = f"issue_ratio_{count}_policies"
+        yield Figure(name, median_ratio(paces), f"{TIMES} none", Goal(least=0.9), detail)
 
 
 def _both(pairs: Sequence[tuple[float, float]], digits: int = 0) -> str:

@@ -23,6 +23,8 @@ _FIELDS: Final = (
     "conflicts",
     "rss_mib_per_10k",
     "restart_ratio",
+    "issue_ratio_10_policies",
+    "issue_ratio_200_policies",
 )
 
 

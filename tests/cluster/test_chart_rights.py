@@ -16,8 +16,12 @@ from devcluster.waiting import wait_until
 Right = tuple[str, str, str, tuple[str, ...]]
 """Group, resource, verb, and the names to which it is limited."""
 
-SUPPORT, SALES, OTHER = "support", "sales", "elsewhere"
-WATCHED = {"all": (SUPPORT, SALES, OTHER, NAMESPACE), "two": (SUPPORT, SALES), "its own": (NAMESPACE,)}
+SUPPORT, SALES, OTHER, DEFAULT = "support", "sales", "elsewhere", "default"
+WATCHED = {
+    "all": (SUPPORT, SALES, OTHER, NAMESPACE, DEFAULT),
+    "two": (SUPPORT, SALES),
+    "its own": (NAMESPACE,),
+}
 """Namespaces that are served, for each way to install."""
 VALUES = {"all": [], "two": [SUPPORT, SALES], "its own": [NAMESPACE]}
 NOBODY = "nobody@example.com"
@@ -33,12 +37,16 @@ EVERYWHERE = {
     for end in ("ies", "ybindings")
     for right in rights("admissionregistration.k8s.io", f"{kind}admissionpolic{end}", "get")
 }
-"""To see whether admission is in force: of objects in no namespace, and told about in each."""
+EVERYWHERE |= rights("agentid.dev", "clusteragentpolicies", "get", "list", "watch")
+EVERYWHERE |= rights("agentid.dev", "clusteragentpolicies/status", "patch")
+"""Of objects in no namespace, told about in each: whether admission is in force, what the cluster allows."""
 WHERE_IT_SERVES = (
     rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
     | rights("agentid.dev", "agentapprovals", "get", "list", "watch")
+    | rights("agentid.dev", "agentpolicies", "get", "list", "watch")
+    | rights("agentid.dev", "agentpolicies/status", "patch")
     | rights("", "pods", "get", "list", "watch")
     | rights("batch", "jobs", "get", "list", "watch")
     | rights("events.k8s.io", "events", "create")
@@ -51,17 +59,25 @@ AT_HOME = (
     | rights("coordination.k8s.io", "leases", "create")
     | rights("coordination.k8s.io", "leases", "get", "update", names=("agentid-operator",))
 )
+ABOUT_CLUSTER_POLICIES = rights("events.k8s.io", "events", "create")
+"""In namespace default, where Events go that are about objects in no namespace."""
 VIEWER = {
     right
-    for resource in ("agenttasks", "agents", "agentapprovals")
-    for right in rights("agentid.dev", resource, "get", "list", "watch")
+    for kind in ("agenttasks", "agents", "agentapprovals", "agentpolicies")
+    for right in rights("agentid.dev", kind, "get", "list", "watch")
 }
 EDITOR = VIEWER | rights(
     "agentid.dev", "agenttasks", "create", "delete", "deletecollection", "patch", "update"
 )
+POLICY_EDITOR = rights(
+    "agentid.dev",
+    "agentpolicies",
+    *("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"),
+)
 ROLES = {
     "agentid-viewer": VIEWER,
     "agentid-editor": EDITOR,
+    "agentid-policy-editor": POLICY_EDITOR,
     "agentid-delegate": rights("agentid.dev", "delegators", "delegate"),
     "agentid-delegate-task": rights("agentid.dev", "agenttasks", "delegate"),
     "agentid-resume": rights("agentid.dev", "agenttasks", "resume"),
@@ -71,7 +87,7 @@ ROLES = {
         | rights("agentid.dev", "agentapprovals", "create", "get", "list", "watch")
     ),
 }
-BUILT_IN = {"view": VIEWER, "edit": EDITOR, "admin": EDITOR}
+BUILT_IN = {"view": VIEWER, "edit": EDITOR, "admin": EDITOR | POLICY_EDITOR}
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +131,16 @@ def operator_of(cluster: ControlPlane) -> Kubectl:
     return cluster.kubectl.as_service_account(NAMESPACE, SERVICE_ACCOUNT)
 
 
-@pytest.mark.parametrize("namespace", [SUPPORT, SALES, OTHER, NAMESPACE])
+@pytest.mark.parametrize("namespace", [SUPPORT, SALES, OTHER, NAMESPACE, DEFAULT])
 def test_the_operator_has_exactly_these_rights(
     cluster: ControlPlane, installed: tuple[str, ...], namespace: str
 ) -> None:
-    expected = set(EVERYWHERE)
+    # Of the namespaces themselves it sees the labels, where it is for some of those alone.
+    named = () if OTHER in installed else installed
+    expected = EVERYWHERE | rights("", "namespaces", "list", "watch", names=named)
     expected |= WHERE_IT_SERVES if namespace in installed else set()
     expected |= AT_HOME if namespace == NAMESPACE else set()
+    expected |= ABOUT_CLUSTER_POLICIES if namespace == DEFAULT else set()
 
     assert wait_until(
         "RBAC has taken up what was installed",

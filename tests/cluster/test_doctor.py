@@ -15,7 +15,7 @@ import yaml
 
 from agentid.doctor.leftovers import LONGEST_STAY
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
+from devcluster.install import EVERYTHING, NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
@@ -102,6 +102,7 @@ def test_a_healthy_installation_is_told_to_be_well(kubeconfig: Path, operator: O
         "admission acts",
         "operator's rights",
         "everybody's rights",
+        "policies",
         "authority",
         "lease",
         "clocks",
@@ -201,6 +202,45 @@ def test_a_right_too_many_is_told(kubeconfig: Path, admin: Kubectl, operator: Op
         admin.delete("clusterrolebinding", name)
         admin.delete("clusterrole", name)
     assert "more than the chart gives it: list secrets" in said["sentence"]
+
+
+def test_that_no_policy_is_left_or_none_is_accepted_is_told(
+    kubeconfig: Path, admin: Kubectl, operator: OperatorProcess
+) -> None:
+    operator.wait_ready()
+    name = EVERYTHING["metadata"]["name"]
+    admin.delete("clusteragentpolicy", name)
+    try:
+        left = problem(kubeconfig, "policies")
+        admin.create({**EVERYTHING, "spec": {"cedar": "permit (principal, action);\n"}})
+        admin.wait_for("clusteragentpolicy", name, lambda seen: "status" in seen)
+        refused = problem(kubeconfig, "policies")
+    finally:
+        admin.apply(EVERYTHING)
+    assert left["sentence"] == "No ClusterAgentPolicy is there, so nothing is issued."
+    assert "When no policy is left" in left["remedy"]
+    assert f"so nothing is issued: ClusterAgentPolicy {name}: " in refused["sentence"]
+    assert "line 1, column" in refused["sentence"]
+
+
+def test_a_text_that_is_not_in_force_is_told(
+    kubeconfig: Path, kubectl: Kubectl, operator: OperatorProcess
+) -> None:
+    operator.wait_ready()
+    kubectl.create({**EVERYTHING, "kind": "AgentPolicy", "metadata": {"name": "ours"}})
+    kubectl.wait_for("agentpolicy", "ours", lambda seen: "accepted" in seen.get("status", {}))
+    assert told(kubeconfig, "policies")[0]["standing"] == "OK"
+    kubectl.patch("agentpolicy", "ours", {"spec": {"cedar": "permit (principal, action);"}})
+
+    (said,) = wait_until(
+        "the text is refused",
+        lambda: told(kubeconfig, "policies"),
+        lambda seen: "Not in force as written" in seen[0]["sentence"],
+    )
+
+    assert said["standing"] == "Warning"
+    assert f"AgentPolicy {kubectl.namespace}/ours: " in said["sentence"]
+    assert "The text accepted before stays in force" in said["sentence"]
 
 
 @pytest.mark.parametrize("damage", ["deleted", "another key"])

@@ -287,7 +287,7 @@ def test_kubectl_get_shows_status_agent_and_identity(team: Kubectl) -> None:
     assert row.split()[:3] == [TASK, AGENT, "Running"]
     assert running["status"]["spiffeID"] in wide
     assert POD in wide
-    assert {each["kind"] for each in by_category} == {"Agent", "AgentTask"}
+    assert {each["kind"] for each in by_category} == {"Agent", "AgentTask", "ClusterAgentPolicy"}
     assert TASK not in team("get", "all")
 
 

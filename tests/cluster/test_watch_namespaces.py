@@ -37,12 +37,6 @@ from tests.cluster.unguarded import once_let, without
 WATCHED = ("support", "sales")
 OTHER = "elsewhere"
 SETTINGS = AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT, watch_namespaces=WATCHED)
-ADMISSION = {
-    ("admissionregistration.k8s.io", f"{kind}admissionpolic{end}", "get")
-    for kind in ("validating", "mutating")
-    for end in ("ies", "ybindings")
-}
-"""Of objects that are in no namespace, and asked about in each."""
 EVERY_ACCOUNTS = {"authorization.k8s.io", "authentication.k8s.io", "certificates.k8s.io"}
 """Where Kubernetes gives every account rights: to ask who it is and what it may, to read trust bundles."""
 
@@ -51,11 +45,24 @@ def rights(group: str, resource: str, *verbs: str) -> set[tuple[str, str, str]]:
     return {(group, resource, verb) for verb in verbs}
 
 
+OF_THE_CLUSTER = (
+    {
+        ("admissionregistration.k8s.io", f"{kind}admissionpolic{end}", "get")
+        for kind in ("validating", "mutating")
+        for end in ("ies", "ybindings")
+    }
+    | rights("agentid.dev", "clusteragentpolicies", "get", "list", "watch")
+    | rights("agentid.dev", "clusteragentpolicies/status", "patch")
+    | rights("", "namespaces", "list", "watch")
+)
+"""Of objects that are in no namespace, and asked about in each; of namespaces, those that are served."""
 USED = (
     rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
     | rights("agentid.dev", "agentapprovals", "get", "list", "watch")
+    | rights("agentid.dev", "agentpolicies", "get", "list", "watch")
+    | rights("agentid.dev", "agentpolicies/status", "patch")
     | rights("", "pods", "get", "list", "watch")
     | rights("batch", "jobs", "get", "list", "watch")
     | rights("events.k8s.io", "events", "create")
@@ -210,11 +217,11 @@ def test_an_operator_for_other_namespaces_than_the_charts_issues_nothing(
 def test_where_it_watches_it_has_exactly_the_rights_that_it_uses(
     cluster: ControlPlane, namespace: str
 ) -> None:
-    assert rights_in(cluster, namespace) == USED | ADMISSION
+    assert rights_in(cluster, namespace) == USED | OF_THE_CLUSTER
 
 
 def test_elsewhere_it_has_no_rights(cluster: ControlPlane) -> None:
-    assert rights_in(cluster, OTHER) == ADMISSION
+    assert rights_in(cluster, OTHER) == OF_THE_CLUSTER
     account = cluster.kubectl.in_namespace(OTHER).as_service_account(NAMESPACE, SERVICE_ACCOUNT)
     with pytest.raises(KubectlError, match="cannot create resource"):
         account.create(secret(f"agentid-{TASK}"), "--validate=false")

@@ -35,6 +35,12 @@ def task_of_pod(name: str, **spec: Any) -> Object:  # noqa: ANN401 - parts of a 
     return task(name, workload={"serviceAccountName": ACCOUNT}, **spec)
 
 
+def unbound_task(name: str) -> Object:
+    """An AgentTask that is bound to no pod, as the default policy allows it."""
+    purpose = "Say what anybody may know"
+    return task(name, intent={"purpose": purpose, "actions": ["orders:read"], "sensitivity": "Public"})
+
+
 def container(*command: str, name: str = "agent", image: str = BUSYBOX, **parts: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
     """A container that runs a command, by default one that stays."""
     return {

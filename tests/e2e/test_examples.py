@@ -98,6 +98,7 @@ def test_a_suspended_task_gets_its_identity_when_it_is_made_active(place: Kubect
     place.patch("agenttask", "refund-4713", {"spec": {"state": "Ended"}})
 
     story.ends(place, "Ended", "refund-4713", inside.STARTED)
+    place.delete("pod", "refund-4713", "--grace-period=1")
     story.secret_gone(place, "refund-4713", inside.STARTED)
 
 
@@ -122,7 +123,7 @@ def test_a_deployments_next_pod_gets_a_credential_of_its_own(place: Kubectl) -> 
 
 def test_a_task_on_behalf_of_somebody_takes_the_right_to_delegate(place: Kubectl) -> None:
     story.runs(place, "refund-4714", inside.STARTED)
-    *_, task = yaml.safe_load_all(example("07-on-behalf-of").read_text())
+    *_, task, _ = yaml.safe_load_all(example("07-on-behalf-of").read_text())
     task["metadata"]["name"] = "refund-4714-again"
     place("create", "rolebinding", "editors", "--clusterrole=edit", "--user=orchestrator@example.com")
     place("create", "rolebinding", "others", "--clusterrole=edit", "--user=mallory@example.com")

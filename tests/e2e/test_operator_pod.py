@@ -17,8 +17,8 @@ from devcluster.operator_answers import sampled
 from devcluster.operator_pod import CONTAINER, OperatorPod
 from devcluster.waiting import wait_until
 from tests.cluster import story
-from tests.cluster.objects import task
 from tests.e2e import inside
+from tests.e2e.objects import unbound_task
 
 TAKEN_OVER = timedelta(seconds=90)
 """By the chart's defaults a lease that is not renewed is another's after 15 s and a retry."""
@@ -59,7 +59,7 @@ def leaders(operator: OperatorPod) -> dict[str, float]:
 
 def issues(here: Kubectl, name: str) -> None:
     """See that a task that is created now gets its credential."""
-    here.create(task(name))
+    here.create(unbound_task(name))
     story.runs(here, name, inside.STARTED)
 
 

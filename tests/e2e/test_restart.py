@@ -10,9 +10,8 @@ from devcluster.operator_pod import OperatorPod
 from devcluster.waiting import wait_until
 from tests.cluster import story
 from tests.cluster.in_force import wait_until_in_force
-from tests.cluster.objects import task
 from tests.e2e import inside
-from tests.e2e.objects import pod, task_of_pod
+from tests.e2e.objects import pod, task_of_pod, unbound_task
 
 pytestmark = pytest.mark.node_of_ours
 
@@ -89,7 +88,7 @@ def test_a_killed_operator_starts_again_and_rewrites_nothing(place: Kubectl, ope
     operator.kill()
     operator.start()
 
-    place.create(task("afterwards"))
+    place.create(unbound_task("afterwards"))
     story.runs(place, "afterwards", inside.STARTED)
     assert untouched(before, place.get("agenttask", "quiet"))
     assert version(place, "quiet") == written

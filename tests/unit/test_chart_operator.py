@@ -1,6 +1,7 @@
 """The chart's Deployment and what goes with it: what runs, how it is held, and with which settings."""
 
 import os
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ NOT_OF_THE_CHART = {
 """Settings that no value sets, and why."""
 FOR_PODS_ONLY = {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "PriorityClass", "Pod"}
 MONITORS = ("monitoring.monitor=PodMonitor", "monitoring.alerts=true")
+OPA = (
+    "policy.opa.url=https://opa.opa.svc:8181",
+    "policy.opa.caSecret=opa-ca",
+    "policy.opa.clientSecret=opa-client",
+    "policy.opa.tokenSecret=opa-token",
+)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
@@ -57,7 +64,7 @@ def test_defaults_of_the_chart_are_those_of_the_operator(monkeypatch: pytest.Mon
 
 
 def test_every_setting_is_given_by_a_value_or_left_out_for_a_reason() -> None:
-    given = {each["name"].removeprefix(PREFIX).lower() for each in container()["env"]}
+    given = {each["name"].removeprefix(PREFIX).lower() for each in container(*OPA)["env"]}
 
     assert given | NOT_OF_THE_CHART.keys() == set(Settings.model_fields)
     assert not given & NOT_OF_THE_CHART.keys()
@@ -95,6 +102,55 @@ def test_a_value_reaches_the_operator(
     monkeypatch: pytest.MonkeyPatch, value: str, field: str, expected: object
 ) -> None:
     assert getattr(settings_in(monkeypatch, value), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "expected"),
+    [
+        ("path=agentid", "opa_path", "agentid"),
+        ("timeoutMilliseconds=250", "opa_timeout_milliseconds", 250),
+        ("graceSeconds=0", "opa_grace_seconds", 0),
+        ("allowAddresses={127.0.0.1/32}", "opa_allow_addresses", [ip_network("127.0.0.1/32")]),
+        ("caSecret=", "opa_ca_file", None),
+    ],
+)
+def test_a_value_of_opa_reaches_the_operator(
+    monkeypatch: pytest.MonkeyPatch, value: str, field: str, expected: object
+) -> None:
+    found = settings_in(monkeypatch, *OPA, f"policy.opa.{value}")
+
+    assert found.opa_url == "https://opa.opa.svc:8181"
+    assert getattr(found, field) == expected
+
+
+def test_files_for_opa_are_mounted_where_the_operator_looks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, settings = pod_spec(*OPA), settings_in(monkeypatch, *OPA)
+    (volume,), (mount,) = spec["volumes"], container(*OPA)["volumeMounts"]
+
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    there = {
+        (source["secret"]["name"], f"{mount['mountPath']}/{item['path']}", item["key"])
+        for source in volume["projected"]["sources"]
+        for item in source["secret"]["items"]
+    }
+    assert there == {
+        ("opa-ca", str(settings.opa_ca_file), "ca.crt"),
+        ("opa-client", str(settings.opa_client_certificate_file), "tls.crt"),
+        ("opa-client", str(settings.opa_client_key_file), "tls.key"),
+        ("opa-token", str(settings.opa_token_file), "token"),
+    }
+
+
+def test_where_no_opa_is_asked_nothing_is_there_for_it() -> None:
+    without = tuple(each for each in OPA if not each.startswith("policy.opa.url"))
+
+    assert "volumes" not in pod_spec(*without)
+    assert not [each for each in container(*without)["env"] if "OPA" in each["name"]]
+
+
+def test_no_token_is_sent_without_tls() -> None:
+    with pytest.raises(ValueError, match=r"policy\.opa\.url is http"):
+        render("policy.opa.url=http://opa.opa.svc:8181", "policy.opa.tokenSecret=opa-token")
 
 
 def test_other_kinds_of_workload_reach_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,6 +247,11 @@ def test_nothing_comes_in_but_to_the_metrics_and_nothing_goes_out_but_to_the_api
     assert narrowed["egress"][0]["to"] == [{"ipBlock": {"cidr": "10.96.0.1/32"}}]
     by_name = one(render("networkPolicy.dnsPorts={53}"), "NetworkPolicy", "agentid-operator")["spec"]
     assert ports(by_name["egress"]) == {(443, "TCP"), (6443, "TCP"), (53, "UDP"), (53, "TCP")}
+    with_opa = one(render(*OPA, "networkPolicy.opaPorts={8181}"), "NetworkPolicy", "agentid-operator")["spec"]
+    assert ports(with_opa["egress"]) == ports(by_name["egress"]) | {(8181, "TCP")}
+    peer = "networkPolicy.opaTo[0].podSelector.matchLabels.app=opa"
+    peers = one(render(*OPA, peer), "NetworkPolicy", "agentid-operator")["spec"]["egress"][1]["to"]
+    assert peers == [{"podSelector": {"matchLabels": {"app": "opa"}}}]
     assert of_kind(render("networkPolicy.enabled=false"), "NetworkPolicy") == []
 
 

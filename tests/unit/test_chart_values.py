@@ -60,7 +60,9 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
     look(SCHEMA, "")
     # Those are Kubernetes' own, and the API server judges them.
     peers = {
-        f"networkPolicy.metricsFrom[].{kind}" for kind in ("ipBlock", "namespaceSelector", "podSelector")
+        f"networkPolicy.{peers}[].{kind}"
+        for peers in ("metricsFrom", "opaTo")
+        for kind in ("ipBlock", "namespaceSelector", "podSelector")
     }
     assert set(loose) == {"global", "affinity", "tolerations[]"} | peers
 
@@ -81,6 +83,9 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
         "resources.request.cpu=1",
         # Values that are none.
         "admission.mutating=maybe",
+        "policy.default.create=yes",
+        "policy.create=true",
+        "policy.default.cedar=permit",
         "limits.maxTtlSeconds=0",
         "limits.maxTtlSeconds=86401",
         "limits.maxActiveDeadlineSeconds=1.5",
@@ -119,6 +124,20 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
         "networkPolicy.apiServerCidrs={10.0.0.1}",
         "networkPolicy.dnsPorts={dns}",
         "networkPolicy.metricsFrom={prometheus}",
+        "networkPolicy.opaPorts={}",
+        "networkPolicy.opaTo={opa}",
+        "policy.opa.uri=https://opa.opa.svc",
+        "policy.opa.url=opa.opa.svc:8181",
+        "policy.opa.url=ftp://opa.opa.svc",
+        "policy.opa.url=https://user@opa.opa.svc",
+        "policy.opa.url=https://opa.opa.svc/v1/data",
+        "policy.opa.url=https://opa.opa.svc?x=1",
+        "policy.opa.path=/agentid/allow",
+        "policy.opa.path=../secrets",
+        "policy.opa.timeoutMilliseconds=49",
+        "policy.opa.graceSeconds=3601",
+        "policy.opa.allowAddresses={127.0.0.1}",
+        "policy.opa.tokenSecret=Token",
         "topologySpread.whenUnsatisfiable=Never",
         "priorityClass.value=1000000001",
         "monitoring.monitor=Prometheus",

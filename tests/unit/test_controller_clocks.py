@@ -104,7 +104,7 @@ def test_the_real_clock_counts_on() -> None:
 async def test_a_deadline_is_due_at_its_true_time_whatever_is_done_to_the_wall_clock(step: float) -> None:
     machine = Machine()
     due: list[Key] = []
-    deadlines = Deadlines(machine.clock().now, due.append)
+    deadlines = Deadlines(machine.clock().now, due.append, due.append)
     deadlines.set(_KEY, _START + timedelta(seconds=30))
     machine.wall_wrong_by = step
 

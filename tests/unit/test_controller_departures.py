@@ -1,7 +1,7 @@
 """What a task that nobody remembers left is wiped, unless the new task of its name has a key by now."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import SecretManifest, Version
 from agentid.controller.departures import Departures
 from agentid.controller.issuing import Issuing
+from agentid.controller.judging import Judge
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
 from agentid.controller.records import Key, Record
@@ -82,7 +83,7 @@ class _Scene:
             workloads=Workloads(self.api, (), changed=lambda _: None, needed=set, clock=lambda: 0.0),
             limits=_LIMITS,
             clock=lambda: self.now,
-            judge=lambda _: None,
+            judge=cast("Judge", None),
             issuing=Issuing((), lambda: None),
             takeover=lambda: Takeover(_NOW),
         )

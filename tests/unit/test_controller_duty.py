@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,7 @@ from agentid.controller.duty import Duty
 from agentid.controller.errors import NotLeadingError
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
-from agentid.controller.queue import WorkQueue
+from agentid.controller.queue import LATER_SHARE, WorkQueue
 from agentid.controller.reconcile import Reconciler
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_memory import SecretMemory
@@ -75,7 +75,7 @@ def duty(world: World, queue: WorkQueue, metrics: Metrics) -> Duty:
     return Duty(
         world,
         queue,
-        Deadlines(lambda: _NOW, queue.add),
+        Deadlines(lambda: _NOW, queue.add, queue.add_later),
         metrics,
         wipe_grace=_GRACE,
         clock=lambda: _NOW,
@@ -208,18 +208,8 @@ async def test_after_a_takeover_what_is_gone_comes_first_and_then_what_changed_l
     assert seen == ["gone", "newer", "new", "old", "older"]
 
 
-@pytest.mark.parametrize(
-    ("namespace", "looked_at"),
-    [("a", [("a", "one"), ("a", "two")]), ("b", [("b", "one")]), ("c", []), (None, "all")],
-)
-async def test_every_task_that_a_layer_is_about_is_looked_at(
-    duty: Duty, world: World, queue: WorkQueue, namespace: str | None, looked_at: list[Key] | str
-) -> None:
-    keys = [("a", "one"), ("a", "two"), ("b", "one")]
-    for key in keys:
-        metadata = {"namespace": key[0], "name": key[1], "uid": "-".join(key), "resourceVersion": "5"}
-        world.take_task({"metadata": metadata})
-    duty.look_at_layer(namespace)
+async def _looked_at(queue: WorkQueue) -> list[Key]:
+    """Look at all that waits, one after the other."""
     seen: list[Key] = []
 
     async def look_at(key: Key) -> None:
@@ -229,7 +219,54 @@ async def test_every_task_that_a_layer_is_about_is_looked_at(
     async with asyncio.timeout(10):
         await queue.wait_idle()
     runner.cancel()
+    return seen
+
+
+def _take(world: World, key: Key, status: dict[str, Any] | None = None) -> None:
+    metadata = {"namespace": key[0], "name": key[1], "uid": "-".join(key), "resourceVersion": "5"}
+    world.take_task({"metadata": metadata, "status": status or {}})
+
+
+_LIVE = {"credentials": [{"generation": 1}]}
+_OVER = {"conditions": [{"type": "Finished", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "looked_at"),
+    [("a", [("a", "one"), ("a", "two")]), ("b", [("b", "one")]), ("c", []), (None, "all")],
+)
+async def test_every_task_that_a_layer_is_about_is_looked_at(
+    duty: Duty, world: World, queue: WorkQueue, namespace: str | None, looked_at: list[Key] | str
+) -> None:
+    keys = [("a", "one"), ("a", "two"), ("b", "one")]
+    for key in keys:
+        _take(world, key)
+    duty.look_at_layer(namespace)
+    seen = await _looked_at(queue)
     assert sorted(seen) == (keys if looked_at == "all" else looked_at)
+
+
+async def test_who_has_a_credential_is_decided_again_before_who_waits_and_who_is_over_is_not(
+    duty: Duty, world: World, queue: WorkQueue
+) -> None:
+    for name, status in (("waits", {}), ("live", _LIVE), ("over", _OVER), ("too", _LIVE)):
+        _take(world, ("a", name), status)
+    duty.look_at_layer(None)
+    assert [name for _, name in await _looked_at(queue)] == ["live", "too", "waits"]
+
+
+async def test_change_of_policy_over_many_tasks_keeps_no_new_one_waiting(
+    duty: Duty, world: World, queue: WorkQueue
+) -> None:
+    for number in range(10_000):
+        _take(world, ("a", f"live-{number}"), _LIVE)
+    duty.look_at_layer(None)
+    queue.add(("a", "new"))
+    queue.add(("a", "live-9999"))
+    seen = await _looked_at(queue)
+    assert seen.index(("a", "new")) < LATER_SHARE
+    assert seen.index(("a", "live-9999")) < LATER_SHARE, "something happened to it"
+    assert len(seen) == 10_001
 
 
 def test_who_has_taken_over_is_on_duty_until_it_steps_down(duty: Duty) -> None:

@@ -9,11 +9,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
-from agentid.controller.judging import Judge, question_about
+from agentid.cluster.errors import ConnectionLostError
+from agentid.controller.judging import Judge
 from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.consent import Approver, Consent
 from agentid.lifecycle.model import Family, Judgement, Observation, PodPhase, PolicyAction
 from agentid.policy import engine
+from agentid.policy.judging import question_about
 from agentid.policy.layer import Layer
 from agentid.policy.question import Ancestor, Environment, Pod
 from agentid.policy.vocabulary import Action
@@ -56,6 +58,13 @@ class Labels(Namespaces):
 
     def labels(self, namespace: str) -> Mapping[str, str] | None:
         return self.known.get(namespace)
+
+
+class Unreachable(Labels):
+    """No namespace can be looked at."""
+
+    async def look_for(self, namespace: str) -> None:
+        raise ConnectionLostError(f"no answer about {namespace}")
 
 
 async def judge(
@@ -215,6 +224,45 @@ async def test_answer_is_about_what_is_asked() -> None:
     assert (said.action, said.allowed) == (PolicyAction.RESUME, False)
 
 
+FORBID_BAD = f"""@id("recalled")
+forbid(principal, action in [Action::"renew", Action::"resume"], resource)
+when {{ context.runningImages.containsAny(["{DIGESTS[0]}"]) }};
+"""
+FREEZE = '@id("freeze") forbid(principal, action == Action::"issue", resource);'
+
+
+async def test_rule_about_renewals_takes_a_first_credential_as_soon_as_its_containers_run() -> None:
+    said = await answer(RUNNING, policy(PERMIT_ALL + FORBID_BAD))
+    assert (said.action, said.allowed) == (PolicyAction.RENEW, False)
+    assert said.policies == ("ClusterAgentPolicy/default/recalled",)
+    starting = replace(RUNNING, pods=(pod(images=IMAGES),))
+    said = await answer(starting, policy(PERMIT_ALL + FORBID_BAD))
+    assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
+
+
+async def test_rule_that_forbids_to_issue_lets_go_on_what_runs() -> None:
+    assert not (await answer(NEW, policy(PERMIT_ALL + FREEZE))).allowed
+    said = await answer(RUNNING, policy(PERMIT_ALL + FREEZE))
+    assert (said.action, said.allowed) == (PolicyAction.RENEW, True)
+
+
+async def test_credential_that_may_be_issued_and_of_whose_renewal_no_rule_speaks_stays_for_its_life() -> None:
+    said = await answer(RUNNING, policy(PERMIT))
+    assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
+    assert not (await answer(RUNNING, policy(PERMIT + FREEZE))).allowed
+    own = policy(PERMIT, namespace="support", name="own", uid="u-3")
+    assert (await answer(RUNNING, policy(PERMIT_ALL), own)).allowed
+    forbidden = policy(FORBID_BAD, namespace="support", name="own", uid="u-3")
+    assert not (await answer(RUNNING, policy(PERMIT), forbidden)).allowed
+
+
+async def test_rule_on_renewals_that_cannot_be_evaluated_is_not_passed_over() -> None:
+    too_large = "9223372036854775807 + context.hour > 0"
+    overflow = f'forbid(principal, action == Action::"renew", resource) when {{ {too_large} }};'
+    said = await answer(RUNNING, policy(PERMIT + overflow))
+    assert (said.allowed, said.in_doubt) == (False, True)
+
+
 RESUME_ALL = 'permit(principal, action in [Action::"resume", Action::"delegate"], resource);\n'
 ISSUE_SOME = """@id("small")
 permit(principal, action == Action::"issue", resource)
@@ -292,6 +340,16 @@ async def test_labels_that_are_not_known_deny_in_doubt() -> None:
     assert said is not None
     assert (said.allowed, said.in_doubt) == (False, True)
     assert said.message == "the labels of namespace support are not known yet"
+
+
+async def test_namespace_that_cannot_be_looked_at_stays_unknown_and_keeps_nothing_else_waiting() -> None:
+    judging = Judge(Installed().policies, Unreachable({}), trust_domain="d.example", cluster_labels={})
+    with capture_logs() as logs:
+        await judging.prepare("support")
+    assert [each["event"] for each in logs] == ["namespace could not be looked at"]
+    said = judging.judge(NEW)
+    assert said is not None
+    assert (said.allowed, said.in_doubt) == (False, True)
 
 
 async def test_labels_of_cluster_and_namespace_are_asked_about() -> None:

@@ -14,7 +14,8 @@ from aiohttp import web
 from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.cluster.connection import Connection
 from agentid.cluster.paths import NAMESPACES
-from agentid.controller.namespaces import Namespaces
+from agentid.cluster.reflector import FREE_TRIES
+from agentid.controller.namespaces import Namespaces, watched_namespaces
 
 _LIMIT_SECONDS = 10
 _REQUIRES = {REQUIRE_POLICY_LABEL: "true"}
@@ -29,6 +30,8 @@ class Server:
         refusals: With which status the next lists are refused.
         hidden: The namespace of which no list is answered.
         asked: Of which namespace each list and each watch was, None for all.
+        ends_at_once: How many of the next watches end without a word.
+        version: The resourceVersion of the last change.
     """
 
     def __init__(self) -> None:
@@ -36,14 +39,15 @@ class Server:
         self.refusals: list[int] = []
         self.hidden: str | None = None
         self.asked: list[tuple[str, str | None]] = []
-        self._version = 7
+        self.ends_at_once = 0
+        self.version = 7
         self._watches: list[tuple[str | None, asyncio.Queue[str]]] = []
         self._began = asyncio.Event()
         self._refused: list[int] = []
 
     def change(self, kind: str, name: str, labels: dict[str, str]) -> None:
         """Change a namespace so that the watches that are open show it."""
-        self._version += 1
+        self.version += 1
         if kind == "DELETED":
             del self.labels[name]
         else:
@@ -54,9 +58,9 @@ class Server:
                 lines.put_nowait(json.dumps({"type": kind, "object": body}))
 
     def bookmark(self) -> None:
-        self._version += 1
+        self.version += 1
         for _, lines in self._watches:
-            metadata = {"resourceVersion": str(self._version), "name": ""}
+            metadata = {"resourceVersion": str(self.version), "name": ""}
             lines.put_nowait(json.dumps({"type": "BOOKMARK", "object": {"metadata": metadata}}))
 
     def interrupt(self, how: str) -> None:
@@ -86,14 +90,17 @@ class Server:
         if only is not None and only == self.hidden:
             return web.Response(status=403)
         items = [self._body(name, its) for name, its in self.labels.items() if only in {None, name}]
-        return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": items})
+        return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
 
     async def _watch(self, request: web.BaseRequest, only: str | None) -> web.StreamResponse:
-        assert int(request.query["resourceVersion"]) <= self._version
+        assert int(request.query["resourceVersion"]) <= self.version
         if self._refused:
             return web.Response(status=self._refused.pop(0))
         response = web.StreamResponse()
         await response.prepare(request)
+        if self.ends_at_once:
+            self.ends_at_once -= 1
+            return response
         lines: asyncio.Queue[str] = asyncio.Queue()
         self._watches.append((only, lines))
         self._began.set()
@@ -109,7 +116,7 @@ class Server:
         return response
 
     def _body(self, name: str, labels: dict[str, str]) -> dict[str, Any]:
-        return {"metadata": {"name": name, "labels": labels, "resourceVersion": str(self._version)}}
+        return {"metadata": {"name": name, "labels": labels, "resourceVersion": str(self.version)}}
 
 
 class Watching:
@@ -118,7 +125,9 @@ class Watching:
     def __init__(self, connection: Connection, *served: str) -> None:
         self.pauses: list[float] = []
         self.changed: list[str] = []
-        self.namespaces = Namespaces(connection, served, self.changed.append, self._pause)
+        self.namespaces = Namespaces(
+            connection, served, self.changed.append, clock=time.monotonic, sleep=self._pause
+        )
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until `holds`."""
@@ -127,7 +136,7 @@ class Watching:
                 while not holds():  # noqa: ASYNC110 - what is waited for tells nobody
                     await asyncio.sleep(0.001)
         except TimeoutError:
-            pytest.fail(f"last seen: {self.namespaces._labels}, {self.changed}, {self.pauses}")  # noqa: SLF001
+            pytest.fail(f"last seen: {self.changed}, {self.pauses}")
 
     async def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -232,6 +241,49 @@ async def test_pauses_grow_while_lists_are_refused_and_nothing_is_known_before(
     assert seen.pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
+async def test_watch_that_ends_at_once_again_and_again_is_begun_anew_ever_more_slowly(
+    server: Server, connection: Connection
+) -> None:
+    server.ends_at_once = FREE_TRIES + 4
+    async with watching(connection) as seen, asyncio.timeout(_LIMIT_SECONDS):
+        await server.watched()
+        assert seen.pauses == [1, 2, 4, 8]
+        assert [kind for kind, _ in server.asked].count("list") == 1
+        server.change("MODIFIED", "support", _REQUIRES)
+        await seen.until(lambda: seen.namespaces.labels("support") == _REQUIRES)
+
+
+async def test_namespace_that_no_watch_has_shown_yet_is_looked_for(
+    server: Server, connection: Connection
+) -> None:
+    async with watching(connection) as seen, asyncio.timeout(_LIMIT_SECONDS):
+        await server.watched()
+        asked = len(server.asked)
+        await seen.namespaces.look_for("support")
+        assert len(server.asked) == asked, "its labels are known"
+        server.labels["new"] = _REQUIRES
+        await seen.namespaces.look_for("new")
+        assert seen.namespaces.labels("new") == _REQUIRES
+        assert server.asked[asked:] == [("list", "new")]
+        await seen.namespaces.look_for("missing")
+        assert seen.namespaces.labels("missing") is None
+
+
+async def test_what_a_look_has_shown_is_not_undone_by_what_the_watch_brings_later(
+    server: Server, connection: Connection
+) -> None:
+    async with watching(connection) as seen, asyncio.timeout(_LIMIT_SECONDS):
+        await server.watched()
+        server.labels["new"] = _REQUIRES
+        server.version += 5
+        await seen.namespaces.look_for("new")
+        server.version -= 4
+        server.change("ADDED", "new", {})
+        server.change("MODIFIED", "support", {"env": "prod"})
+        await seen.until(lambda: seen.namespaces.labels("support") == {"env": "prod"})
+        assert seen.namespaces.labels("new") == _REQUIRES
+
+
 async def test_only_those_that_are_served_are_asked_for_each_by_its_name(
     server: Server, connection: Connection
 ) -> None:
@@ -268,3 +320,14 @@ async def test_silence_of_the_watch_is_noted_with_those_of_the_others(
     async with watching(connection), asyncio.timeout(_LIMIT_SECONDS):
         await server.watched()
         await connection.activity.heard_from_all([NAMESPACES.path(None)])
+
+
+async def test_each_watch_of_one_namespace_is_noted_by_itself(server: Server, connection: Connection) -> None:
+    served = ("support", "sales")
+    server.hidden = "sales"
+    async with watching(connection, *served) as seen, asyncio.timeout(_LIMIT_SECONDS):
+        await server.watched()
+        await seen.until(lambda: len(seen.pauses) > 2)
+        assert connection.activity.ages().keys() == {"/api/v1/namespaces/support"}
+        server.hidden = None
+        await connection.activity.heard_from_all(watched_namespaces(served))

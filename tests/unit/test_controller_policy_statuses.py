@@ -18,6 +18,7 @@ from agentid.cluster.errors import (
     ConnectionLostError,
     ForbiddenError,
     NotFoundError,
+    TooManyRequestsError,
 )
 from agentid.cluster.events import Event, Events
 from agentid.cluster.paths import Resource
@@ -27,6 +28,7 @@ from agentid.controller.errors import NotLeadingError
 from agentid.controller.metrics import Metrics
 from agentid.controller.policies import InstalledPolicy, Policies
 from agentid.controller.policy_statuses import PolicyStatuses, status_of
+from agentid.controller.queue import FIRST_RETRY_SECONDS, retry_pause
 from agentid.errors import AgentidError
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy, resource_of
 
@@ -75,6 +77,7 @@ class Scene:
     writes: Writes = field(default_factory=Writes)
     sent: Sent = field(default_factory=Sent)
     metrics: Metrics = field(default_factory=Metrics)
+    pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.policies = Policies(lambda _: None, self._note)
@@ -100,6 +103,11 @@ class Scene:
         for _ in range(10):
             await asyncio.sleep(0)
 
+    def pause(self, failures: int, randomness: float, error: BaseException | None = None) -> float:
+        """Note for how long would be paused, and do not."""
+        self.pauses.append(retry_pause(failures, 0 * randomness, error))
+        return 0.0
+
     @property
     def statuses_written(self) -> list[PolicyStatus]:
         return [each[-1] for each in self.writes.written]
@@ -113,8 +121,9 @@ class Scene:
 
 @pytest.fixture
 async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
     scene = Scene()
+    # It notes for how long it would have paused.
+    monkeypatch.setattr(module, "retry_pause", scene.pause)
     telling = asyncio.create_task(scene.statuses.run())
     yield scene
     telling.cancel()
@@ -200,9 +209,10 @@ async def test_lost_text_stays_in_the_status_and_it_says_that_nothing_is_allowed
 
 
 async def test_long_refusal_fits_its_condition() -> None:
-    text = "".join(f"permit(principal, action, resource) when {{ resource.nope{n} }};\n" for n in range(100))
+    text = f"permit(principal, action, resource) when {{ resource.{'n' * 2000} }};\n"
     message = status_of(await installed(policy(text)), NOW).conditions[0].message
     assert len(message.encode()) <= 1024
+    assert message.endswith(" None was accepted before, so that it permits nothing.")
 
 
 async def test_accepted_policy_is_written_once_and_told(scene: Scene) -> None:
@@ -277,6 +287,21 @@ async def test_policy_that_has_changed_is_told_of_as_it_is_then(
     (status,) = scene.statuses_written
     assert status.accepted is not None
     assert status.accepted.cedar == FORBID
+
+
+async def test_status_that_is_refused_for_good_is_tried_ever_less_often_and_others_do_not_wait(
+    scene: Scene,
+) -> None:
+    refusals = [ForbiddenError("refused") for _ in range(8)]
+    scene.writes.failures = [*refusals, TooManyRequestsError("busy", retry_after_seconds=30)]
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await scene.policies.take(resource_of(policy(PERMIT)), policy(PERMIT))
+        while not scene.writes.written:  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0)
+    assert scene.pauses == [0.25, 0.5, 1, 2, 4, 8, 16, 32, 60]
+    scene.writes.failures = [ForbiddenError("refused")]
+    await scene.take(policy(FORBID, version=2, generation=2))
+    assert scene.pauses[-1] == FIRST_RETRY_SECONDS, "what was written since begins anew"
 
 
 async def test_policy_that_is_gone_meanwhile_is_not_written(scene: Scene) -> None:

@@ -83,6 +83,79 @@ async def test_ten_thousand_tasks_of_one_namespace_do_not_starve_another() -> No
     assert len(order) == 10_001
 
 
+async def _order(queue: WorkQueue) -> list[str]:
+    order: list[str] = []
+
+    async def look_at(key: Key) -> None:
+        order.append(key[1])
+
+    await _run_until_idle(queue, look_at, concurrency=1)
+    return order
+
+
+async def test_what_is_only_to_be_decided_again_comes_later_and_is_not_starved() -> None:
+    queue = _queue()
+    for number in range(20):
+        queue.add_later(("ns", f"again-{number}"))
+    for number in range(9):
+        queue.add(("ns", f"new-{number}"))
+    order = await _order(queue)
+    assert len(order) == 29
+    assert order[:12] == [
+        *("new-0", "new-1", "new-2", "again-0"),
+        *("new-3", "new-4", "new-5", "again-1"),
+        *("new-6", "new-7", "new-8", "again-2"),
+    ]
+
+
+async def test_something_that_happens_moves_a_name_that_was_only_to_be_decided_again() -> None:
+    queue = _queue()
+    for name in "abcdefgh":
+        queue.add_later(("ns", name))
+    queue.add(("ns", "h"))
+    queue.add_later(("ns", "h"))
+    assert queue.depth == 8
+    assert await _order(queue) == list("habcdefg")
+
+
+async def test_namespaces_take_turns_in_what_is_decided_again_too() -> None:
+    queue = _queue()
+    for number in range(1000):
+        queue.add_later(("many", f"m-{number}"))
+    queue.add_later(("few", "a"))
+    assert (await _order(queue)).index("a") <= 2
+
+
+async def test_what_is_decided_again_while_it_is_worked_on_is_looked_at_afterwards_once() -> None:
+    queue, seen = _queue(), list[str]()
+
+    async def look_at(key: Key) -> None:
+        if not seen:
+            queue.add_later(key)
+            queue.add_later(key)
+            queue.add(("ns", "new"))
+        seen.append(key[1])
+
+    queue.add(("ns", "a"))
+    await _run_until_idle(queue, look_at, concurrency=1)
+    assert seen == ["a", "new", "a"]
+
+
+async def test_change_of_policy_does_not_wait_for_the_pause_after_a_failure() -> None:
+    queue, seen = _queue(), Counter[Key]()
+
+    async def look_at(key: Key) -> None:
+        seen[key] += 1
+        if seen[key] == 1:
+            raise ServerError("500")
+
+    queue.add(("ns", "a"))
+    await _run_until_idle(queue, look_at)
+    queue.add_later(("ns", "a"))
+    await _run_until_idle(queue, look_at)
+    assert seen == {("ns", "a"): 2}
+
+
 async def test_at_most_so_many_are_worked_on_at_once() -> None:
     queue, full, let_go = _queue(), asyncio.Event(), asyncio.Event()
 
@@ -184,7 +257,7 @@ async def _first(deadlines: Deadlines, told: asyncio.Queue[Key], many: int) -> l
 
 async def test_what_is_due_is_told_once_and_in_order() -> None:
     clock, told = _Clock(), asyncio.Queue[Key]()
-    deadlines = Deadlines(clock, told.put_nowait)
+    deadlines = Deadlines(clock, told.put_nowait, told.put_nowait)
     deadlines.set(("ns", "later"), clock.now + timedelta(hours=1))
     deadlines.set(("ns", "b"), clock.now - timedelta(seconds=1))
     deadlines.set(("ns", "a"), clock.now - timedelta(seconds=2))
@@ -193,9 +266,20 @@ async def test_what_is_due_is_told_once_and_in_order() -> None:
     assert len(deadlines) == 1
 
 
+async def test_what_is_due_only_to_be_decided_again_is_told_apart() -> None:
+    clock, told, again = _Clock(), asyncio.Queue[Key](), asyncio.Queue[Key]()
+    deadlines = Deadlines(clock, told.put_nowait, again.put_nowait)
+    for number, is_again in enumerate((True, False, True)):
+        deadlines.set(("ns", str(number)), clock.now - timedelta(seconds=9 - number), again=is_again)
+    deadlines.set(("ns", "0"), clock.now - timedelta(seconds=1))
+    assert await _first(deadlines, told, 2) == [("ns", "1"), ("ns", "0")]
+    assert again.get_nowait() == ("ns", "2")
+    assert again.empty()
+
+
 async def test_only_the_last_time_that_was_set_counts() -> None:
     clock, told = _Clock(), asyncio.Queue[Key]()
-    deadlines = Deadlines(clock, told.put_nowait)
+    deadlines = Deadlines(clock, told.put_nowait, told.put_nowait)
     deadlines.set(("ns", "moved"), clock.now - timedelta(seconds=5))
     deadlines.set(("ns", "moved"), clock.now + timedelta(hours=1))
     deadlines.set(("ns", "unset"), clock.now - timedelta(seconds=5))
@@ -207,7 +291,7 @@ async def test_only_the_last_time_that_was_set_counts() -> None:
 
 async def test_a_nearer_time_wakes_the_sleeper() -> None:
     clock, told = _Clock(), asyncio.Queue[Key]()
-    deadlines = Deadlines(clock, told.put_nowait)
+    deadlines = Deadlines(clock, told.put_nowait, told.put_nowait)
     deadlines.set(("ns", "far"), clock.now + timedelta(hours=1))
     runner = asyncio.create_task(deadlines.run())
     async with asyncio.timeout(_LIMIT_SECONDS):
@@ -224,7 +308,7 @@ async def test_a_nearer_time_wakes_the_sleeper() -> None:
 
 async def test_times_that_move_often_do_not_pile_up() -> None:
     clock = _Clock()
-    deadlines = Deadlines(clock, lambda _: None)
+    deadlines = Deadlines(clock, lambda _: None, lambda _: None)
     for number in range(10_000):
         deadlines.set(("ns", "a"), clock.now + timedelta(seconds=number))
     assert len(deadlines._heap) < 200  # noqa: SLF001 - the memory is what this is about

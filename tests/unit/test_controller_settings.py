@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 
 import pytest
 
@@ -64,6 +65,24 @@ def test_every_value_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGENTID_CLUSTER_LABELS", '{"env": "prod\\n"}', "must be the value of a label"),
         ("AGENTID_CLUSTER_LABELS", '{"-env": ""}', "must be the key of a label"),
         ("AGENTID_CLUSTER_LABELS", "env=prod", "AGENTID_CLUSTER_LABELS"),
+        ("AGENTID_OPA_URL", "opa.opa.svc:8181", "must be a URL with https or http"),
+        ("AGENTID_OPA_URL", "file:///etc/passwd", "must be a URL with https or http"),
+        ("AGENTID_OPA_URL", "https://user:pass@opa", "scheme, host and port only"),
+        ("AGENTID_OPA_URL", "https://opa/v1/data", "scheme, host and port only"),
+        ("AGENTID_OPA_URL", "https://opa?x=1", "scheme, host and port only"),
+        ("AGENTID_OPA_URL", "https://opa:99999", "is not a URL"),
+        ("AGENTID_OPA_URL", "https://öpa.example.com", "neither a name nor an address"),
+        ("AGENTID_OPA_URL", "https://a%0d%0ab", "neither a name nor an address"),
+        ("AGENTID_OPA_PATH", "/agentid/allow", "the path of a document"),
+        ("AGENTID_OPA_PATH", "agentid/../../secrets", "the path of a document"),
+        ("AGENTID_OPA_PATH", "agentid/allow?pretty", "the path of a document"),
+        ("AGENTID_OPA_PATH", "a" * 254, "the path of a document"),
+        ("AGENTID_OPA_TIMEOUT_MILLISECONDS", "49", "50"),
+        ("AGENTID_OPA_GRACE_SECONDS", "3601", "3600"),
+        ("AGENTID_OPA_ALLOW_ADDRESSES", '["10.0.0.7/8"]', "must be a network"),
+        ("AGENTID_OPA_ALLOW_ADDRESSES", "[2130706433]", "AGENTID_OPA_ALLOW_ADDRESSES"),
+        ("AGENTID_OPA_ALLOW_ADDRESSES", "127.0.0.1/32", '["10.0.0.7/32"]'),
+        ("AGENTID_OPA_CLIENT_KEY_FILE", "/key", "set both or none"),
         ("AGENTID_LOG_LEVEL", "loud", "'DEBUG'"),
         ("AGENTID_LEASE_DURATION_SECONDS", "10", "AGENTID_LEASE_DURATION_SECONDS"),
         ("AGENTID_WIPE_GRACE", "120", "is not a setting"),
@@ -111,3 +130,28 @@ def test_a_typing_error_that_resembles_them_stops_the_start(
 ) -> None:
     with pytest.raises(SettingsError, match=f"{name} is not a setting"):
         _read(monkeypatch, {name: "1"})
+
+
+def test_opa_is_asked_where_a_url_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _read(monkeypatch, {}).opa() is None
+    endpoint = _read(
+        monkeypatch,
+        {
+            "AGENTID_OPA_URL": "https://[fd00::7]:8181/",
+            "AGENTID_OPA_PATH": "agentid/v1.allow",
+            "AGENTID_OPA_ALLOW_ADDRESSES": '["127.0.0.1/32", "fe80::/64"]',
+            "AGENTID_OPA_TOKEN_FILE": "/etc/agentid/opa/token/token",
+        },
+    ).opa()
+    assert endpoint is not None
+    assert endpoint.question == "https://[fd00::7]:8181/v1/data/agentid/v1.allow"
+    assert endpoint.rule == "data.agentid.v1.allow"
+    assert endpoint.allowed == (ip_network("127.0.0.1/32"), ip_network("fe80::/64"))
+    assert endpoint.timeout_seconds == 1.0
+
+
+@pytest.mark.parametrize("name", ["TOKEN_FILE", "CA_FILE"])
+def test_nothing_that_takes_tls_is_used_without_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    plain = {"AGENTID_OPA_URL": "http://opa.opa.svc:8181", f"AGENTID_OPA_{name}": "/file"}
+    with pytest.raises(SettingsError, match=f"AGENTID_OPA_{name} takes https"):
+        _read(monkeypatch, plain)

@@ -19,7 +19,7 @@ from agentid.lifecycle.model import (
     SecretState,
 )
 from agentid.lifecycle.permission import asks as asks_policy
-from agentid.lifecycle.permission import lost_permission, verdict_on_its_pod
+from agentid.lifecycle.permission import lost_permission, stays_by, verdict_on_its_pod
 from agentid.lifecycle.record import has_started, is_finished
 from agentid.lifecycle.reporting import issued
 from tests.unit.lifecycle_facts import (
@@ -83,11 +83,26 @@ def in_doubt_what_the_secret_holds(facts: Observation) -> Observation:
     return replace(facts, secret=SecretFacts(SecretState.DOUBTFUL))
 
 
+def on_images(facts: Observation) -> Observation:
+    """The same with containers that run."""
+    return replace(
+        facts, pods=tuple(replace(each, running_images=("image@sha256:1",)) for each in facts.pods)
+    )
+
+
+def without_credential(facts: Observation) -> Observation:
+    return after(judged(facts, **UNAPPROVED))
+
+
 ASKED: dict[str, tuple[Observation, PolicyAction | None]] = {
     "new, no pod yet": (observe(), PolicyAction.ISSUE),
     "new, its pod there": (NEW, PolicyAction.ISSUE),
-    "running on its first credential": (RUNNING, PolicyAction.ISSUE),
-    "running, nothing due yet": (at(RUNNING, 180), PolicyAction.ISSUE),
+    "holding its first credential, its containers not yet running": (RUNNING, PolicyAction.ISSUE),
+    "nothing due yet, its containers not yet running": (at(RUNNING, 180), PolicyAction.ISSUE),
+    "running on its first credential": (on_images(RUNNING), PolicyAction.RENEW),
+    "running without a pod": (ALONE, PolicyAction.RENEW),
+    "running since its pod was replaced": (on_images(after(next_pod(REPLACEABLE))), PolicyAction.RENEW),
+    "without the credential it had": (on_images(without_credential(RUNNING)), PolicyAction.ISSUE),
     "renewal due": (at(RUNNING, DUE_SECONDS), PolicyAction.RENEW),
     "running on a renewed credential": (renewed(RUNNING), PolicyAction.RENEW),
     "in doubt which of its credentials the Secret holds": (
@@ -100,7 +115,14 @@ ASKED: dict[str, tuple[Observation, PolicyAction | None]] = {
     ),
     "suspended": (asks(RUNNING, state="Suspended"), None),
     "resumed": (asks(suspended(RUNNING), state="Active"), PolicyAction.RESUME),
-    "running since it was resumed": (after(asks(suspended(RUNNING), state="Active")), PolicyAction.RESUME),
+    "resumed, its containers not yet running": (
+        after(asks(suspended(RUNNING), state="Active")),
+        PolicyAction.RESUME,
+    ),
+    "running since it was resumed": (
+        on_images(after(asks(suspended(RUNNING), state="Active"))),
+        PolicyAction.RENEW,
+    ),
     "suspended before its first credential, and resumed": (
         asks(suspended(NEW), state="Active"),
         PolicyAction.ISSUE,
@@ -130,6 +152,32 @@ ASKED: dict[str, tuple[Observation, PolicyAction | None]] = {
 def test_what_policy_is_asked_about_a_task(state: str):
     facts, action = ASKED[state]
     assert asks_policy(facts) is action
+
+
+STAYS: dict[str, tuple[Observation, PolicyAction | None]] = {
+    "running on its first credential": (on_images(RUNNING), PolicyAction.ISSUE),
+    "running without a pod": (ALONE, PolicyAction.ISSUE),
+    "running since it was resumed": (
+        on_images(after(asks(suspended(RUNNING), state="Active"))),
+        PolicyAction.RESUME,
+    ),
+    "running on a renewed credential": (on_images(renewed(RUNNING)), None),
+    "its containers not yet running": (RUNNING, None),
+    "renewal due": (at(on_images(RUNNING), DUE_SECONDS), None),
+    "in doubt which of its credentials the Secret holds": (
+        in_doubt_what_the_secret_holds(on_images(after(next_pod(REPLACEABLE)))),
+        None,
+    ),
+    "new": (NEW, None),
+    "resumed": (asks(suspended(RUNNING), state="Active"), None),
+    "being deleted": (deleted(on_images(RUNNING)), None),
+}
+
+
+@pytest.mark.parametrize("state", STAYS)
+def test_credential_stays_by_what_it_was_made_by_only_until_it_is_renewed(state: str):
+    facts, action = STAYS[state]
+    assert stays_by(facts) is action
 
 
 ISSUED: dict[str, tuple[Observation, IssueReason]] = {

@@ -61,6 +61,24 @@ capabilities:
 {{- .Values.test.namespace | default (first (.Values.watchNamespaces | default (list .Release.Namespace))) -}}
 {{- end }}
 
+{{/* What the operator shows to OPA and whom it trusts, as sources of its volume; nothing where there are none. */}}
+{{- define "agentid.opaSecrets" -}}
+{{- with .Values.policy.opa -}}
+{{- $files := dict "ca" (list .caSecret "ca.crt") "client" (list .clientSecret "tls.crt" "tls.key") "token" (list .tokenSecret "token") -}}
+{{- $sources := list -}}
+{{- if .url -}}
+{{- range $folder, $secret := $files -}}
+{{- if first $secret -}}
+{{- $items := list -}}
+{{- range rest $secret }}{{ $items = append $items (dict "key" . "path" (printf "%s/%s" $folder .)) }}{{ end -}}
+{{- $sources = append $sources (dict "secret" (dict "name" (first $secret) "items" $items)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $sources }}{{ toYaml $sources }}{{ end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Stop where values don't fit each other, and say what to set. */}}
 {{- define "agentid.checkValues" -}}
 {{- if not .Values.trustDomain }}
@@ -69,6 +87,11 @@ capabilities:
 {{- with .Values.operator.lease }}
 {{- if not (and (gt (int .durationSeconds) (int .renewDeadlineSeconds)) (gt (mul 10 (int .renewDeadlineSeconds)) (mul 12 (int .retrySeconds)))) }}
 {{- fail (printf "operator.lease.durationSeconds (%d) has to be more than renewDeadlineSeconds (%d), and that more than 1.2 times retrySeconds (%d)." (int .durationSeconds) (int .renewDeadlineSeconds) (int .retrySeconds)) }}
+{{- end }}
+{{- end }}
+{{- with .Values.policy.opa }}
+{{- if and (hasPrefix "http://" .url) (or .caSecret .clientSecret .tokenSecret) }}
+{{- fail "policy.opa.url is http, which shows a token to whoever listens and asks for no certificate: use https, or leave caSecret, clientSecret and tokenSecret empty." }}
 {{- end }}
 {{- end }}
 {{- with .Values.watchNamespaces }}
@@ -119,4 +142,25 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
 helm.sh/hook: test
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+{{- end }}
+
+{{/* "true" where the API server has the kind ClusterAgentPolicy already. */}}
+{{- define "agentid.knowsPolicies" -}}
+{{- .Capabilities.APIVersions.Has "agentid.dev/v1alpha1/ClusterAgentPolicy" -}}
+{{- end }}
+
+{{/* The ClusterAgentPolicies that there are, by name; nothing where there is none, or no cluster to ask. */}}
+{{- define "agentid.clusterPolicies" -}}
+{{- $names := list -}}
+{{- if eq (include "agentid.knowsPolicies" .) "true" -}}
+{{- range (lookup "agentid.dev/v1alpha1" "ClusterAgentPolicy" "" "").items }}{{ $names = append $names .metadata.name }}{{ end -}}
+{{- end -}}
+{{- $names | sortAlpha | join ", " -}}
+{{- end }}
+
+{{/* "true" where the default policy comes with this release: with the kind itself, or into a cluster that has none.
+     Afterwards it is the platform team's: an upgrade does not undo what they did with it. */}}
+{{- define "agentid.installsPolicy" -}}
+{{- $first := or .Release.IsInstall (ne (include "agentid.knowsPolicies" .) "true") -}}
+{{- and .Values.policy.default.create $first (not (include "agentid.clusterPolicies" .)) -}}
 {{- end }}

@@ -45,6 +45,10 @@ class DesiredState(StrEnum):
     ENDED = "Ended"
 
 
+StateReason = Annotated[ShownText, Field(max_length=256)]
+"""Why a state was set."""
+
+
 class Intent(Model):
     """What the task is for. The only part that may change; every change is decided anew."""
 
@@ -207,7 +211,7 @@ class AgentTaskSpec(Model):
         description="Active; Suspended: the credential is taken away until it is Active again; "
         "Ended: the task is over, for good.",
     )
-    state_reason: Annotated[ShownText, Field(max_length=256)] | None = Field(
+    state_reason: StateReason | None = Field(
         default=None,
         description="Why the state was changed. It stays until it is changed: give one with each state.",
     )

@@ -1,11 +1,12 @@
 """The command `agentid`: what it can be told."""
 
 from enum import StrEnum
-from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from agentid.cli import options, policy_commands, task_commands
+from agentid.cli.options import extra
 
 app = typer.Typer(
     name="agentid",
@@ -13,6 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(policy_commands.app, name="policy")
 
 
 class DoctorOutput(StrEnum):
@@ -25,28 +27,21 @@ class DoctorOutput(StrEnum):
 @app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(f"agentid {installed_version('agentid')}")
+    typer.echo(f"agentid {options.version()}")
 
 
 @app.command()
 def operator() -> None:
     """Run the operator; its settings are the environment variables AGENTID_…."""
-    try:
+    with extra("operator", "operator"):
         from agentid.cli.operator import run  # noqa: PLC0415 - other commands work without what it needs
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "agentid":
-            raise
-        typer.echo(f"agentid operator: {error.name} is not installed; install agentid[operator].", err=True)
-        raise typer.Exit(2) from error
     run()
 
 
 @app.command()
 def doctor(  # noqa: PLR0913, PLR0917 - its options
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Kubeconfig; left out: in a pod its service account, else as kubectl.")
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
     namespace: Annotated[
         str | None,
         typer.Option("--namespace", "-n", help="Where the operator runs; with --issue, where to try one."),
@@ -60,13 +55,8 @@ def doctor(  # noqa: PLR0913, PLR0917 - its options
     output: Annotated[DoctorOutput, typer.Option("--output", "-o", help="How to print.")] = DoctorOutput.TEXT,
 ) -> None:
     """Say how an installation stands, and what to do. Exit code 1: problems; 2: not all could be seen."""
-    try:
+    with extra("doctor"):
         from agentid.cli.doctor import run  # noqa: PLC0415 - other commands work without what it needs
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "agentid":
-            raise
-        typer.echo(f"agentid doctor: {error.name} is not installed; install agentid[cli].", err=True)
-        raise typer.Exit(2) from error
     run(
         kubeconfig=kubeconfig,
         context=context,
@@ -74,5 +64,8 @@ def doctor(  # noqa: PLR0913, PLR0917 - its options
         issue=issue,
         within_seconds=timeout,
         as_json=output is DoctorOutput.JSON,
-        version=installed_version("agentid"),
+        version=options.version(),
     )
+
+
+task_commands.add_to(app)

@@ -12,6 +12,7 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.config import (
     KUBE_CONFIG_DEFAULT_LOCATION,
     ConfigException,
+    list_kube_config_contexts,
     load_incluster_config,
     load_kube_config,
 )
@@ -21,8 +22,21 @@ from agentid.cluster.errors import ConfigurationError
 
 _log = structlog.get_logger("agentid.access")
 
+_IN_A_POD: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_DEFAULT_NAMESPACE: Final = "default"
 _TOKEN_LIFE_SECONDS: Final = 60.0
 """A mounted token is replaced well before its end; the kubelet's own clients read it this often too."""
+
+_UNREADABLE: Final = (
+    ConfigException,
+    YAMLError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+"""What the loaders raise for a kubeconfig that is none."""
 
 
 @dataclass(slots=True)
@@ -79,7 +93,7 @@ async def load_configuration(kubeconfig: Path | None, context: str | None = None
     """
     configuration = Configuration()
     try:
-        if kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        if _in_a_pod(kubeconfig, context):
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             path = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION
@@ -87,12 +101,41 @@ async def load_configuration(kubeconfig: Path | None, context: str | None = None
             await load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=path, context=context, client_configuration=configuration, persist_config=False
             )
-    except (ConfigException, YAMLError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigurationError(
-            f"no way to a Kubernetes API server: {told or type(error).__name__}"
-        ) from error
+    except _UNREADABLE as error:
+        raise _no_way(error) from error
     return configuration
+
+
+def current_namespace(kubeconfig: Path | None, context: str | None = None) -> str:
+    """Return the namespace of what names none: that of the context, or of the pod, or `default`.
+
+    Raises:
+        ConfigurationError: there is no such context, or the kubeconfig cannot be read.
+    """
+    if _in_a_pod(kubeconfig, context):
+        try:
+            return _IN_A_POD.read_text(encoding="utf-8").strip() or _DEFAULT_NAMESPACE
+        except OSError:
+            return _DEFAULT_NAMESPACE
+    path = str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION
+    _require_one_of(path.split(os.pathsep) if kubeconfig is None else [path])
+    try:
+        contexts, active = list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+        named = active if context is None else next(each for each in contexts if each["name"] == context)
+        return str(named["context"].get("namespace") or _DEFAULT_NAMESPACE)
+    except StopIteration:
+        raise ConfigurationError(f"no context {context} in the kubeconfig {path}") from None
+    except _UNREADABLE as error:
+        raise _no_way(error) from error
+
+
+def _in_a_pod(kubeconfig: Path | None, context: str | None) -> bool:
+    return kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _no_way(error: Exception) -> ConfigurationError:
+    told = " ".join(str(error).split())
+    return ConfigurationError(f"no way to a Kubernetes API server: {told or type(error).__name__}")
 
 
 def _header(configuration: Configuration) -> str | None:

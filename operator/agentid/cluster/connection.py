@@ -131,10 +131,17 @@ class Connection:
         """Replace an object and return it as it is then."""
         return _decoded(await self._send("PUT", path, body, params, within_seconds=within_seconds))
 
-    async def merge(self, path: str, body: Body, *, within_seconds: float = REQUEST_SECONDS) -> Body:
+    async def merge(
+        self,
+        path: str,
+        body: Body,
+        params: Params | None = None,
+        *,
+        within_seconds: float = REQUEST_SECONDS,
+    ) -> Body:
         """Merge `body` into an object (RFC 7386) and return it as it is then."""
         headers = {"Content-Type": "application/merge-patch+json"}
-        return _decoded(await self._send("PATCH", path, body, None, headers, within_seconds=within_seconds))
+        return _decoded(await self._send("PATCH", path, body, params, headers, within_seconds=within_seconds))
 
     async def delete(self, path: str, body: Body, *, within_seconds: float = REQUEST_SECONDS) -> None:
         """Delete an object. What comes back is dropped unread: it may be the object."""

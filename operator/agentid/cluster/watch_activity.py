@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
+from yarl import URL
 
 STALE_SECONDS: Final = 120.0
 """A view that was silent for longer is stale: nothing is issued on it.
@@ -23,11 +24,27 @@ DEAD_SECONDS: Final = 240.0
 That is much later, because beginning anew costs more than to connect again, which is tried before.
 """
 _OK: Final = 200
+_OF_ONE: Final = "metadata.name="
+
+
+def name_selector(name: str) -> str:
+    """Return the field selector of one object; RBAC takes it for that name."""
+    return f"{_OF_ONE}{name}"
+
+
+def watch_name(path: str, name: str | None = None) -> str:
+    """Return what the watch of a list's path is called here, or that of its one object of a name."""
+    return path if name is None else f"{path}/{name}"
+
+
+def _called(url: URL) -> str:
+    only = url.query.get("fieldSelector", "")
+    return watch_name(url.path, only.removeprefix(_OF_ONE) if only.startswith(_OF_ONE) else None)
 
 
 @dataclass(slots=True)
 class WatchActivity:
-    """When each watch, named by its path, last brought bytes; in the seconds of `clock`."""
+    """When each watch last brought bytes, in the seconds of `clock`; each by its `watch_name`."""
 
     clock: Callable[[], float]
     last_heard: dict[str, float] = field(default_factory=dict)
@@ -63,8 +80,9 @@ class WatchActivity:
             async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 - aiohttp's own
                 await super().start(connection)
                 if self.url.query.get("watch") == "true" and self.status == _OK:
-                    activity.note(self.url.path)
-                    self.content = _NotingReader(self.content, activity, self.url.path)  # type: ignore[assignment]
+                    called = _called(self.url)
+                    activity.note(called)
+                    self.content = _NotingReader(self.content, activity, called)  # type: ignore[assignment]
                 return self
 
         return NotingResponse

@@ -17,7 +17,7 @@ from agentid.cluster.errors import (
     translate,
 )
 from agentid.cluster.paths import Resource
-from agentid.cluster.watch_activity import STALE_SECONDS
+from agentid.cluster.watch_activity import STALE_SECONDS, name_selector
 
 PAGE_OBJECTS: Final = 50
 """How many whole objects one page of a list may hold.
@@ -58,7 +58,7 @@ async def list_chunks(  # noqa: PLR0913 - what is listed, and how
     """
     params = {"limit": str(_PAGE_METADATA if metadata_only else PAGE_OBJECTS)}
     if name is not None:
-        params["fieldSelector"] = _named(name)
+        params["fieldSelector"] = name_selector(name)
     if label_selector is not None:
         params["labelSelector"] = label_selector
     accept = METADATA_LIST if metadata_only else None
@@ -125,7 +125,7 @@ async def watch(
         "timeoutSeconds": str(_WATCH_SECONDS),
     }
     if name is not None:
-        params["fieldSelector"] = _named(name)
+        params["fieldSelector"] = name_selector(name)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=STALE_SECONDS)
     try:
         async with connection.session.get(connection.server + path, params=params, timeout=timeout) as answer:
@@ -135,11 +135,6 @@ async def watch(
                 yield _change(line, path)
     except (TimeoutError, aiohttp.ClientError, asyncio.IncompleteReadError, OSError) as error:
         raise ConnectionLostError(f"WATCH {path}: {type(error).__name__} {error}") from error
-
-
-def _named(name: str) -> str:
-    """Return the selector of one object; RBAC takes it for that name."""
-    return f"metadata.name={name}"
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

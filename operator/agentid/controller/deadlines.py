@@ -13,23 +13,34 @@ _LONGEST_SLEEP_SECONDS: Final = 5.0
 
 
 class Deadlines:
-    """For each name the one next time; what was set before for it no longer counts."""
+    """For each name the one next time; what was set before for it no longer counts.
 
-    def __init__(self, clock: Callable[[], datetime], due: Callable[[Key], None]) -> None:
+    `due` is told of what is due, `due_again` where it is due only to be decided again: on a full hour, that
+    may be all tasks at once.
+    """
+
+    def __init__(
+        self, clock: Callable[[], datetime], due: Callable[[Key], None], due_again: Callable[[Key], None]
+    ) -> None:
         self._clock = clock
         self._due = due
+        self._due_again = due_again
         self._heap: list[tuple[datetime, Key]] = []
         self._at: dict[Key, datetime] = {}
+        self._again: set[Key] = set()
         self._sooner = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._at)
 
-    def set(self, key: Key, at: datetime | None) -> None:
-        """Have `key` looked at at `at`; None: only when something happens."""
+    def set(self, key: Key, at: datetime | None, *, again: bool = False) -> None:
+        """Have `key` looked at at `at`, `again`: to be decided again; None: only when something happens."""
+        self._again.discard(key)
         if at is None:
             self._at.pop(key, None)
             return
+        if again:
+            self._again.add(key)
         if self._at.get(key) == at:
             return
         self._at[key] = at
@@ -44,6 +55,7 @@ class Deadlines:
         """Forget all."""
         self._heap.clear()
         self._at.clear()
+        self._again.clear()
 
     async def run(self) -> None:
         """Tell what is due, until cancelled."""
@@ -67,5 +79,9 @@ class Deadlines:
                 return min((at - now).total_seconds(), _LONGEST_SLEEP_SECONDS)
             heapq.heappop(self._heap)
             del self._at[key]
-            self._due(key)
+            if key in self._again:
+                self._again.discard(key)
+                self._due_again(key)
+            else:
+                self._due(key)
         return _LONGEST_SLEEP_SECONDS

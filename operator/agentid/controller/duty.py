@@ -11,6 +11,7 @@ from agentid.cluster.lease import Takeover
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
+from agentid.controller.packed_task import Standing
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
 from agentid.controller.records import Key, Record
@@ -90,10 +91,21 @@ class Duty:
             self._queue.add(key)
 
     def look_at_layer(self, namespace: str | None) -> None:
-        """Have every task looked at that a layer of policies is about; None: the cluster's, which all are."""
-        for key, _ in self._world.records():
-            if namespace in {None, key[0]}:
-                self._queue.add(key)
+        """Have every task decided again that a layer of policies is about; None: the cluster's, about all.
+
+        There may be thousands: what happens to tasks meanwhile comes first. Whoever has a credential comes
+        before those that wait for one, and who is over not at all.
+        """
+        waiting = []
+        for key, record in self._world.records():
+            if namespace not in {None, key[0]} or record.task is None:
+                continue
+            if record.task.standing is Standing.LIVE:
+                self._queue.add_later(key)
+            elif record.task.standing is Standing.WAITING:
+                waiting.append(key)
+        for key in waiting:
+            self._queue.add_later(key)
 
     async def look_at(self, leader: Leader, reconciler: Reconciler, key: Key) -> None:
         """Make one pass, if this operator is the active one.

@@ -17,6 +17,7 @@ from prometheus_client import (
 from agentid.cluster.events import Outcome
 from agentid.errors import AgentidError
 from agentid.lifecycle.model import IssueOrder, Observation
+from agentid.opa.errors import Outcome as OpaOutcome
 
 _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LONG: Final = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -63,6 +64,12 @@ class Metrics:
         self.refused_policies = self._counter(
             "agentid_policy_refusals_total", "Policy texts that were not accepted."
         )
+        self.opa_requests = self._counter(
+            "agentid_opa_requests_total", "Questions to OPA, by what became of them.", "result"
+        )
+        self.opa_seconds = self._histogram(
+            "agentid_opa_request_duration_seconds", "How long OPA took for a question.", _SHORT[:12]
+        )
         self.events = self._counter("agentid_events_total", "Events, by what became of them.", "outcome")
         self.sweep_findings = self._counter(
             "agentid_sweep_findings_total",
@@ -88,6 +95,11 @@ class Metrics:
     def count_event(self, outcome: Outcome) -> None:
         """Count what became of an Event."""
         self.events.labels(outcome=outcome.value).inc()
+
+    def count_opa(self, outcome: OpaOutcome, seconds: float) -> None:
+        """Count what became of a question to OPA, and how long it took."""
+        self.opa_requests.labels(result=outcome.value).inc()
+        self.opa_seconds.observe(seconds)
 
     def first_issue(self, observation: Observation, order: IssueOrder) -> None:
         """Record how long a task waited for its first credential."""

@@ -15,9 +15,11 @@ from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.families import Families
 from agentid.controller.issuing import Hindrance
+from agentid.controller.judging import Judge
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.records import Key, Record
+from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
@@ -25,7 +27,6 @@ from agentid.lifecycle.approvals import consent_to
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,
-    Judgement,
     Limits,
     Observation,
     PodFacts,
@@ -54,7 +55,8 @@ class Observer:
         workloads: Workloads,
         limits: Limits,
         clock: Callable[[], datetime],
-        judge: Callable[[Observation], Judgement | None],
+        judge: Judge,
+        opinion: SecondOpinion | None = None,
         issuing: Hindrance,
         takeover: Callable[[], Takeover],
     ) -> None:
@@ -66,6 +68,7 @@ class Observer:
         self._limits = limits
         self._clock = clock
         self._judge = judge
+        self._opinion = opinion
         self._issuing = issuing
         self._takeover = takeover
 
@@ -75,6 +78,11 @@ class Observer:
         Raises:
             ApiAnswerError: the API server did not answer a question that matters.
         """
+        if self._opinion is None:
+            return await self._look(key, record, task)
+        return await self._opinion.heard(record, lambda: self._look(key, record, task))
+
+    async def _look(self, key: Key, record: Record, task: PackedTask) -> Observation:
         facts = task.facts()
         _log_unreadable_status(record, facts)
         await self._find_bound_pod(key, record, facts.status)
@@ -83,6 +91,7 @@ class Observer:
         agent = await self._agent(task, started=facts.status.start_time is not None)
         workload, unseen = await self._workload(task, facts.status)
         pods = await self._pods(record, task)
+        await self._judge.prepare(task.namespace)
         self._remember(record, facts, pods)
         now, approvals = self._clock(), self._world.approvals.of(key)
         observation = Observation(
@@ -98,7 +107,7 @@ class Observer:
             blocked=self._issuing.blocked or unseen,
             failed_write=record.failed_write,
         )
-        return replace(observation, judgement=self._judge(observation))
+        return replace(observation, judgement=self._judge.judge(observation))
 
     async def look_again(self, key: Key, uid: str) -> None:
         """Have the world know the task as it is now, or that the one with that UID is gone.

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from sys import intern
 from typing import Any, Final, Self
 
@@ -46,11 +47,20 @@ class WorkloadKey:
     name: str
 
 
+class Standing(Enum):
+    """How a task stands by its status."""
+
+    WAITING = "waiting"
+    LIVE = "live"
+    """It has a credential that counts."""
+    OVER = "over"
+
+
 @dataclass(frozen=True, slots=True)
 class PackedTask:
     """One AgentTask; spec and status are compressed, so that ten thousand fit into a few megabytes.
 
-    `workload` is the object that says when the task ends; None also for one that has ended. `parent` is name
+    `workload` is the object that says when the task ends; None also for one that is over. `parent` is name
     and UID of the task that it names as its parent, and `child` what it is to that one.
     """
 
@@ -60,6 +70,7 @@ class PackedTask:
     version: int
     agent: str
     workload: WorkloadKey | None
+    standing: Standing
     packed: bytes
     parent: tuple[str, str] | None = None
     child: ChildFacts | None = None
@@ -78,7 +89,8 @@ class PackedTask:
             "spec": spec,
             "status": mapping(body.get("status")),
         }
-        ref = {} if _is_finished(kept["status"]) else mapping(mapping(spec.get("workload")).get("ref"))
+        standing = _standing(kept["status"])
+        ref = {} if standing is Standing.OVER else mapping(mapping(spec.get("workload")).get("ref"))
         return cls(
             namespace=namespace,
             name=text(metadata.get("name")),
@@ -93,6 +105,7 @@ class PackedTask:
             )
             if ref
             else None,
+            standing=standing,
             packed=_compressed(orjson.dumps(kept)),
             parent=_parent(spec),
             child=_child(metadata, spec, kept["status"]) if _parent(spec) is not None else None,
@@ -139,7 +152,9 @@ def _parent(spec: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _child(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> ChildFacts:
     is_over = (
-        "deletionTimestamp" in metadata or spec.get("state") == DesiredState.ENDED or _is_finished(status)
+        "deletionTimestamp" in metadata
+        or spec.get("state") == DesiredState.ENDED
+        or _standing(status) is Standing.OVER
     )
     return ChildFacts(
         uid=text(metadata.get("uid")),
@@ -150,11 +165,15 @@ def _child(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping
     )
 
 
-def _is_finished(status: Mapping[str, Any]) -> bool:
-    conditions = map(mapping, sequence(status.get("conditions")))
-    return any(
-        each.get("type") == ConditionType.FINISHED and each.get("status") == "True" for each in conditions
-    )
+def _standing(status: Mapping[str, Any]) -> Standing:
+    conditions = {
+        text(each.get("type")): each.get("status") == "True"
+        for each in map(mapping, sequence(status.get("conditions")))
+    }
+    if conditions.get(ConditionType.FINISHED):
+        return Standing.OVER
+    is_live = status.get("credentials") or conditions.get(ConditionType.GRANTED)
+    return Standing.LIVE if is_live else Standing.WAITING
 
 
 def _compressed(text: bytes) -> bytes:

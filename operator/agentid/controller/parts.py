@@ -9,7 +9,6 @@ from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
 from agentid.cluster.lease import LeaseLock, Takeover
-from agentid.cluster.paths import NAMESPACES
 from agentid.cluster.policies import PolicyWrites
 from agentid.cluster.reads import Reads
 from agentid.cluster.secrets import Secrets
@@ -27,13 +26,15 @@ from agentid.controller.issuing import Issuing
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
-from agentid.controller.namespaces import Namespaces
+from agentid.controller.namespaces import Namespaces, watched_namespaces
 from agentid.controller.observing import Observer
+from agentid.controller.opa import opa_of, second_opinion
 from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
+from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.settings import Settings
 from agentid.controller.sweep import Sweep
@@ -41,6 +42,7 @@ from agentid.controller.telling import Teller
 from agentid.controller.watches import watched_paths
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
+from agentid.opa.client import OpaClient
 from agentid.pki.spiffe_id import TrustDomain
 
 
@@ -67,6 +69,7 @@ class Parts:
     policy_statuses: PolicyStatuses
     sweep: Sweep
     probes: Probes
+    opa: OpaClient | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,13 @@ def build(
         trust_domain=settings.trust_domain,
         cluster_labels=settings.cluster_labels,
     )
+    opa = opa_of(settings, connection, core.metrics)
+    opinion = second_opinion(opa, judge, settings, core.clock) if opa else None
     intake = Intake(core.world, core.policies, core.reads)
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.
-    paths = (*watched_paths(settings.watch_namespaces), NAMESPACES.path(None))
+    served = tuple(settings.watch_namespaces)
+    paths = (*watched_paths(served), *watched_namespaces(served))
 
     freshness = Freshness(
         connection.activity,
@@ -138,7 +144,7 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(core, _observer(core, workloads, judge, issuing), authority),
+        reconciler=_reconciler(core, _observer(core, workloads, judge, opinion, issuing), authority),
         events=core.events,
         authority=authority,
         proof=proof,
@@ -149,13 +155,14 @@ def build(
         policy_statuses=core.policy_statuses,
         sweep=sweep,
         probes=probes,
+        opa=opa,
     )
 
 
 def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
-    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add)
+    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add, queue.add_later)
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
     events = Events(connection, settings.instance, metrics.count_event)
@@ -228,17 +235,20 @@ def _workloads(core: _Core) -> Workloads:
 
 def _namespaces(core: _Core) -> Namespaces:
     served = tuple(core.settings.watch_namespaces)
-    return Namespaces(core.connection, served, core.duty.look_at_layer)
+    return Namespaces(core.connection, served, core.duty.look_at_layer, clock=time.monotonic)
 
 
-def _observer(core: _Core, workloads: Workloads, judge: Judge, issuing: Issuing) -> Observer:
+def _observer(
+    core: _Core, workloads: Workloads, judge: Judge, opinion: SecondOpinion | None, issuing: Issuing
+) -> Observer:
     return Observer(
         world=core.world,
         reads=core.reads,
         workloads=workloads,
         limits=core.settings.limits(),
         clock=core.clock.now,
-        judge=judge.judge,
+        judge=judge,
+        opinion=opinion,
         issuing=issuing,
         takeover=lambda: core.duty.takeover,
     )

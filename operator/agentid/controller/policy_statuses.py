@@ -1,9 +1,10 @@
 """Writes into each policy's status which of its texts is in force, and tells of one that is refused."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 
 import structlog
 
@@ -16,12 +17,12 @@ from agentid.cluster.policies import PolicyWrites
 from agentid.controller.errors import NotLeadingError
 from agentid.controller.metrics import Metrics
 from agentid.controller.policies import InstalledPolicy, Policies
+from agentid.controller.queue import retry_pause
+from agentid.errors import AgentidError
 from agentid.lifecycle.wording import clip
 from agentid.policy.accept import AcceptedPolicy
 
 _log = structlog.get_logger("agentid.policies")
-
-_RETRY_SECONDS: Final = 2.0
 
 
 class PolicyStatuses:
@@ -36,6 +37,7 @@ class PolicyStatuses:
         *,
         leads: Callable[[], bool],
         clock: Callable[[], datetime],
+        randomness: Callable[[], float] = random.random,
     ) -> None:
         self._policies = policies
         self._writes = writes
@@ -43,13 +45,14 @@ class PolicyStatuses:
         self._metrics = metrics
         self._leads = leads
         self._clock = clock
+        self._randomness = randomness
+        self._failures: dict[str, int] = {}
         self._untold: set[str] = set()
         self._new = asyncio.Event()
 
     def note(self, policy: InstalledPolicy) -> None:
         """Have it looked at whether there is something to tell of a policy."""
-        self._untold.add(policy.uid)
-        self._new.set()
+        self._note(policy.uid)
 
     def note_all(self) -> None:
         """Have all looked at: this operator has just become the active one."""
@@ -61,37 +64,48 @@ class PolicyStatuses:
         while True:
             await self._new.wait()
             self._new.clear()
-            again = {uid for uid in self._take() if not await self._tell(uid)}
-            if again:
-                self._untold |= again
-                self._new.set()
-                await asyncio.sleep(_RETRY_SECONDS)
+            for uid in self._take():
+                if (error := await self._tell(uid)) is None:
+                    self._failures.pop(uid, None)
+                else:
+                    self._try_again(uid, error)
+
+    def _try_again(self, uid: str, error: AgentidError) -> None:
+        """Have it tried again, ever later: what is refused may be refused for good."""
+        failures = self._failures[uid] = self._failures.get(uid, 0) + 1
+        asyncio.get_running_loop().call_later(
+            retry_pause(failures, self._randomness(), error), self._note, uid
+        )
+
+    def _note(self, uid: str) -> None:
+        self._untold.add(uid)
+        self._new.set()
 
     def _take(self) -> set[str]:
         untold, self._untold = self._untold, set()
         # A standby tells nothing; when it leads, it looks at all.
         return untold if self._leads() else set()
 
-    async def _tell(self, uid: str) -> bool:
-        """Write the status of one policy if it is to be another one; return False to try again."""
+    async def _tell(self, uid: str) -> AgentidError | None:
+        """Write the status of one policy if it is to be another one; return why it has to be tried again."""
         policy = self._policies.find(uid)
         if policy is None:
-            return True
+            return None
         status = status_of(policy, self._clock())
         if status == policy.status:
-            return True
+            return None
         try:
             await self._writes.write_status(
                 policy.resource, policy.namespace or None, policy.name, policy.uid, policy.version, status
             )
         except (NotFoundError, ConflictError):
             # The watch shows what it is now, which is then looked at.
-            return True
+            return None
         except (ApiAnswerError, NotLeadingError) as error:
             _log.warning("policy status not written", policy=policy.source, error=str(error))
-            return False
+            return error
         self._say(policy)
-        return True
+        return None
 
     def _say(self, policy: InstalledPolicy) -> None:
         fields = {"policy": policy.source, "namespace": policy.namespace, "generation": policy.generation}

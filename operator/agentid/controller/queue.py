@@ -1,14 +1,17 @@
-"""The queue of task names to look at: one at a time for each name, fair between namespaces, retried."""
+"""The queue of task names to look at: one at a time for each name, fair between namespaces, retried.
+
+What something happened to comes before what is only to be decided again. Neither waits for all of the other.
+"""
 
 import asyncio
 import random
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
 
 from agentid.cluster.errors import TooManyRequestsError
+from agentid.controller.lanes import Lanes
 from agentid.controller.records import Key
 from agentid.errors import AgentidError
 
@@ -18,6 +21,8 @@ FIRST_RETRY_SECONDS: Final = 0.25
 LONGEST_RETRY_SECONDS: Final = 60.0
 PASS_LIMIT_SECONDS: Final = 60.0
 """A pass that takes longer is given up and tried again: something it waits for will not come."""
+LATER_SHARE: Final = 4
+"""Of so many passes, one is of what may wait, however much else there is."""
 
 
 class WorkQueue:
@@ -32,10 +37,13 @@ class WorkQueue:
         self._clock = clock
         self._on_error = on_error
         self._randomness = randomness
-        self._lanes: OrderedDict[str, deque[Key]] = OrderedDict()
+        self._prompt = Lanes()
+        self._later = Lanes()
+        self._turn = 0
         self._waiting: dict[Key, float] = {}
         self._active: dict[Key, float] = {}
         self._again: set[Key] = set()
+        self._again_later: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._progress_at: float | None = None
@@ -48,18 +56,28 @@ class WorkQueue:
         if key in self._active:
             self._again.add(key)
             return
-        if key in self._waiting:
-            return
+        if key not in self._waiting or self._later.discard(key):
+            self._put(self._prompt, key)
+
+    def add_later(self, key: Key) -> None:
+        """Have `key` looked at again after what is more urgent, though nothing happened to itself."""
+        if key in self._active:
+            self._again_later.add(key)
+        elif key not in self._waiting:
+            self._put(self._later, key)
+
+    def _put(self, lanes: Lanes, key: Key) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
-        self._waiting[key] = self._clock()
-        self._lanes.setdefault(key[0], deque()).append(key)
+        lanes.add(key)
+        self._waiting.setdefault(key, self._clock())
         self._idle.clear()
         self._work.set()
 
     def begin_anew(self, keys: Iterable[Key]) -> None:
         """Have `keys` looked at in this order, in place of all that waits."""
-        self._lanes.clear()
+        self._prompt.clear()
+        self._later.clear()
         self._waiting.clear()
         for key in keys:
             self.add(key)
@@ -125,14 +143,12 @@ class WorkQueue:
                 self._done(key)
 
     async def _next(self) -> Key:
-        while not self._lanes:
+        while not self._waiting:
             self._work.clear()
             await self._work.wait()
-        # The lane whose turn it was goes to the end: a namespace with many tasks waits for the others.
-        namespace, lane = self._lanes.popitem(last=False)
-        key = lane.popleft()
-        if lane:
-            self._lanes[namespace] = lane
+        self._turn = (self._turn + 1) % LATER_SHARE
+        is_turn_of_later = self._turn == 0 or not self._prompt
+        key = (self._later if self._later and is_turn_of_later else self._prompt).next()
         del self._waiting[key]
         self._active[key] = self._clock()
         return key
@@ -140,9 +156,13 @@ class WorkQueue:
     def _done(self, key: Key) -> None:
         self._progress_at = self._clock()
         del self._active[key]
-        if key in self._again:
-            self._again.discard(key)
+        again, again_later = key in self._again, key in self._again_later
+        self._again.discard(key)
+        self._again_later.discard(key)
+        if again:
             self.add(key)
+        elif again_later:
+            self.add_later(key)
         if not self._active and not self._waiting:
             self._idle.set()
 

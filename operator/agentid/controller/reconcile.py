@@ -89,14 +89,14 @@ class Reconciler:
         record = self._world.record(key)
         if record is None:
             return
-        wake_at, departed_wake, failed = None, None, None
+        wake_at, turns_at, departed_wake, failed = None, None, None, None
         for _ in range(_MAX_ROUNDS):
             try:
                 departed_wake = await self._departures.finish(key, record) if failed is None else None
             except ApiAnswerError as error:
                 # What cannot be taken away of a predecessor must not keep the task from its own end.
                 failed = error
-            again, wake_at = await self._round(key, record)
+            again, wake_at, turns_at = await self._round(key, record)
             wake_at = earlier(wake_at, departed_wake)
             if not again:
                 break
@@ -105,19 +105,19 @@ class Reconciler:
             _log.warning("pass did not settle", namespace=key[0], task=key[1])
         if any(not pod.facts.labelled for pod in record.pods.values()):
             wake_at = earlier(wake_at, self._clock() + UNLABELLED_LOOK)
-        self._deadlines.set(key, wake_at)
+        self._deadlines.set(key, wake_at, again=wake_at == turns_at)
         self._world.forget_if_empty(key)
         if failed is not None:
             raise failed
 
-    async def _round(self, key: Key, record: Record) -> tuple[bool, datetime | None]:
-        """Decide once and act; return whether to decide again, and when to look again otherwise."""
+    async def _round(self, key: Key, record: Record) -> tuple[bool, datetime | None, datetime | None]:
+        """Decide once and act; return whether to decide again, when to look again, when time may turn it."""
         task = record.task
         if task is None:
-            return False, None
+            return False, None, None
         observation = await self._observer.observe(key, record, task)
         if record.task is not task:
-            return True, None
+            return True, None, None
         plan = decide(observation)
         svid, report = None, plan.report
         if plan.issue is not None:
@@ -136,7 +136,7 @@ class Reconciler:
                 await self._write_status(key, record, observation, report)
             except ApiAnswerError as error:
                 await self._unwritten(key, record, observation, plan, act, error)
-                return True, None
+                return True, None, None
             self._teller.record(observation, plan, report.status)
             if svid is None:
                 self._teller.status(observation, plan, report.status, None)
@@ -148,7 +148,8 @@ class Reconciler:
         if record.secret.facts_for(task.uid).state is SecretState.TAKEN:
             wake_at = earlier(wake_at, self._clock() + _TAKEN_LOOK)
         changed = wrote or outcome is Outcome.FAILED or before != record.known_of_secret
-        return changed, wake_at
+        turns_at = observation.judgement.holds_until if observation.judgement is not None else None
+        return changed, wake_at, turns_at
 
     def _make(self, order: IssueOrder, now: datetime) -> X509Svid:
         with self._metrics.signing.time():

@@ -8,6 +8,7 @@ from typing import Final
 
 from agentid.controller.facts import OwnerReference
 from agentid.controller.packed_task import PackedTask
+from agentid.controller.second_opinion import Opinion
 from agentid.controller.secret_memory import SecretMemory
 from agentid.lifecycle.model import AgentFacts, EventDraft, FailedWrite, PodFacts, TaskFacts
 
@@ -61,7 +62,7 @@ class Record:
     is what was last logged of a status that cannot be read. `own_write` is true while a status write is under
     way, `during_write` holds what the watch brought meanwhile. `lost_writes` counts the status writes in a
     row that others' changes of the task came before. `unconfirmed` tells of the newest credential, whose
-    generation it names, until it surely is in its Secret.
+    generation it names, until it surely is in its Secret. `opinion` is what OPA said last, where it is asked.
     """
 
     key: Key
@@ -76,6 +77,7 @@ class Record:
     status_invalid: str | None = None
     own_write: bool = False
     during_write: PackedTask | None = None
+    opinion: Opinion | None = None
 
     def depart(self, uid: str, departed: Departed) -> None:
         """Remember a task that is gone; where that UID is remembered already, in place of that."""

@@ -94,6 +94,8 @@ class Operator:
                 each.result()
         finally:
             await self._end_parts()
+            if parts.opa is not None:
+                await parts.opa.close()
             await parts.leader.release(settled=parts.duty.settled)
             await health.stop()
 

@@ -8,65 +8,30 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
 
 from agentid.api.admission import AdmissionSettings, OwnerKind
-from agentid.api.fields import DnsLabel, DnsName, Matches
+from agentid.api.fields import DnsLabel, DnsName
 from agentid.api.names import OPERATOR_LEASE
 from agentid.cluster.lease import LeaseTimes
 from agentid.cluster.paths import Resource
 from agentid.controller.errors import SettingsError
+from agentid.controller.opa_settings import OpaSettings
+from agentid.controller.setting_types import LabelKey, LabelValue, Switch, WholeNumber
 from agentid.lifecycle.model import Limits
 from agentid.pki.errors import InvalidSpiffeIdError
 from agentid.pki.spiffe_id import TrustDomain
 
 PREFIX: Final = "AGENTID_"
-_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _NOT_OURS: Final = re.compile(
     # What Kubernetes puts into a pod beside Services named agentid or agentid-…, and what `make` reads.
     r"AGENTID_([A-Z0-9_]+_)?SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)"
     r"|AGENTID_([A-Z0-9_]+_)?PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
     r"|AGENTID_PORT|AGENTID_CACHE|AGENTID_DEMO_NODE|AGENTID_IMAGE|AGENTID_E2E_(BUSYBOX|PYTHON)"
 )
-_TRUE_OR_FALSE: Final = {"true": True, "false": False}
-
-
-def _whole_number(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was set
-    # pydantic would also take "1_000" and " 7"; a typing error is not to become a number.
-    if isinstance(value, str):
-        if _WHOLE_NUMBER.fullmatch(value) is None:
-            raise ValueError("must be a whole number, written with digits only")
-        return int(value)
-    return value
-
-
-def _true_or_false(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was set
-    if isinstance(value, str):
-        if value not in _TRUE_OR_FALSE:
-            raise ValueError("must be true or false")
-        return _TRUE_OR_FALSE[value]
-    return value
-
-
-LabelKey = Annotated[
-    str,
-    Matches(
-        r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?",
-        "the key of a label, such as example.com/environment",
-    ),
-]
-LabelValue = Annotated[
-    str,
-    Matches(
-        r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
-        "the value of a label: at most 63 letters, digits, '-', '_' and '.'",
-    ),
-]
-WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
-Switch = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
 class WorkloadKind(BaseModel):
@@ -83,7 +48,7 @@ class WorkloadKind(BaseModel):
         return Resource(self.api_version, self.kind, self.resource)
 
 
-class Settings(BaseSettings):
+class Settings(OpaSettings, BaseSettings):
     """Everything that can be set; each field is the variable AGENTID_<FIELD>, lists and objects as JSON."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
@@ -195,7 +160,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"Not JSON: {PREFIX}WATCH_NAMESPACES is written like "
             f'["team-a", "team-b"], {PREFIX}WORKLOAD_KINDS like '
             f'[{{"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"}}], {PREFIX}CLUSTER_LABELS like '
-            '{"env": "prod"}.'
+            f'{{"env": "prod"}}, {PREFIX}OPA_ALLOW_ADDRESSES like ["10.0.0.7/32"].'
         ) from error
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error
@@ -208,6 +173,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"{PREFIX}LEASE_DURATION_SECONDS must be more than {PREFIX}LEASE_RENEW_DEADLINE_SECONDS, "
             f"and that more than 1.2 times {PREFIX}LEASE_RETRY_SECONDS."
         )
+    if (problem := settings.opa_problem()) is not None:
+        raise SettingsError(problem)
     return settings
 
 

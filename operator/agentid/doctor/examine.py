@@ -6,7 +6,7 @@ from typing import Final
 
 from agentid.api.admission import Found
 from agentid.cluster.errors import ApiAnswerError, PassingError
-from agentid.doctor import admission, authority, clocks, leftovers, pods, rights, versions
+from agentid.doctor import admission, authority, clocks, leftovers, pods, policies, rights, versions
 from agentid.doctor.finding import Finding, unseen
 from agentid.doctor.look import Look, seen_or_said
 
@@ -46,6 +46,9 @@ async def examine(
         findings += admission.judge_rules(found, settings)
         findings += await seen_or_said(admission.FORGERY, lambda: admission.try_forgeries(look, settings))
         findings += await seen_or_said(rights.CHECK, lambda: rights.look_at_rights(look, settings))
+    findings += await seen_or_said(
+        policies.CHECK, lambda: policies.look_at_policies(look, settings.watch_namespaces)
+    )
     findings += await seen_or_said(authority.CHECK, lambda: authority.look_at_authority(look, home, server))
     findings += await seen_or_said(pods.CHECK, lambda: pods.look_at_pods(look, settings))
     findings += await seen_or_said(clocks.LEASE, lambda: clocks.look_at_lease(look, home, elapsed))

@@ -132,6 +132,7 @@ def closed_to_everybody(settings: AdmissionSettings) -> tuple[Right, ...]:
         Right("patch", "agenttasks/status", GROUP),
         *(Right(verb, "agenttasks", GROUP) for verb in _SPECIAL),
         Right("delegate", "delegators", GROUP),
+        *(Right("patch", f"{kind}/status", GROUP) for kind in ("agentpolicies", "clusteragentpolicies")),
         *(Right(verb, kind, GROUP) for kind in _READ_KINDS for verb in _WRITTEN),
         *_of_administrators(),
     )
@@ -179,7 +180,7 @@ def judge_everybody(has: Mapping[Right, bool]) -> list[Finding]:
             "what agentid stands on."
         )
         return [problem(EVERYBODY_CHECK, said, remedy)]
-    return [well(EVERYBODY_CHECK, "No right on rules, authority, Agents or status is everybody's.")]
+    return [well(EVERYBODY_CHECK, "No right on rules, authority, Agents, policies or status is everybody's.")]
 
 
 def _listed(rights: list[Right]) -> str:

@@ -119,6 +119,8 @@ class Trial:
                 "intent": {
                     "purpose": "Find out whether a credential comes and goes",
                     "actions": ["doctor:try"],
+                    # As the default policy allows it to a task without a pod.
+                    "sensitivity": "Public",
                 },
                 "credential": {"ttlSeconds": 30},
                 # Where this program is killed, the task is over soon and goes by itself.

@@ -135,8 +135,14 @@ def decide(observation: Observation) -> Plan:
     Pure: it knows no clock, client or framework, and the same observation always gives the same plan. Once
     its plan was carried out, the next observation gives a plan that writes nothing.
     """
+    rule, verdict = ruling(observation)
+    return plan(observation, rule.__name__, verdict)
+
+
+def ruling(observation: Observation) -> tuple[Rule, Verdict]:
+    """Return the rule that applies, and what it says."""
     for rule in RULES:
         verdict = rule(observation)
         if verdict is not None:
-            return plan(observation, rule.__name__, verdict)
+            return rule, verdict
     raise AssertionError("the last rule always applies")

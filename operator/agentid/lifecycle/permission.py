@@ -13,6 +13,7 @@ from agentid.lifecycle.pods import bound_pod, is_replaced, mismatch, next_holder
 from agentid.lifecycle.record import (
     asked,
     condition,
+    current,
     has_started,
     holding,
     is_finished,
@@ -79,7 +80,7 @@ def ceiling_breach(observation: Observation) -> str | None:
 def asks(observation: Observation) -> PolicyAction | None:
     """Return what policy is to be asked about the task now; None: nothing depends on the answer.
 
-    A credential that counts stays only while what it was made by is still allowed.
+    A credential that counts stays only while that is allowed, or `stays_by`.
     """
     spec, agent = observation.task.spec, observation.agent
     if spec is None or spec.requester is None or spec.state is not DesiredState.ACTIVE:
@@ -92,9 +93,19 @@ def asks(observation: Observation) -> PolicyAction | None:
         return PolicyAction.RESUME
     if _is_another(observation, spec):
         return PolicyAction.ISSUE
-    due = renew_at(observation)
-    is_due = due is not None and due <= observation.now
-    return PolicyAction.RENEW if is_due or is_in_doubt(observation) else _made_by(observation)
+    renews = _is_to_be_renewed(observation) or _runs(observation)
+    return PolicyAction.RENEW if renews else _made_by(observation)
+
+
+def stays_by(observation: Observation) -> PolicyAction | None:
+    """Return by what else a running task may keep its credential, where no rule says anything of `renew`.
+
+    Who permits `issue` alone permits one credential, for its life: it stays by what it was made by.
+    """
+    if asks(observation) is not PolicyAction.RENEW or _is_to_be_renewed(observation):
+        return None
+    made_by = _made_by(observation)
+    return None if made_by is PolicyAction.RENEW else made_by
 
 
 def is_resumed_as_another(observation: Observation) -> bool:
@@ -143,6 +154,20 @@ def permission(observation: Observation, why: IssueReason) -> Judgement:
 def _is_another(observation: Observation, spec: AgentTaskSpec) -> bool:
     """Whether its intent or its pod is another one than a credential was issued for."""
     return observation.task.status.spec_hash != spec_hash(spec) or is_replaced(observation)
+
+
+def _is_to_be_renewed(observation: Observation) -> bool:
+    due = renew_at(observation)
+    return (due is not None and due <= observation.now) or is_in_doubt(observation)
+
+
+def _runs(observation: Observation) -> bool:
+    """Whether there is a credential to keep, and containers that run, where it is for a pod.
+
+    A pod that waits for its first credential runs nothing yet: rules about images that run say nothing of it.
+    """
+    pod = next_holder(observation)
+    return current(observation) is not None and (pod is None or bool(pod.running_images))
 
 
 def _made_by(observation: Observation) -> PolicyAction:

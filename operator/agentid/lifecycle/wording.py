@@ -18,11 +18,16 @@ def at(moment: datetime) -> str:
 
 
 def clip(message: str, limit: int = MAX_MESSAGE_BYTES) -> str:
-    """Return `message`, cut at a character to at most `limit` bytes of UTF-8."""
+    """Return `message` in at most `limit` bytes of UTF-8, cut at a character.
+
+    Its last sentence says what to do: what is left out stands before it, unless it is too long itself.
+    """
     raw = message.encode(errors="replace")
     if len(raw) <= limit:
         return raw.decode()
-    return raw[: limit - 3].decode(errors="ignore") + "…"
+    begin = raw.rfind(b". ") + 1
+    last = raw[begin:] if begin and len(raw) - begin <= limit // 2 else b""
+    return raw[: limit - len(last) - 3].decode(errors="ignore") + "…" + last.decode()
 
 
 def name(text: str) -> str:

@@ -94,3 +94,9 @@ class Decision:
         """Names of the rules that determined it: of all layers if it is allowed, else of those that deny."""
         saying = (each for each in self.layers if each.allowed == self.allowed)
         return tuple(rule for each in saying for rule in each.determined_by)
+
+    @property
+    def is_said(self) -> bool:
+        """Whether it is by rules, or by an error, and not because no rule says anything."""
+        denying = (each for each in self.layers if not each.allowed)
+        return self.allowed or any(each.determined_by or each.errors for each in denying)

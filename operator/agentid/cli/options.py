@@ -1,0 +1,120 @@
+"""What commands can be told alike: the options of kubectl, and in which form to print."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WRONG_USAGE = 2
+
+
+class Output(StrEnum):
+    """How an answer is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+
+
+class ListOutput(StrEnum):
+    """How several objects are printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which cluster, and where in it, as with kubectl.
+
+    Attributes:
+        kubeconfig: None: the pod's service account, or the default kubeconfig.
+        context: None: the current one.
+        namespace: None: that of the context.
+        everywhere: In all namespaces.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
+    everywhere: bool = False
+
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option(help="Kubeconfig; left out: in a pod its service account, else as kubectl.")
+]
+Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; left out: that of the context.")
+]
+Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")]
+Printed = Annotated[Output, typer.Option("--output", "-o", help="How to print.")]
+ListPrinted = Annotated[ListOutput, typer.Option("--output", "-o", help="How to print.")]
+TrustDomain = Annotated[
+    str | None,
+    typer.Option(
+        help="Trust domain, where it cannot be seen; left out: as the operator's pods or tasks say."
+    ),
+]
+ClusterLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cluster-label",
+        metavar="KEY=VALUE",
+        help="Label of the cluster; left out: as the operator's pods say.",
+    ),
+]
+
+
+def version() -> str:
+    """Return the version of this program."""
+    return installed_version("agentid")
+
+
+def where(
+    kubeconfig: Path | None, context: str | None, namespace: str | None, *, everywhere: bool = False
+) -> Where:
+    """Return which cluster and namespace is meant.
+
+    Raises:
+        BadParameter: one namespace and all of them.
+    """
+    if everywhere and namespace is not None:
+        raise typer.BadParameter("takes no --namespace beside it", param_hint="--all-namespaces")
+    return Where(kubeconfig, context, namespace, everywhere)
+
+
+def pairs(given: list[str] | None, option: str) -> dict[str, str] | None:
+    """Return what was given as KEY=VALUE, None where nothing was.
+
+    Raises:
+        BadParameter: one has no '='.
+    """
+    if given is None:
+        return None
+    split = [each.partition("=") for each in given]
+    if (
+        wrong := next((each for each, parts in zip(given, split, strict=True) if not parts[1]), None)
+    ) is not None:
+        raise typer.BadParameter(f"{wrong!r} is not KEY=VALUE", param_hint=option)
+    return {key: value for key, _, value in split}
+
+
+@contextmanager
+def extra(command: str, name: str = "cli") -> Iterator[None]:
+    """Import what a command takes within the block; where it is not installed, say which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "agentid":
+            raise
+        typer.echo(f"agentid {command}: {error.name} is not installed; install agentid[{name}].", err=True)
+        raise typer.Exit(WRONG_USAGE) from error

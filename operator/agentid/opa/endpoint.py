@@ -1,0 +1,88 @@
+"""Where OPA is and how it is asked, as the platform team set it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from agentid.opa.addresses import Network
+
+_PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+_MAX_PATH_LENGTH: Final = 253
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where OPA is.
+
+    Attributes:
+        url: Scheme, host and port, such as `https://opa.opa.svc:8181`.
+        path: The document that decides, such as `agentid/allow`.
+        timeout_seconds: How long one question may take, everything included.
+        allowed: Addresses that may be asked though they are of a kind that otherwise may not.
+        ca_file: Who is trusted; None: whom the system trusts.
+        certificate_file: The client's certificate and its chain; None: none is shown.
+        key_file: Its key.
+        token_file: The bearer token, read for each question; None: none is sent.
+    """
+
+    url: str
+    path: str
+    timeout_seconds: float
+    allowed: tuple[Network, ...] = ()
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    token_file: Path | None = None
+
+    @property
+    def question(self) -> str:
+        """What is posted to."""
+        return f"{self.url}/v1/data/{self.path}"
+
+    @property
+    def rule(self) -> str:
+        """How people name what is asked."""
+        return f"data.{self.path.replace('/', '.')}"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is asked over TLS."""
+        return self.url.startswith("https://")
+
+
+def checked_url(text: str) -> str:
+    """Return the URL of an OPA as it is used.
+
+    Raises:
+        ValueError: it is not acceptable; the text says why.
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"is not a URL: {error}") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL with https or http and a host, such as https://opa.opa.svc:8181")
+    if not _is_bare(parts) or text != text.strip():
+        raise ValueError("must have scheme, host and port only; the document is set apart from it")
+    if _HOST.fullmatch(parts.netloc.removesuffix(f":{port}")) is None:
+        raise ValueError("has a host that is neither a name nor an address")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def checked_path(text: str) -> str:
+    """Return the path of a document in OPA.
+
+    Raises:
+        ValueError: it is not acceptable; the text says why.
+    """
+    if len(text) > _MAX_PATH_LENGTH or _PATH.fullmatch(text) is None:
+        raise ValueError("must be the path of a document, such as agentid/allow: names between slashes")
+    return text
+
+
+def _is_bare(parts: SplitResult) -> bool:
+    return parts.path in {"", "/"} and not parts.query and not parts.fragment and "@" not in parts.netloc

@@ -1,0 +1,103 @@
+"""People at the command line: who they are, what they may do, and what `agentid` tells them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devcluster.controlplane import ControlPlane
+from devcluster.kubectl import Kubectl
+
+_QUICKLY = timedelta(minutes=3)
+RBAC = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> Any:  # noqa: ANN401 - whatever it printed as JSON
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+
+def agentid(
+    kubeconfig: Path, *arguments: str, stdin: str | None = None, within: timedelta = _QUICKLY
+) -> Ended:
+    """Run `agentid` as the person of a kubeconfig; it never shows a traceback."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "agentid", *arguments, "--kubeconfig", str(kubeconfig)],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=within.total_seconds(),
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def caller(cluster: ControlPlane, here: Kubectl, name: str, folder: Path, *roles: str) -> Path:
+    """A kubeconfig of a service account that holds ClusterRoles in its namespace, which its context names."""
+    here.create(
+        [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+            *(_binding(name, role) for role in roles),
+        ]
+    )
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"] = [{"name": name, "user": {"token": here("create", "token", name).strip()}}]
+    for each in config["contexts"]:
+        each["context"] |= {"user": name, "namespace": here.namespace}
+    made = folder / f"{name}.kubeconfig"
+    made.write_text(yaml.safe_dump(config))
+    return made
+
+
+def user_of(here: Kubectl, name: str) -> str:
+    """The user name of that service account."""
+    return f"system:serviceaccount:{here.namespace}:{name}"
+
+
+def _binding(name: str, role: str) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": f"{name}-{role}"},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": name}],
+    }
+
+
+def policy(name: str, cedar: str, *, cluster: bool = False) -> dict[str, Any]:
+    """An AgentPolicy, or a ClusterAgentPolicy."""
+    return {
+        "apiVersion": "agentid.dev/v1alpha1",
+        "kind": "ClusterAgentPolicy" if cluster else "AgentPolicy",
+        "metadata": {"name": name},
+        "spec": {"cedar": cedar},
+    }
+
+
+def written(folder: Path, *objects: dict[str, Any], name: str = "objects.yaml") -> Path:
+    """A file that holds these objects."""
+    file = folder / name
+    file.write_text(yaml.safe_dump_all(objects))
+    return file
+
+
+def names(told: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What came of each task, by its name."""
+    return {each["name"]: each["result"] for each in told}

@@ -1,0 +1,128 @@
+"""What other policies are to live tasks: by what is asked now, and by what is asked at their renewal."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from agentid.api.agent import AgentSpec
+from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.spec_hash import spec_hash
+from agentid.cli.policy_diff import Effect, compare
+from agentid.cli.surroundings import CLUSTER_LABELS, Surroundings
+from agentid.controller.policies import Policies
+from agentid.lifecycle.model import AgentFacts
+from tests.unit.policy_objects import Installed, policy
+
+NOW = datetime(2026, 6, 3, 10, 0, tzinfo=UTC)
+ISSUE = 'permit(principal, action == Action::"issue", resource);'
+ALL = "permit(principal, action, resource);"
+APPROVED = "permit(principal, action, resource) when { context.approved };"
+SPEC: dict[str, Any] = {
+    "agentRef": {"name": "refund-agent"},
+    "intent": {"purpose": "Refund order 4711", "actions": ["orders:read"]},
+    "requester": {"username": "alice@example.com"},
+}
+RUNNING: dict[str, Any] = {
+    "specHash": spec_hash(AgentTaskSpec.model_validate(SPEC)),
+    "startTime": "2026-06-03T09:59:00Z",
+    "deadline": "2026-06-03T11:00:00Z",
+    "credentialGeneration": 1,
+    "credentials": [
+        {
+            "generation": 1,
+            "serial": "ab",
+            "notBefore": "2026-06-03T09:58:00Z",
+            "notAfter": "2026-06-03T10:04:00Z",
+        }
+    ],
+    "conditions": [
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": "m",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-06-03T09:59:00Z",
+        }
+        for kind, status, reason in (("CredentialIssued", "True", "Issued"), ("Finished", "False", "Running"))
+    ],
+}
+
+
+def task(status: dict[str, Any] | None = None, **spec: object) -> dict[str, Any]:
+    metadata = {"namespace": "support", "name": "one", "uid": "5c0e0000-0000-4000-8000-000000000001"}
+    return {
+        "metadata": {
+            **metadata,
+            "generation": 1,
+            "resourceVersion": "7",
+            "creationTimestamp": "2026-06-03T09:58:00Z",
+        },
+        "spec": {**SPEC, **spec},
+        "status": status or {},
+    }
+
+
+def around(agent: bool = True) -> Surroundings:  # noqa: FBT001, FBT002 - a table
+    spec = AgentSpec.model_validate({"owner": "o", "class": "Ephemeral", "actions": ["orders:read"]})
+    key = ("support", "refund-agent")
+    return Surroundings(agents={key: AgentFacts("u", False, spec) if agent else None}, labels={"support": {}})
+
+
+async def policies(*texts: str) -> Policies:
+    installed = Installed()
+    await installed.take(*(policy(text, name=f"p{n}", uid=f"u-{n}") for n, text in enumerate(texts)))
+    return installed.policies
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "effect"),
+    [
+        (ALL, ALL, None, None),
+        (ALL, APPROVED, None, Effect.LOSES),
+        (APPROVED, ALL, None, Effect.GAINS),
+        (ISSUE, ALL, None, None),
+        (ALL, ISSUE, RUNNING, Effect.LOSES),
+        (APPROVED, "forbid(principal, action, resource);", None, Effect.CHANGES),
+        (ALL, "forbid(principal, action, resource);", RUNNING, Effect.LOSES),
+    ],
+    ids=["same", "loses", "gains", "issue-is-all", "at-renewal", "no-approval-helps", "forbidden"],
+)
+async def test_a_task_loses_or_gains_by_what_the_operator_would_ask(
+    old: str, new: str, status: dict[str, Any] | None, effect: Effect | None
+) -> None:
+    found, unasked, gaps = compare([task(status)], around(), (await policies(old), await policies(new)), NOW)
+    assert [each.effect for each in found] == ([] if effect is None else [effect])
+    assert (unasked, gaps) == (0, [])
+
+
+async def test_a_task_that_is_not_renewed_loses_nothing_by_what_forbids_renewal() -> None:
+    once = {"credential": {"renew": False, "ttlSeconds": 300}}
+    status = {**RUNNING, "specHash": spec_hash(AgentTaskSpec.model_validate({**SPEC, **once}))}
+    both = (await policies(ALL), await policies(ISSUE))
+    assert compare([task(status, **once)], around(), both, NOW)[0] == []
+
+
+async def test_a_task_without_an_agent_is_not_asked_about() -> None:
+    both = (await policies(ALL), await policies(APPROVED))
+    assert compare([task()], around(agent=False), both, NOW) == ([], 1, [])
+
+
+async def test_what_a_policy_reads_and_the_caller_cannot_see_is_told_once() -> None:
+    unseen = around()
+    unseen.gap([CLUSTER_LABELS], "the cluster's labels")
+    labelled = 'permit(principal, action, resource) when { context.environment.clusterLabels.hasTag("x") };'
+    both = (await policies(ALL), await policies(labelled))
+    found, _, gaps = compare([task(), task(RUNNING)], unseen, both, NOW)
+    assert [each.effect for each in found] == [Effect.LOSES, Effect.LOSES]
+    assert gaps == ["the cluster's labels"]
+
+
+async def test_those_who_lose_come_first() -> None:
+    gaining, losing = task(), task(RUNNING)
+    by_name = 'permit(principal, action, resource) when { resource.name == "one" };'
+    gaining["metadata"]["name"] = "two"
+    both = await policies(by_name), await policies(by_name.replace("one", "two"))
+    found, _, _ = compare([gaining, losing], around(), both, NOW)
+    assert [each.effect for each in found] == [Effect.LOSES, Effect.GAINS]
