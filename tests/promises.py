@@ -99,6 +99,18 @@ ATTACKS: Final = frozenset(
         "a suppressed completion",
         "renewal after the end",
         "many tasks to starve a neighbour",
+        "self-approval",
+        "an approval replayed on a clone",
+        "an approval after an edit, and one after an edit and back",
+        "two consumers of one approval",
+        "a no overruled by a yes",
+        "a parent that is not one's own",
+        "a child wider than its parent",
+        "a child longer than its parent",
+        "a child of what has ended",
+        "an intent changed under a step's grant",
+        "an emergency without the right",
+        "an emergency that is changed or prolonged",
     }
 )
 """What somebody with the rights of a tenant tries, and fails at."""
@@ -326,10 +338,38 @@ STATIC_SECRETS: Final = frozenset(
 )
 """What is promised of secrets that can't be short-lived."""
 
+
+AUTHORITY: Final = frozenset(
+    {
+        "a waiting task says who may approve what",
+        "an approval expires",
+        "an approval is withdrawn",
+        "several people at once",
+        "what was said while no operator ran",
+        "what cannot be read may be a no",
+        "authority comes down from the uppermost task",
+        "an end reaches every descendant",
+        "an end reaches every descendant after a kill",
+        "a suspension reaches every descendant",
+        "a narrowing reaches every descendant",
+        "children that come while their parent ends",
+        "circles, self, wrong UID, nothing and depth are refused",
+        "children are bounded",
+        "a step is shown while it lasts, without a Secret",
+        "policy is asked whether authority may be taken from somebody else",
+        "never wider under any sequence of edits",
+        "an emergency asks the cluster alone",
+        "an emergency is told, counted and marked",
+        "each decision is one line of fixed fields",
+    }
+)
+"""Whose word a task needs: of those above it, and of those who approve."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
     "attacks": ATTACKS,
+    "authority": AUTHORITY,
     "chart": CHART,
     "survival": SURVIVAL,
     "telling": TELLING,

@@ -5,29 +5,13 @@ from typing import Any
 
 import pytest
 
-from devcluster.errors import KubectlError
-from devcluster.kubectl import Kubectl, Object
-from devcluster.waiting import wait_until
+from devcluster.kubectl import Kubectl
+from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.people import OPERATOR, STRANGER, TENANT, People, refusal, task
 
 CAROL = "carol@example.com"
 OTHER_INTENT = {"purpose": "Refund everything", "actions": ["refunds:create"]}
 PERSONS = {"tenant": TENANT, "stranger": STRANGER, "operator": OPERATOR}
-
-
-def give(kubectl: Kubectl, user: str, rule: dict[str, Any]) -> None:
-    """Give a user one right in the namespace, as the platform team would."""
-    name = rule["verbs"][0]
-    api_group = {"apiGroup": "rbac.authorization.k8s.io"}
-    kubectl.apply(
-        [
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}}
-            | {"rules": [rule]},
-            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name}}
-            | {"roleRef": {**api_group, "kind": "Role", "name": name}}
-            | {"subjects": [{**api_group, "kind": "User", "name": user}]},
-        ]
-    )
 
 
 def delegate_for(name: str) -> dict[str, Any]:
@@ -37,20 +21,6 @@ def delegate_for(name: str) -> dict[str, Any]:
         "resourceNames": [name],
         "verbs": ["delegate"],
     }
-
-
-def accepted(of: Callable[[], Object]) -> Object:
-    """Wait for RBAC to have taken up a right that was given just now, and return what is answered then."""
-
-    def attempt() -> Object:
-        try:
-            return of()
-        except KubectlError as refused:
-            if "denied request" not in refused.stderr:
-                raise
-            return {}
-
-    return wait_until("the right counts", attempt)
 
 
 def may_not_act(user: str) -> str:
@@ -182,7 +152,7 @@ def test_the_verb_resume_takes_back_anothers_suspension(people: People, kubectl:
     give(
         kubectl,
         STRANGER,
-        {"apiGroups": ["agentid.dev"], "resources": ["agenttasks"], "verbs": ["resume"]},
+        on_tasks("resume"),
     )
     people.tenant.create(task(state="Suspended"))
 

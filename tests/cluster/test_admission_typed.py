@@ -10,7 +10,10 @@ from agentid.api.admission import AdmissionSettings, forged_task, is_corrected, 
 from devcluster.components import WITHOUT_MUTATING_POLICIES
 from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT, install_chart
+from devcluster.kubectl import Object
 from devcluster.waiting import wait_until
+from tests.cluster.approving import approval
+from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.in_force import answer, wait_until_in_force
 from tests.cluster.people import (
     GROUP,
@@ -138,6 +141,72 @@ def test_whoever_changes_the_state_types_the_own_name(people: People) -> None:
     )
 
 
+PARENT = {"name": "triage-4711", "uid": "5b0c3a3e-3a33-4b4b-9c9c-000000000001"}
+
+
+@pytest.mark.parametrize("person", ["tenant", "stranger"])
+def test_a_parent_is_named_with_the_verb_only(people: People, person: str) -> None:
+    somebody, username = people.named(person), NAMES[person]
+    typed = {"parentRef": PARENT, "requester": me(person) | {"mayDelegate": True}}
+    extra = {"authentication.kubernetes.io/pod-uid": [PARENT["uid"]]}
+
+    for asker in (somebody, people.admin.as_user(username, [GROUP], extra)):
+        said = refusal(lambda asker=asker: asker.create(task(**typed), "--dry-run=server"))
+        assert f"{username} may not name AgentTask {people.admin.namespace}/triage-4711" in said
+    give(people.admin, username, on_tasks("delegate", "triage-4711"))
+    created = accepted(lambda: somebody.create(task(**typed), "--dry-run=server"))
+    assert created["spec"]["requester"]["mayDelegate"] is True
+    for requester in (me(person), me(person) | {"mayDelegate": False}):
+        said = refusal(
+            lambda requester=requester: somebody.create(task(parentRef=PARENT, requester=requester))
+        )
+        assert f'must be {{username: "{username}", mayDelegate: true}} and no more' in said
+
+
+@pytest.mark.parametrize("person", NAMES)
+def test_without_a_parent_nobody_may_delegate(people: People, person: str) -> None:
+    typed = me(person) | {"mayDelegate": True}
+
+    said = refusal(lambda: people.named(person).create(task(requester=typed), "--dry-run=server"))
+
+    assert f'must be {{username: "{NAMES[person]}"}} and no more' in said
+
+
+@pytest.fixture
+def asked(people: People) -> Object:
+    """A task that the tenant asked for."""
+    return people.tenant.create(task(requester=me("tenant")))
+
+
+@pytest.mark.parametrize("person", ["tenant", "stranger"])
+def test_who_approves_types_the_own_name_and_no_other(people: People, asked: Object, person: str) -> None:
+    somebody, own = people.named(person), me(person)
+    give(people.admin, NAMES[person], on_tasks("approve"))
+    created = accepted(lambda: somebody.create(approval(asked, approver=own), "--dry-run=server"))
+    assert created["spec"]["approver"] == own
+
+    for wrong in (None, {"username": "root"}, own | {"groups": ["system:masters"]}):
+        said = refusal(lambda wrong=wrong: somebody.create(approval(asked, approver=wrong)))
+        assert f'spec.approver must be {{username: "{NAMES[person]}"}} and no more' in said
+
+
+def test_the_operator_types_no_approval(people: People, asked: Object) -> None:
+    said = refusal(lambda: people.operator.create(approval(asked, approver=me("operator"))))
+
+    assert "the operator approves and denies nothing" in said
+
+
+@pytest.mark.parametrize("person", ["tenant", "stranger"])
+def test_the_name_of_who_approved_stays(people: People, asked: Object, person: str) -> None:
+    give(people.admin, TENANT, on_tasks("approve"))
+    accepted(lambda: people.tenant.create(approval(asked, approver=me("tenant"))))
+
+    change = {"spec": {"approver": me("stranger")}}
+    said = refusal(lambda: people.named(person).patch("agentapproval", "approval", change))
+
+    assert "can't be changed" in said
+
+
 def test_a_labelled_pod_is_let_through_and_given_nothing(people: People) -> None:
     people.admin.wait_for("serviceaccount", "default", bool)
 
@@ -157,17 +226,17 @@ def test_the_forged_task_is_refused_and_that_proves_it(unstamping: ControlPlane)
 
 @pytest.fixture
 def only_checked(unstamping: ControlPlane) -> Iterator[None]:
-    """Instead of the rule for typed names the one that checks the stamp, with nothing there to stamp."""
-    checking = next(
-        rule
-        for rule in rules(AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT))
-        if (rule.kind, rule.name) == ("ValidatingAdmissionPolicy", "task-stamp.agentid.dev")
-    )
-    typed = next(rule for rule in rules(SETTINGS) if (rule.kind, rule.name) == (checking.kind, checking.name))
-    unstamping.kubectl.replace(checking.manifest)
+    """Instead of the rules for typed names those that check the stamp, with nothing there to stamp."""
+
+    def of(settings: AdmissionSettings) -> list[Object]:
+        names = ("task-stamp.agentid.dev", "approval-stamp.agentid.dev")
+        found = [rule for rule in rules(settings) if rule.name in names]
+        return [rule.manifest for rule in found if rule.kind == "ValidatingAdmissionPolicy"]
+
+    unstamping.kubectl.replace(of(AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT)))
     wait_until_in_force(unstamping.kubectl)
     yield
-    unstamping.kubectl.replace(typed.manifest)
+    unstamping.kubectl.replace(of(SETTINGS))
     wait_until_in_force(unstamping.kubectl)
 
 
@@ -185,6 +254,7 @@ def test_a_stamp_that_is_not_as_the_api_server_writes_it_is_refused(people: Peop
         {"requester": right | {"groups": [*groups, "system:masters"]}},
         {"requester": right | {"podUID": "x"}},
         {"requester": right | {"intentGeneration": 2}},
+        {"requester": right | {"mayDelegate": True}},
     ]
 
     for spec in wrong:
@@ -217,3 +287,28 @@ def test_jobs_pod_that_asks_for_a_template_is_told_what_it_takes(people: People)
     said = refusal(lambda: people.tenant.create(pod_of("nightly-1", "5c0e0000-0000-4000-8000-0000000000aa")))
 
     assert "is added by itself (Kubernetes 1.36" in said
+
+
+@pytest.mark.usefixtures("only_checked")
+@pytest.mark.parametrize("person", ["tenant", "stranger"])
+def test_a_stamped_approver_that_is_not_as_the_api_server_writes_it_is_refused(
+    people: People, person: str
+) -> None:
+    somebody, groups = people.named(person), sorted([GROUP, "system:authenticated"])
+    right = {"username": NAMES[person], "groups": groups}
+    of = task()
+    of["metadata"]["uid"] = PARENT["uid"]
+    of["spec"]["requester"] = me("tenant")
+    give(people.admin, NAMES[person], on_tasks("approve"))
+
+    created = accepted(lambda: somebody.create(approval(of, approver=right), "--dry-run=server"))
+
+    assert created["spec"]["approver"] == right
+    for wrong in (
+        None,
+        right | {"username": "root"},
+        right | {"groups": [*groups, "system:masters"]},
+        right | {"groups": groups[:1]},
+    ):
+        said = refusal(lambda wrong=wrong: somebody.create(approval(of, approver=wrong), "--dry-run=server"))
+        assert "spec.approver is written by the API server" in said

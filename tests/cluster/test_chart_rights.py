@@ -46,6 +46,7 @@ WHERE_IT_SERVES = (
     | rights("agentid.dev", "agenttasktemplates", "get")
     | rights("agentid.dev", "agents/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
+    | rights("agentid.dev", "agentapprovals", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies/status", "patch")
     | rights("", "pods", "get", "list", "watch")
@@ -65,7 +66,7 @@ ABOUT_CLUSTER_POLICIES = rights("events.k8s.io", "events", "create")
 """In namespace default, where Events go that are about objects in no namespace."""
 VIEWER = {
     right
-    for kind in ("agenttasks", "agents", "agentpolicies", "agenttasktemplates")
+    for kind in ("agenttasks", "agents", "agentapprovals", "agentpolicies", "agenttasktemplates")
     for right in rights("agentid.dev", kind, "get", "list", "watch")
 }
 EDITOR = VIEWER | {
@@ -83,7 +84,13 @@ ROLES = {
     "agentid-editor": EDITOR,
     "agentid-policy-editor": POLICY_EDITOR,
     "agentid-delegate": rights("agentid.dev", "delegators", "delegate"),
+    "agentid-delegate-task": rights("agentid.dev", "agenttasks", "delegate"),
     "agentid-resume": rights("agentid.dev", "agenttasks", "resume"),
+    "agentid-breakglass": rights("agentid.dev", "agenttasks", "breakglass"),
+    "agentid-approver": (
+        rights("agentid.dev", "agenttasks", "approve", "get", "list", "watch")
+        | rights("agentid.dev", "agentapprovals", "create", "get", "list", "watch")
+    ),
 }
 BUILT_IN = {"view": VIEWER, "edit": EDITOR, "admin": EDITOR | POLICY_EDITOR}
 

@@ -21,6 +21,7 @@ from kubernetes import config
 from pydantic import ValidationError
 
 from agentid.api.agent import AgentSpec
+from agentid.api.agentapproval import AgentApprovalSpec
 from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.fields import Model
@@ -31,9 +32,11 @@ MODELS: dict[str, tuple[str, type[Model]]] = {
     "AgentTask": ("agenttasks", AgentTaskSpec),
     "Agent": ("agents", AgentSpec),
     "AgentSecret": ("agentsecrets", AgentSecretSpec),
+    "AgentApproval": ("agentapprovals", AgentApprovalSpec),
 }
 HOMES = {"AgentSecret": NAMESPACE}
 """Namespaces of kinds that are not taken anywhere."""
+UID = "5b0c3a3e-3a33-4b4b-9c9c-000000000001"
 TASK: dict[str, Any] = {
     "agentRef": {"name": "refund-agent"},
     "intent": {
@@ -44,6 +47,7 @@ TASK: dict[str, Any] = {
         "resources": ["order/4711"],
         "sensitivity": "Confidential",
     },
+    "parentRef": {"name": "triage-4711", "uid": UID},
     "workload": {
         "serviceAccountName": "refund-agent",
         "ref": {"apiVersion": "batch/v1", "kind": "Job", "name": "refund-4711"},
@@ -73,7 +77,16 @@ AGENT_SECRET: dict[str, Any] = {
     "actions": ["crm:write", "orders:*"],
     "maxTTLSeconds": 900,
 }
-WHOLE = {"AgentTask": TASK, "Agent": AGENT, "AgentSecret": AGENT_SECRET}
+DENIAL: dict[str, Any] = {
+    "taskRef": {"name": "refund-4711", "uid": UID},
+    "specHash": f"v1:{'0' * 64}",
+    "intentGeneration": 1,
+    "projection": "{}",
+    "decision": "Deny",
+    "comment": "Not this one",
+}
+"""Of an Approve, admission also compares the time with now."""
+WHOLE = {"AgentTask": TASK, "Agent": AGENT, "AgentSecret": AGENT_SECRET, "AgentApproval": DENIAL}
 
 
 class ApiServer:
@@ -156,7 +169,7 @@ def judged(server: ApiServer, kind: str, spec: object) -> Judged:
     if code != 201:
         return Judged(spec, by_server=False, by_pydantic=by_pydantic, says=says)
     stored = answer["spec"]
-    for stamp in ("requester", "stateChangedBy"):
+    for stamp in ("requester", "stateChangedBy", "approver"):
         if not (isinstance(spec, Mapping) and stamp in spec):
             stored = {key: value for key, value in stored.items() if key != stamp}
     model.model_validate(stored)
@@ -275,6 +288,11 @@ ODD_TEXTS = [
     "Ephemeral",
     "x509-authority",
     "agentid-refund-4711",
+    "None",
+    "Deny",
+    UID,
+    f"v1:{'0' * 64}",
+    f"v1:{'0' * 63}",
 ]
 ODD_NUMBERS = [
     0, -1, 1, 29, 30, 31, 299, 300, 3600, 3601, 86_400, 86_401, 604_800, 604_801,

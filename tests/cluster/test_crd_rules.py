@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from devcluster.kubectl import Kubectl
+from tests.cluster.approving import approval, denial
 from tests.cluster.people import People, refusal, task
 
 AGENT: dict[str, Any] = {
@@ -30,6 +31,12 @@ FIXED: dict[str, list[dict[str, Any]]] = {
     "ttlSecondsAfterFinished": [{"ttlSecondsAfterFinished": 0}],
     "credential": [{"credential": {"ttlSeconds": 60}}, {"credential": {"renew": False}}],
 }
+PARENT = {"name": "triage-4711", "uid": "5b0c3a3e-3a33-4b4b-9c9c-000000000001"}
+OTHER_PARENT = {"name": "triage-4712", "uid": "5b0c3a3e-3a33-4b4b-9c9c-000000000002"}
+BREAK_GLASS = {"justification": "The payment provider is down"}
+STEP: dict[str, Any] = {"parentRef": PARENT, "credential": {"mode": "None", "renew": False}}
+EMERGENCY: dict[str, Any] = {"breakGlass": BREAK_GLASS, "credential": {"renew": False}}
+GRANTABLE = {"purpose": "Look", "actions": ["orders:read"], "grantable": ["refunds:create"]}
 
 
 @pytest.mark.parametrize("field", FIXED)
@@ -41,10 +48,59 @@ def test_what_was_asked_for_stays(kubectl: Kubectl, field: str) -> None:
         assert f"{field} can't be changed after creation: create a new AgentTask" in said
 
 
-@pytest.mark.parametrize("field", ["onBehalfOf", "workload"])
+@pytest.mark.parametrize("other", [None, OTHER_PARENT, PARENT | {"uid": OTHER_PARENT["uid"]}])
+def test_the_parent_stays(kubectl: Kubectl, other: dict[str, str] | None) -> None:
+    kubectl.create(task(parentRef=PARENT))
+
+    said = refusal(lambda: kubectl.patch("agenttask", "refund-4711", {"spec": {"parentRef": other}}))
+
+    assert "parentRef can't be changed after creation: create a new AgentTask" in said
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (STEP | {"parentRef": None}, "no parent is named: set parentRef, or another mode"),
+        (STEP | {"workload": {}}, "which runs in the parent's pod: leave workload out"),
+        (STEP | {"credential": {"mode": "None"}}, "which ends after credential.ttlSeconds: set"),
+        (STEP | {"intent": GRANTABLE}, "and has no children: leave intent.grantable empty"),
+        (
+            STEP | {"staticSecrets": [{"name": "crm"}]},
+            "no Secret for copies: leave staticSecrets out",
+        ),
+        (EMERGENCY | {"parentRef": PARENT}, "which somebody answers for alone: leave parentRef out"),
+        (EMERGENCY | {"credential": {}}, "which ends after credential.ttlSeconds: set credential.renew to"),
+        (EMERGENCY | {"intent": GRANTABLE}, "an emergency, and has no children: leave intent.grantable"),
+        (EMERGENCY | {"breakGlass": {}}, "justification"),
+        (EMERGENCY | {"breakGlass": {"justification": "x" * 19}}, "at least 20"),
+        (EMERGENCY | {"breakGlass": {"justification": "x" * 1025}}, "1024"),
+        ({"parentRef": PARENT | {"namespace": "other"}}, "unknown field"),
+        ({"parentRef": PARENT | {"uid": "1"}}, "36"),
+    ],
+)
+def test_what_a_step_an_emergency_and_a_child_may_not_be(
+    kubectl: Kubectl, spec: dict[str, Any], said: str
+) -> None:
+    assert said in refusal(lambda: kubectl.create(task(**spec), "--validate=strict"))
+    assert kubectl.list("agenttask") == []
+
+
+def test_a_step_and_an_emergency_as_they_should_be(kubectl: Kubectl) -> None:
+    step, emergency = kubectl.create(task("step", **STEP)), kubectl.create(task("emergency", **EMERGENCY))
+
+    assert step["spec"]["credential"] == {"mode": "None", "ttlSeconds": 300, "renew": False}
+    assert emergency["spec"]["breakGlass"] == BREAK_GLASS
+
+
+@pytest.mark.parametrize("field", ["onBehalfOf", "workload", "parentRef", "breakGlass"])
 def test_what_was_not_asked_for_is_not_added(kubectl: Kubectl, field: str) -> None:
-    kubectl.create(task())
-    added = {"onBehalfOf": "carol@example.com", "workload": {}}
+    kubectl.create(task(credential={"renew": False}))
+    added = {
+        "onBehalfOf": "carol@example.com",
+        "workload": {},
+        "parentRef": PARENT,
+        "breakGlass": BREAK_GLASS,
+    }
 
     said = refusal(lambda: kubectl.patch("agenttask", "refund-4711", {"spec": {field: added[field]}}))
 
@@ -169,12 +225,56 @@ def test_columns(kubectl: Kubectl, people: People) -> None:
     ]
 
 
-def test_the_category_shows_tasks_and_agents_and_all_does_not(kubectl: Kubectl) -> None:
-    kubectl.create(task())
+def test_columns_of_approvals(kubectl: Kubectl) -> None:
+    asked = kubectl.create(task())
+    kubectl.create(approval(asked, comment="Looks right"))
+    kubectl.create(denial(asked))
+
+    head, yes, no = kubectl("get", "aapproval").splitlines()
+    assert head.split() == ["NAME", "TASK", "DECISION", "APPROVER", "EXPIRES", "AGE"]
+    assert yes.split()[:3] == ["approval", "refund-4711", "Approve"]
+    assert yes.split()[4].startswith("2")
+    assert no.split()[:3] == ["denial", "refund-4711", "Deny"]
+    assert "Looks right" in kubectl("get", "agentapproval", "approval", "--output=wide")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"expiresAt": None}, "set it for the one, leave it out for the other"),
+        ({"decision": "Deny"}, "set it for the one, leave it out for the other"),
+        ({"decision": "Perhaps"}, "decision"),
+        ({"specHash": "v1:0"}, "must be a spec hash"),
+        ({"intentGeneration": 0}, "greater than or equal to 1"),
+        ({"projection": "x" * 65_537}, "65536"),
+        ({"comment": "a\nb"}, "must be text on one line"),
+        ({"expiresAt": "tomorrow"}, "expiresAt"),
+        ({"taskRef": {"name": "Refund", "uid": PARENT["uid"]}}, "must be the name of an AgentTask"),
+    ],
+)
+def test_what_an_approval_may_not_say(kubectl: Kubectl, change: dict[str, Any], said: str) -> None:
+    manifest = approval(kubectl.create(task()))
+    spec = {key: each for key, each in (manifest["spec"] | change).items() if each is not None}
+
+    assert said in refusal(lambda: kubectl.create(manifest | {"spec": spec}))
+
+
+def test_the_largest_projection_is_taken_and_kept(kubectl: Kubectl) -> None:
+    largest = "é" * 65_536
+
+    created = kubectl.create(approval(kubectl.create(task()), projection=largest))
+
+    assert created["spec"]["projection"] == largest
+    again = {"metadata": {"labels": {"a": "b"}}}
+    assert kubectl.patch("agentapproval", "approval", again)["spec"]["projection"] == largest
+
+
+def test_the_category_shows_tasks_agents_and_approvals_and_all_does_not(kubectl: Kubectl) -> None:
+    kubectl.create(approval(kubectl.create(task())))
     kubectl.create(AGENT)
 
     shown = json.loads(kubectl("get", "agentid", "--output=json"))["items"]
-    assert {each["kind"] for each in shown} == {"AgentTask", "Agent"}
+    assert {each["kind"] for each in shown} == {"AgentTask", "Agent", "AgentApproval"}
     assert "refund-4711" not in kubectl("get", "all")
 
 

@@ -32,6 +32,8 @@ TESTED = {
     "09-static-secret.yaml",
     "10-task-with-static-secret.yaml",
     "11-cronjob.yaml",
+    "12-family.yaml",
+    "13-emergency.yaml",
 }
 
 
@@ -208,3 +210,26 @@ def test_each_run_of_a_labelled_cron_job_gets_a_task_of_its_own(shop: Kubectl) -
     assert first["status"]["spiffeID"] != second["status"]["spiffeID"]
     assert first["spec"]["templateRef"]["name"] == "nightly-refunds"
     assert first["status"]["deadline"] is not None
+
+
+def test_family_grants_what_it_has_not_for_a_step(shop: Kubectl) -> None:
+    shop.apply(example("12-family.yaml"))
+    above = story.runs(shop, "triage-4720")
+    comments = [line.removeprefix("#") for line in example("12-family.yaml").read_text().splitlines()]
+    step = " ".join(line for line in comments if line.startswith(("   {", "     ")))
+    shop("create", "--filename=-", stdin=step.replace("$UID", above["metadata"]["uid"]))
+
+    story.stands(shop, "Running", "triage-4720-refund")
+    shown = shop.wait_for("agenttask", "triage-4720", lambda seen: seen["status"].get("grants"))
+    (grant,) = shown["status"]["grants"]
+    assert (grant["name"], grant["actions"]) == ("triage-4720-refund", ["refunds:create"])
+
+
+def test_emergency_is_one_credential_that_everybody_is_told_of(shop: Kubectl) -> None:
+    shop.apply(example("13-emergency.yaml"))
+
+    running = story.runs(shop, "mend-refunds")
+
+    assert running["status"]["decision"]["breakGlass"] is True
+    assert running["status"]["deadline"] == running["status"]["credentials"][0]["notAfter"]
+    assert [each.reason for each in story.told(shop, running)] == ["BreakGlassUsed"]

@@ -60,6 +60,7 @@ USED = (
     rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
+    | rights("agentid.dev", "agentapprovals", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies/status", "patch")
     | rights("", "pods", "get", "list", "watch")

@@ -13,6 +13,7 @@ from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential, HeldSecret
 from agentid.api.reasons import ConditionType, IssueReason
+from agentid.lifecycle.approvals import request_of, what_is_awaited
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
     AgentFacts,
@@ -144,6 +145,13 @@ def answered_again(observation: Observation) -> Observation:
     if known is None or known.action is action:
         return observation
     return replace(observation, judgement=None if action is None else replace(known, action=action))
+
+
+def awaited(observation: Observation) -> str:
+    """Return who may approve the task as it is, as it is told."""
+    request = request_of(observation.task, observation.family.lineage)
+    assert request is not None
+    return what_is_awaited(request, observation.consent)
 
 
 def observe(

@@ -5,7 +5,7 @@ from typing import Any, Final
 from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resource
 from agentid.controller.policies import InstalledPolicy, Policies
 
-PERMIT: Final = 'permit(principal, action == Action::"issue", resource);\n'
+PERMIT: Final = 'permit(principal, action in [Action::"issue", Action::"delegate"], resource);\n'
 PERMIT_ALL: Final = "permit(principal, action, resource);\n"
 FORBID: Final = "forbid(principal, action, resource);\n"
 BROKEN: Final = "permit(principal, action, resource)\nwhen { resource.nope };\n"

@@ -246,6 +246,7 @@ def test_a_corrected_forgery_is_proof() -> None:
         stamped(requester={"username": "someone"}),
         stamped(requester={"username": SETTINGS.operator_username, "groups": ["forged@agentid.dev"]}),
         stamped(requester={"username": SETTINGS.operator_username, "podUID": "forged@agentid.dev"}),
+        stamped(requester={"username": SETTINGS.operator_username, "mayDelegate": True}),
     ],
     ids=lambda answer: json.dumps(answer)[:60],
 )

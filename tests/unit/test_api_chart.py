@@ -15,6 +15,8 @@ def test_the_chart_renders_exactly_what_the_operator_expects(mutating: bool) -> 
         f"admission.mutating={str(mutating).lower()}",
         "limits.maxTtlSeconds=600",
         "limits.maxActiveDeadlineSeconds=1209600",
+        "limits.maxBreakGlassSeconds=300",
+        "limits.maxApprovalSeconds=1209600",
         "serviceAccount.name=worker",
         namespace="somewhere",
     )
@@ -24,6 +26,8 @@ def test_the_chart_renders_exactly_what_the_operator_expects(mutating: bool) -> 
         mutating=mutating,
         max_ttl_seconds=600,
         max_active_deadline_seconds=1_209_600,
+        max_break_glass_seconds=300,
+        max_approval_seconds=1_209_600,
     )
 
     rendered = {
@@ -159,17 +163,47 @@ def test_the_operator_has_no_right_that_reads_secrets() -> None:
                 assert not reads or rule["resourceNames"] == ["x509-authority"]
 
 
-@pytest.mark.parametrize("verb", ["delegate", "resume"])
-def test_a_right_that_admission_asks_for_has_a_role_that_is_part_of_no_other(verb: str) -> None:
-    (role,) = (
-        each
-        for each in of_kind(render(), "ClusterRole")
-        if any(verb in rule["verbs"] for rule in each["rules"])
-    )
+SPECIAL = {
+    "agentid-delegate": ("delegators", {"delegate"}),
+    "agentid-delegate-task": ("agenttasks", {"delegate"}),
+    "agentid-resume": ("agenttasks", {"resume"}),
+    "agentid-breakglass": ("agenttasks", {"breakglass"}),
+    "agentid-approver": ("agenttasks", {"approve"}),
+}
+"""The role of each right that admission asks for."""
 
-    assert role["metadata"]["name"] == f"agentid-{verb}"
-    assert [rule["verbs"] for rule in role["rules"]] == [[verb]]
-    assert not any("aggregate" in label for label in role["metadata"]["labels"])
+
+def test_a_right_that_admission_asks_for_has_a_role_that_is_part_of_no_other() -> None:
+    usual = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+    special = {
+        role["metadata"]["name"]: {
+            (resource, frozenset(set(rule["verbs"]) - usual))
+            for rule in role["rules"]
+            for resource in rule["resources"]
+            if not set(rule["verbs"]) <= usual
+        }
+        for role in of_kind(render(), "ClusterRole")
+    }
+
+    assert {name: each for name, each in special.items() if each} == {
+        name: {(resource, frozenset(verbs))} for name, (resource, verbs) in SPECIAL.items()
+    }
+    for role in of_kind(render(), "ClusterRole"):
+        if role["metadata"]["name"] in SPECIAL:
+            assert not any("aggregate" in label for label in role["metadata"]["labels"])
+
+
+def test_nobody_but_an_approver_writes_approvals_and_nobody_changes_one() -> None:
+    writes = {
+        (role["metadata"]["name"], verb)
+        for role in [*of_kind(render(), "ClusterRole"), *of_kind(render(), "Role")]
+        for rule in role["rules"]
+        if "agentapprovals" in rule["resources"]
+        for verb in rule["verbs"]
+        if verb not in ("get", "list", "watch")
+    }
+
+    assert writes == {("agentid-approver", "create")}
 
 
 def test_static_secrets_are_read_by_the_names_that_are_listed_or_not_at_all() -> None:

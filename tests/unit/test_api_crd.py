@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from agentid.api import crd, generate
+from agentid.api.agentapproval import MAX_PROJECTION_LENGTH
 from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
 from agentid.api.agenttask import AgentTaskSpec
 
+LONG_TEXTS = {"cedar": MAX_CEDAR_LENGTH, "projection": MAX_PROJECTION_LENGTH}
 ROOT = Path(__file__).parents[2]
 MAY_CHANGE = {"intent", "state", "stateReason", "requester", "stateChangedBy"}
 
@@ -46,7 +48,7 @@ def test_every_field_is_described(path: str, node: crd.Schema) -> None:
 def test_every_field_is_bounded(path: str, node: crd.Schema) -> None:
     match node["type"]:
         case "string":
-            most = MAX_CEDAR_LENGTH if path.endswith(".cedar") else 2048
+            most = LONG_TEXTS.get(path.rpartition(".")[2], 2048)
             assert "enum" in node or node["maxLength"] <= most, path
         case "array":
             assert node["maxItems"] <= 64
@@ -97,6 +99,23 @@ def test_columns_of_tasks(wide: bool, columns: list[str]) -> None:  # noqa: FBT0
     assert [each.name for each in crd.AGENT_TASK.columns if each.wide == wide] == columns
 
 
+def test_columns_of_approvals() -> None:
+    columns = [each.name for each in crd.AGENT_APPROVAL.columns if not each.wide]
+
+    assert columns == ["Task", "Decision", "Approver", "Expires", "Age"]
+
+
+def test_an_approval_never_changes_and_has_nothing_but_its_spec() -> None:
+    (version,) = crd.definition(crd.AGENT_APPROVAL)["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+
+    rules = {rule["rule"] for rule in schema["properties"]["spec"]["x-kubernetes-validations"]}
+
+    assert "self == oldSelf" in rules
+    assert "status" not in schema["properties"]
+    assert "subresources" not in version
+
+
 @pytest.mark.parametrize("kind", [crd.CLUSTER_AGENT_POLICY, crd.AGENT_POLICY], ids=lambda kind: kind.name)
 def test_columns_of_policies(kind: crd.Kind) -> None:
     assert [each.name for each in kind.columns if not each.wide] == ["Accepted", "Digest", "Age"]
@@ -112,6 +131,7 @@ def test_names_and_categories() -> None:
     names: dict[str, Any] = {kind.name: crd.definition(kind)["spec"]["names"] for kind in crd.KINDS}
 
     assert names["AgentTask"]["shortNames"] == ["atask"]
+    assert names["AgentApproval"]["shortNames"] == ["aapproval"]
     assert all(each["categories"] == ["agentid"] for each in names.values())
 
 

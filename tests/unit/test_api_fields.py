@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentid.api import fields
 from agentid.api.agent import AgentSpec, Sensitivity
-from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agentapproval import AgentApprovalSpec
+from agentid.api.agenttask import AgentTaskSpec, CredentialMode
 from agentid.api.agenttask_status import Condition
 from agentid.api.reasons import ConditionType
 
@@ -22,7 +23,9 @@ TEXTS: dict[str, Any] = {
     for name in (
         "DnsLabel",
         "DnsName",
+        "TaskName",
         "Uid",
+        "SpecHash",
         "Action",
         "ActionPattern",
         "Resource",
@@ -33,7 +36,9 @@ TEXTS: dict[str, Any] = {
 GOOD: dict[str, list[str]] = {
     "DnsLabel": ["a", "a-b", "a" * 63, "4711"],
     "DnsName": ["a", "a.b-c", "a" * 253],
+    "TaskName": ["a", "refund-4711", "a.b-c", "a" * 63],
     "Uid": ["5b0c3a3e-3a33-4b4b-9c9c-000000000001"],
+    "SpecHash": [f"v1:{'0f' * 32}", f"v12:{'a' * 64}"],
     "Action": ["orders:read", "read", "crm.v2:orders:read_all"],
     "ActionPattern": ["orders:read", "orders:*", "a:b:*"],
     "Resource": ["order/4711", "urn:a:b", "a@b=c+d"],
@@ -43,6 +48,8 @@ GOOD: dict[str, list[str]] = {
 BAD: dict[str, list[str]] = {
     "DnsLabel": ["", "A", "a.b", "-a", "a-", "a\n", "a" * 64, "é"],
     "DnsName": ["", "a..b", ".a", "a.", "a" * 254, "a_b"],
+    "TaskName": ["", "A", "a_b", "a.", "a\n", "../a", "a" * 64],
+    "SpecHash": ["", "a" * 64, f"v1:{'a' * 63}", f"v1:{'A' * 64}", f"v:{'a' * 64}", f"v1:{'a' * 64}\n"],
     "Uid": ["5b0c3a3e", "5B0C3A3E-3A33-4B4B-9C9C-000000000001", "x" * 36],
     "Action": ["", "*", "orders:*", "orders::read", "orders:", ":read", "Orders:read", "orders read", "a\n"],
     "ActionPattern": ["*", "orders*", "*:read", "orders:*:read", "orders:**"],
@@ -146,9 +153,71 @@ def test_the_same_rules_as_the_api_servers_hold_between_fields() -> None:
         AgentSpec.model_validate(AGENT | {"actions": ["orders:*", "a", "orders:*"]})
 
 
+PARENT = {"name": "triage-4711", "uid": "5b0c3a3e-3a33-4b4b-9c9c-000000000001"}
+STEP: dict[str, Any] = TASK | {"parentRef": PARENT, "credential": {"mode": "None", "renew": False}}
+EMERGENCY: dict[str, Any] = TASK | {
+    "breakGlass": {"justification": "The payment provider is down"},
+    "credential": {"renew": False},
+}
+GRANTABLE = TASK["intent"] | {"grantable": ["refunds:create"]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (STEP | {"parentRef": None}, "no parent is named: set parentRef"),
+        (STEP | {"workload": {}}, "which runs in the parent's pod: leave workload out"),
+        (STEP | {"credential": {"mode": "None"}}, "a step.*set credential.renew to false"),
+        (STEP | {"intent": GRANTABLE}, "a step.*has no children: leave intent.grantable empty"),
+        (
+            STEP | {"staticSecrets": [{"name": "crm"}]},
+            "a step.*no Secret for copies: leave static",
+        ),
+        (EMERGENCY | {"parentRef": PARENT}, "answers for alone: leave parentRef out"),
+        (EMERGENCY | {"credential": {}}, "an emergency.*set credential.renew to false"),
+        (EMERGENCY | {"intent": GRANTABLE}, "an emergency, and has no children"),
+        (EMERGENCY | {"breakGlass": {"justification": "too short for this."}}, "at least 20"),
+        (EMERGENCY | {"breakGlass": {"justification": " " * 20}}, "text on one line"),
+        (EMERGENCY | {"breakGlass": {"justification": "x" * 1025}}, "at most 1024"),
+    ],
+)
+def test_what_a_step_and_an_emergency_may_not_have(spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        AgentTaskSpec.model_validate(spec)
+
+
+def test_a_step_and_an_emergency_as_they_should_be() -> None:
+    step, emergency = AgentTaskSpec.model_validate(STEP), AgentTaskSpec.model_validate(EMERGENCY)
+
+    assert step.parent_ref is not None
+    assert (step.credential.mode, step.parent_ref.name) == (CredentialMode.NONE, "triage-4711")
+    assert emergency.break_glass is not None
+
+
+APPROVAL: dict[str, Any] = {
+    "taskRef": PARENT,
+    "specHash": f"v1:{'0' * 64}",
+    "intentGeneration": 1,
+    "projection": "{}",
+    "decision": "Approve",
+    "expiresAt": "2027-05-31T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("decision", ["Approve", "Deny"])
+def test_a_yes_expires_and_a_no_does_not(decision: str) -> None:
+    yes = decision == "Approve"
+    right = APPROVAL | {"decision": decision, "expiresAt": APPROVAL["expiresAt"] if yes else None}
+    wrong = APPROVAL | {"decision": decision, "expiresAt": None if yes else APPROVAL["expiresAt"]}
+
+    assert (AgentApprovalSpec.model_validate(right).expires_at is not None) == yes
+    with pytest.raises(ValidationError, match="set it for the one, leave it out for the other"):
+        AgentApprovalSpec.model_validate(wrong)
+
+
 def test_nothing_unknown_is_taken() -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
-        AgentTaskSpec.model_validate(TASK | {"parentRef": {}})
+        AgentTaskSpec.model_validate(TASK | {"childRef": {}})
 
 
 def test_a_condition_reads_back_as_written() -> None:

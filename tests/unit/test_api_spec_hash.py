@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from agentid.api.agenttask import AgentTaskSpec
-from agentid.api.spec_hash import spec_hash
+from agentid.api.spec_hash import hash_of, projection_text, spec_hash
 
 WHOLE: dict[str, Any] = {
     "agentRef": {"name": "refund-agent"},
@@ -35,6 +35,14 @@ WHOLE: dict[str, Any] = {
     "credential": {"mode": "Secret", "ttlSeconds": 60, "renew": False},
     "requester": {"username": "alice", "groups": ["a"], "podUID": "p", "intentGeneration": 2},
 }
+CHILD: dict[str, Any] = WHOLE | {
+    "parentRef": {"name": "triage", "uid": "5b0c3a3e-3a33-4b4b-9c9c-00000000000a"},
+    "requester": WHOLE["requester"] | {"mayDelegate": True},
+}
+EMERGENCY: dict[str, Any] = WHOLE | {
+    "intent": WHOLE["intent"] | {"grantable": []},
+    "breakGlass": {"justification": "The payment provider is down"},
+}
 ADDED: dict[str, Any] = {
     "staticSecrets": [{"name": "legacy-crm-key"}],
     "templateRef": {
@@ -52,20 +60,26 @@ def hashed(spec: dict[str, Any]) -> str:
     return spec_hash(AgentTaskSpec.model_validate(spec))
 
 
+OTHER = {
+    "Confidential": "Internal",
+    "Allow": "Never",
+    CHILD["parentRef"]["uid"]: "5b0c3a3e-3a33-4b4b-9c9c-00000000000b",
+    ADDED["templateRef"]["uid"]: "5c0e0000-0000-4000-8000-0000000000ab",
+}
+
+
 def changed(value: object) -> object:
     match value:
         case bool():
             return not value
         case int():
             return value + 1
-        case "Confidential" | "Allow":
-            return {"Confidential": "Internal", "Allow": "Never"}[value]
         case [{"name": _}]:
             return [*value, {"name": "more"}]
         case list():
             return [*value, "more"]
         case _:
-            return f"{value[:-1]}0"
+            return OTHER.get(str(value), f"{value}x")
 
 
 def variants(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -83,9 +97,42 @@ def test_a_change_of_any_field_changes_the_hash(path: str, variant: dict[str, An
     assert hashed(variant) not in {hashed(WHOLE | ADDED), hashed(WHOLE)}, path
 
 
+@pytest.mark.parametrize(("path", "variant"), list(variants(CHILD)))
+def test_a_change_of_any_field_changes_the_hash_of_a_child(path: str, variant: dict[str, Any]) -> None:
+    assert hashed(variant) not in (hashed(CHILD), hashed(WHOLE)), path
+
+
+@pytest.mark.parametrize("without", ["parentRef", "breakGlass"])
+def test_a_parent_and_an_emergency_are_in_it(without: str) -> None:
+    whole = CHILD if without == "parentRef" else EMERGENCY
+
+    assert hashed({name: part for name, part in whole.items() if name != without}) != hashed(whole)
+
+
+def test_a_justification_is_in_it() -> None:
+    other = {"breakGlass": {"justification": "The payment provider is up again"}}
+
+    assert hashed(EMERGENCY | other) != hashed(EMERGENCY)
+
+
+def test_the_mode_is_in_it() -> None:
+    step = CHILD | {
+        "intent": WHOLE["intent"] | {"grantable": []},
+        "credential": WHOLE["credential"] | {"mode": "None"},
+    }
+    del step["workload"]
+
+    assert hashed(step) != hashed(step | {"credential": WHOLE["credential"]})
+
+
 def test_the_example_names_every_field_there_is() -> None:
-    assert {field.alias for field in AgentTaskSpec.model_fields.values()} == {*WHOLE, *ADDED, *OF_STATE}
-    for name, part in WHOLE.items():
+    assert {field.alias for field in AgentTaskSpec.model_fields.values()} == {
+        *CHILD,
+        *EMERGENCY,
+        *ADDED,
+        *OF_STATE,
+    }
+    for name, part in CHILD.items():
         annotation = AgentTaskSpec.model_fields
         field = next(each for each in annotation.values() if each.alias == name)
         if isinstance(part, dict) and hasattr(field.annotation, "model_fields"):
@@ -111,6 +158,15 @@ def test_it_is_taken_over_the_rfc_8785_form(username: str, groups: list[str], ge
     requester = {"username": username, "groups": groups, "podUID": "p", "intentGeneration": generation}
     whole = WHOLE | {"requester": requester}
     assert hashed(whole) == f"v1:{hashlib.sha256(rfc8785.dumps(whole)).hexdigest()}"
+
+
+def test_an_approval_keeps_what_the_hash_is_over() -> None:
+    everything = CHILD | ADDED
+    text = projection_text(AgentTaskSpec.model_validate(everything))
+
+    assert text.encode() == rfc8785.dumps(everything)
+    assert hash_of(text) == hashed(everything)
+    assert hash_of(text + " ") != hashed(everything)
 
 
 def test_defaults_that_are_typed_change_nothing() -> None:

@@ -83,6 +83,8 @@ def test_every_setting_is_given_by_a_value_or_left_out_for_a_reason() -> None:
         ("limits.maxActiveDeadlineSeconds=1209600", "max_active_deadline_seconds", 1_209_600),
         ("limits.maxStartDeadlineSeconds=60", "max_start_deadline_seconds", 60),
         ("limits.maxActiveTasks=7", "max_active_tasks", 7),
+        ("limits.maxBreakGlassSeconds=60", "max_break_glass_seconds", 60),
+        ("limits.maxApprovalSeconds=86400", "max_approval_seconds", 86_400),
         ("operator.wipeGraceSeconds=30", "wipe_grace_seconds", 30),
         ("operator.concurrency=8", "concurrency", 8),
         ("operator.resyncSeconds=86400", "resync_seconds", 86_400),

@@ -12,11 +12,12 @@ from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.cluster.errors import ConnectionLostError
 from agentid.controller.judging import Judge
 from agentid.controller.namespaces import Namespaces
-from agentid.lifecycle.model import Judgement, Observation, PodPhase, PolicyAction
+from agentid.lifecycle.consent import Approver, Consent
+from agentid.lifecycle.model import Family, Judgement, Observation, PodPhase, PolicyAction
 from agentid.policy import engine
 from agentid.policy.judging import question_about
 from agentid.policy.layer import Layer
-from agentid.policy.question import Environment, Pod
+from agentid.policy.question import Ancestor, Environment, Pod
 from agentid.policy.vocabulary import Action
 from tests.unit.lifecycle_facts import (
     ALLOW,
@@ -32,6 +33,7 @@ from tests.unit.lifecycle_facts import (
     static_secret,
     task_spec,
 )
+from tests.unit.lifecycle_family import STEP, child, lineage, parent
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, PERMIT_ALL, Installed, policy
 
 IMAGES = ("registry.example.com/refund:v1",)
@@ -99,7 +101,7 @@ def test_question_is_the_task_as_it_is() -> None:
     assert (asked.task, asked.agent) == (NEW.task.spec, NEW.agent.spec)
     assert (asked.requester.username, asked.requester.groups) == ("alice@example.com", ("support",))
     assert (asked.delegator, asked.now, asked.environment) == ("carol@example.com", NOW, ENVIRONMENT)
-    assert asked.approvers == ()
+    assert (asked.approvers, asked.ancestors) == ((), ())
     assert not asked.break_glass
 
 
@@ -146,6 +148,62 @@ async def test_permit_allows_and_is_named() -> None:
     assert (said.awaits_approval, said.in_doubt, said.holds_until) == (False, False, None)
     assert said.digest.startswith("sha256:")
     assert len(said.digest) == 71
+
+
+async def test_who_works_for_somebody_else_has_to_be_allowed_to() -> None:
+    only_issue = policy('permit(principal, action == Action::"issue", resource);')
+    refused = await answer(NEW, only_issue)
+    assert (refused.action, refused.allowed, refused.in_doubt) == (PolicyAction.ISSUE, False, False)
+    for_nobody = observe(spec=task_spec(requester=ALICE, onBehalfOf=None), pods=NEW.pods)
+    assert (await answer(for_nobody, only_issue)).allowed
+    no_circles = policy("""permit(principal, action, resource);
+forbid(principal, action == Action::"delegate", resource)
+when { context.delegator == "carol@example.com" };""")
+    assert not (await answer(NEW, no_circles)).allowed
+
+
+async def test_approvals_that_count_are_asked_about_and_told_and_bound_the_answer_in_time() -> None:
+    two = policy("""permit(principal, action, resource);
+forbid(principal, action, resource)
+unless { context.approvals >= 2 && context.approverGroups.contains("security") };""")
+    erin, frank = Approver("erin@example.com", ("security",)), Approver("frank@example.com", ())
+    until = NOW + timedelta(minutes=5)
+    for approvers, allowed in (((), False), ((erin,), False), ((erin, frank), True)):
+        consent = Consent(approvers=approvers, until=until if approvers else None)
+        said = await answer(replace(NEW, consent=consent), two)
+        assert (said.allowed, said.awaits_approval) == (allowed, not allowed)
+        assert said.holds_until == consent.until
+    assert (
+        said.message
+        == "allowed by ClusterAgentPolicy/default, approved by erin@example.com, frank@example.com"
+    )
+
+
+async def test_emergency_asks_the_cluster_alone_as_if_all_had_approved() -> None:
+    spec = task_spec(
+        requester=ALICE,
+        breakGlass={"justification": "The payment provider is down."},
+        credential={"renew": False},
+    )
+    facts = observe(spec=spec, pods=NEW.pods)
+    own = policy(FORBID, namespace="support", name="own", uid="u-2")
+    needs = policy("permit(principal, action, resource) when { context.approved && context.breakGlass };")
+    assert (await answer(facts, needs, own)).allowed
+    assert not (await answer(facts, policy(FORBID))).allowed
+    ordinary = await answer(NEW, needs)
+    assert (ordinary.allowed, ordinary.awaits_approval) == (False, False)
+
+
+def test_question_about_a_child_has_those_above_it_and_a_step_is_where_its_parent_is() -> None:
+    top = parent()
+    for part, bound in ((STEP, True), ({"workload": None}, False)):
+        task = child(top, 2, **part)
+        family = Family(lineage(task, top), parents_pod=pod(101, images=IMAGES) if bound else None)
+        asked = question_about(replace(observe(), task=task, family=family), PolicyAction.ISSUE, ENVIRONMENT)
+        assert asked.ancestors == (Ancestor("task-1", top.uid, "refund-agent", "orchestrator"),)
+        assert asked.delegator == "carol@example.com"
+        assert (asked.task.workload is not None) == bound
+        assert asked.pod == (Pod("refund-agent", IMAGES) if bound else None)
 
 
 async def test_digest_is_another_for_other_policies() -> None:
@@ -206,7 +264,7 @@ async def test_rule_on_renewals_that_cannot_be_evaluated_is_not_passed_over() ->
     assert (said.allowed, said.in_doubt) == (False, True)
 
 
-RESUME_ALL = 'permit(principal, action == Action::"resume", resource);\n'
+RESUME_ALL = 'permit(principal, action in [Action::"resume", Action::"delegate"], resource);\n'
 ISSUE_SOME = """@id("small")
 permit(principal, action == Action::"issue", resource)
 when { resource.purpose == "Refund order 4711" && context.time < datetime("2026-05-31T14:10:00Z") &&
@@ -463,3 +521,15 @@ async def test_whoever_has_a_say_beside_policy_is_asked_about_static_secrets_too
         ("useSecret", {"name": "legacy-crm-key", "maxTTLSeconds": 3600}),
         ("useSecret", {"name": "payments", "maxTTLSeconds": 3600}),
     ]
+
+
+async def test_an_approval_of_the_task_is_one_of_its_static_secrets() -> None:
+    given = Consent((Approver("erin@example.com", ()),), until=NOW + timedelta(hours=1))
+    approved = 'permit(principal, action == Action::"useSecret", resource) when { context.approved };'
+    spec = task_spec(requester=ALICE, staticSecrets=[{"name": "legacy-crm-key"}], onBehalfOf=None)
+    asked = observe(spec=spec, pods=[pod()], static_secrets=[static_secret()])
+    said = await answer(replace(asked, consent=given), policy(PERMIT + approved))
+    assert said.allowed
+    assert said.secrets == {"legacy-crm-key"}
+    assert said.holds_until == NOW + timedelta(hours=1)
+    assert not (await answer(asked, policy(PERMIT + approved))).allowed

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import IssueReason
 from agentid.controller.judging import Judge
 from agentid.controller.second_opinion import Opinion, SecondOpinion
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Observation, Plan, SecretAction
+from agentid.lifecycle.model import Family, Observation, Plan, SecretAction
 from agentid.lifecycle.renewal import renew_at
 from agentid.opa.answer import Answer
 from agentid.opa.errors import OpaError, Outcome
@@ -34,6 +35,7 @@ from tests.unit.lifecycle_facts import (
     task_spec,
     why,
 )
+from tests.unit.lifecycle_family import STEP, child, lineage, parent, with_status
 from tests.unit.policy_objects import FORBID, PERMIT_ALL, Installed, policy
 
 NEW = observe(spec=task_spec(), pods=[pod()])
@@ -368,3 +370,23 @@ async def test_error_that_nobody_expected_is_silence(scene: Scene) -> None:
 
 def test_opinion_of_no_answer_is_no_yes() -> None:
     assert not Opinion(b"", allowed=None).allowed
+
+
+async def test_step_is_asked_about_before_it_is_granted_and_goes_on_through_silence_for_the_grace() -> None:
+    top = parent()
+    task = child(top, 2, **STEP)
+    task = with_status(task, **dict(AgentTaskStatus()))
+    facts = replace(NEW, task=task, pods=(), family=Family(lineage(task, top)), judgement=None)
+    allows_all = agent(actions=["orders:read", "refunds:create"])
+    scene = Scene(await judge_of(), replace(facts, agent=allows_all))
+    scene.opa.says = NO
+    refused = decide(await scene.seen())
+    assert refused.report is not None
+    assert finished(await scene.seen())[:2] == ("False", "AwaitingPolicy")
+    scene.opa.says = YES
+    await scene.done(100)
+    assert finished(await scene.seen())[:2] == ("False", "Running")
+    scene.opa.says = SILENCE
+    scene.facts = replace(scene.facts, agent=agent(owner="other-team@example.com"))
+    assert finished(await scene.seen(110))[1] == "Running"
+    assert finished(await scene.seen(159))[1] == "Running"

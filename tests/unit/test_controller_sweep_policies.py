@@ -12,7 +12,15 @@ from aiohttp import web
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError
-from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
+from agentid.cluster.paths import (
+    AGENT_POLICIES,
+    AGENTS,
+    APPROVALS,
+    CLUSTER_AGENT_POLICIES,
+    PODS,
+    TASKS,
+    Resource,
+)
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import Intake
 from agentid.controller.records import Key
@@ -22,7 +30,7 @@ from tests.unit.plain_server import serving
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
-_KINDS = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES, AGENTS, TASKS, PODS)
+_KINDS = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES, AGENTS, APPROVALS, TASKS, PODS)
 
 
 class Server:
@@ -180,6 +188,24 @@ async def test_sweep_finds_what_no_watch_showed_of_policies(server: Server, conn
         await scene.sweep.once()
     assert scene.known() == {("ClusterAgentPolicy/default", "")}
     assert scene.installed.changed == [None, "support", None, "support"]
+
+
+async def test_sweep_finds_approvals_that_came_and_went_unseen(
+    server: Server, connection: Connection
+) -> None:
+    scene = Scene(connection)
+    metadata = {"namespace": "support", "name": "yes", "uid": "a-1", "resourceVersion": "3"}
+    said = {"metadata": metadata, "spec": {"taskRef": {"name": "t", "uid": "u-t"}}}
+    server.put(APPROVALS, said)
+    with finds(scene, "agentapprovals"):
+        await scene.sweep.once()
+    assert [each.name for each in scene.world.approvals.of(("support", "t"))] == ["yes"]
+    with finds(scene):
+        await scene.sweep.once()
+    server.put(APPROVALS)
+    with finds(scene, "agentapprovals"):
+        await scene.sweep.once()
+    assert scene.world.approvals.of(("support", "t")) == []
 
 
 async def test_sweep_finds_another_policy_of_the_same_name(server: Server, connection: Connection) -> None:

@@ -31,6 +31,7 @@ from tests.unit.lifecycle_facts import (
     agent,
     asks,
     at,
+    awaited,
     condition,
     deleted,
     finished,
@@ -260,7 +261,8 @@ def test_task_that_has_started_loses_its_credential_and_waits(
     state: str, answer: dict[str, object], reason: WaitReason
 ):
     facts = judged(DURING[state], **answer)
-    assert finished(facts) == ("False", reason, answer["message"])
+    told = answer["message"] if answer is IN_DOUBT else f"{answer['message']} {awaited(facts)}"
+    assert finished(facts) == ("False", reason, told)
     waits = after(facts)
     assert waits.task.status.credentials == []
     assert waits.secret.state in {SecretState.EMPTIED, SecretState.ABSENT}

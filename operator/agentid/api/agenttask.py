@@ -1,14 +1,14 @@
 """`AgentTask`: one task of one agent, and the identity it asks for."""
 
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from pydantic import Field, Strict, model_validator
 
 from agentid.api.agent import AgentReference, Sensitivity
 from agentid.api.agentsecret import MAX_STATIC_SECRETS, StaticSecretReference
+from agentid.api.agenttask_rules import AGREEMENTS, CHANGES
 from agentid.api.fields import (
-    MAX_COUNT,
     Action,
     DnsLabel,
     DnsName,
@@ -16,13 +16,13 @@ from agentid.api.fields import (
     Model,
     Person,
     Resource,
-    Rule,
     ShownText,
+    TaskName,
     Uid,
     Unique,
-    Username,
     checked_by_server,
 )
+from agentid.api.stamps import Author, Requester, StateChange
 
 
 class Replacement(StrEnum):
@@ -36,6 +36,7 @@ class CredentialMode(StrEnum):
     """How the credential reaches the workload."""
 
     SECRET = "Secret"  # noqa: S105 - a mode, not a password
+    NONE = "None"
 
 
 class DesiredState(StrEnum):
@@ -87,6 +88,13 @@ class Intent(Model):
     )
 
 
+class TaskReference(Model):
+    """Names one AgentTask in the same namespace, and no other that is given its name later."""
+
+    name: TaskName = Field(description="Name of the AgentTask, in the same namespace.")
+    uid: Uid = Field(description="UID of the AgentTask: metadata.uid.")
+
+
 class WorkloadReference(Model):
     """Names the object that runs the task, in the same namespace."""
 
@@ -126,7 +134,8 @@ class CredentialRequest(Model):
 
     mode: Annotated[CredentialMode, Strict(strict=False)] = Field(
         default=CredentialMode.SECRET,
-        description="Secret: key and certificate in Secret agentid-<task>, mounted into the labelled pod.",
+        description="Secret: key and certificate in Secret agentid-<task>, mounted into the labelled pod. "
+        "None: no credential; while the task lives, its parent's identity may do its actions too.",
     )
     ttl_seconds: int = Field(
         default=300,
@@ -141,35 +150,11 @@ class CredentialRequest(Model):
     )
 
 
-class Requester(Model):
-    """Who created the task or last changed its intent. Stamped by admission, never typed."""
+class BreakGlass(Model):
+    """Says that the task is an emergency."""
 
-    username: Username = Field(description="User name as the API server authenticated it.")
-    groups: list[Annotated[str, Field(max_length=253)]] = Field(
-        default_factory=list, max_length=64, description="Groups as the API server authenticated them."
-    )
-    pod_uid: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None,
-        alias="podUID",
-        description="UID of the pod whose service-account token was used, if one was.",
-    )
-    intent_generation: int = Field(
-        default=1, ge=1, le=MAX_COUNT, description="metadata.generation at the last change of intent."
-    )
-
-
-class StateChange(Model):
-    """Who last changed `state`. Stamped by admission, never typed."""
-
-    username: Username = Field(description="User name as the API server authenticated it.")
-
-
-class Author(Model):
-    """Who wrote a template as it is. Stamped by admission, never typed."""
-
-    username: Username = Field(description="User name as the API server authenticated it.")
-    groups: list[Annotated[str, Field(max_length=253)]] = Field(
-        default_factory=list, max_length=64, description="Groups as the API server authenticated them."
+    justification: Annotated[ShownText, Field(min_length=20)] = Field(
+        description="Why it can't wait for an approval, in words that an auditor understands."
     )
 
 
@@ -181,47 +166,10 @@ class TemplateReference(Model):
     author: Author = Field(description="Who had written the template when the task was made from it.")
 
 
-_FIXED: Final = (
-    "agentRef",
-    "startDeadlineSeconds",
-    "activeDeadlineSeconds",
-    "ttlSecondsAfterFinished",
-    "credential",
-)
-_FIXED_IF_GIVEN: Final = ("onBehalfOf", "workload", "staticSecrets", "templateRef")
-_TTL_WITHIN_DEADLINE: Final = (
-    "credential.ttlSeconds must be at most activeDeadlineSeconds: lower it, or raise the deadline"
-)
-
-
-def _fixed(field: str, expression: str) -> Rule:
-    return Rule(expression, f"{field} can't be changed after creation: create a new AgentTask", f".{field}")
-
-
 class AgentTaskSpec(Model):
     """What is asked for."""
 
-    model_config = checked_by_server(
-        Rule(
-            "self.credential.ttlSeconds <= self.activeDeadlineSeconds",
-            _TTL_WITHIN_DEADLINE,
-            ".credential.ttlSeconds",
-        ),
-        Rule(
-            "oldSelf.state != 'Ended' || self.state == 'Ended'",
-            "an Ended task stays Ended: create a new AgentTask",
-            ".state",
-        ),
-        *(_fixed(field, f"self.{field} == oldSelf.{field}") for field in _FIXED),
-        *(
-            _fixed(
-                field,
-                f"has(self.{field}) == has(oldSelf.{field}) "
-                f"&& (!has(self.{field}) || self.{field} == oldSelf.{field})",
-            )
-            for field in _FIXED_IF_GIVEN
-        ),
-    )
+    model_config = checked_by_server(*(each.rule for each in AGREEMENTS), *CHANGES)
 
     agent_ref: AgentReference = Field(description="The agent that does the task.")
     intent: Intent = Field(
@@ -231,7 +179,12 @@ class AgentTaskSpec(Model):
     on_behalf_of: Person | None = Field(
         default=None,
         description="For whom the task is done. Other than oneself it takes the verb delegate on "
-        "delegators.agentid.dev/<name>.",
+        "delegators.agentid.dev/<name>. A child has its parent's: leave it out there.",
+    )
+    parent_ref: TaskReference | None = Field(
+        default=None,
+        description="The task that this one is a child of: it may do no more than that, and ends with it. "
+        "Named by the pod that is bound to the parent, or with the verb delegate on the parent.",
     )
     workload: Workload | None = Field(
         default=None, description="Where the task runs. Left out: the identity is bound to the task alone."
@@ -263,6 +216,11 @@ class AgentTaskSpec(Model):
         max_length=MAX_STATIC_SECRETS,
         description="Secrets that can't be short-lived, as AgentSecrets of the operator's namespace allow "
         "them: each is a file of that name beside the credential, for as long as there is one.",
+    )
+    break_glass: BreakGlass | None = Field(
+        default=None,
+        description="An emergency: neither approvals nor the namespace's policies are asked for. It takes "
+        "the verb breakglass on the task, is short, is not renewed and can't be changed.",
     )
     state: Annotated[DesiredState, Strict(strict=False)] = Field(
         default=DesiredState.ACTIVE,
@@ -302,7 +260,8 @@ class AgentTaskSpec(Model):
         return Requester(username=author.username, groups=author.groups)
 
     @model_validator(mode="after")
-    def _ttl_within_deadline(self) -> Self:
-        if self.credential.ttl_seconds > self.active_deadline_seconds:
-            raise ValueError(_TTL_WITHIN_DEADLINE)
+    def _parts_agree(self) -> Self:
+        for agreement in AGREEMENTS:
+            if not agreement.holds(self):
+                raise ValueError(agreement.rule.message)
         return self

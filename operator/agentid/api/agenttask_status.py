@@ -5,8 +5,29 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, Strict
 
 from agentid.api.agentsecret import MAX_STATIC_SECRETS
-from agentid.api.fields import MAX_COUNT, DnsLabel, DnsName, Matches, Model, Timestamp, Uid
+from agentid.api.fields import (
+    MAX_COUNT,
+    Action,
+    DnsLabel,
+    DnsName,
+    Matches,
+    Model,
+    Resource,
+    TaskName,
+    Timestamp,
+    Uid,
+    Username,
+)
 from agentid.api.reasons import ConditionType
+
+MAX_DEPTH: Final = 5
+"""How many tasks may stand above one."""
+
+MAX_CHILDREN: Final = 64
+"""How many children of one task, steps not counted, may be live at once."""
+
+MAX_GRANTS: Final = 16
+"""How many steps of one task may be live at once."""
 
 
 class Credential(Model):
@@ -45,12 +66,56 @@ class HeldSecret(Model):
     )
 
 
+class Ancestor(Model):
+    """A task above this one, as it was when this one's authority was last found good."""
+
+    name: TaskName = Field(description="Name of the task.")
+    uid: Uid = Field(description="UID of the task.")
+    agent: DnsLabel = Field(description="Name of its Agent.")
+    requester: Username = Field(description="User name of its requester.")
+
+
+class Delegation(Model):
+    """From whom a child has its authority. Written once it was found good."""
+
+    intent_generation: int = Field(
+        ge=1,
+        le=MAX_COUNT,
+        description="For which intent (spec.requester.intentGeneration) the requester was found to be the "
+        "parent's pod, or to have the verb delegate on the parent.",
+    )
+    delegator: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="For whom the task is done: inherited from its parent."
+    )
+    chain: list[Ancestor] = Field(
+        min_length=1,
+        max_length=MAX_DEPTH,
+        description="The tasks above it, its parent first, up to the one without a parent.",
+    )
+
+
+class Grant(Model):
+    """What a step lets this task's identity do besides its own actions."""
+
+    name: TaskName = Field(description="Name of the step.")
+    uid: Uid = Field(description="UID of the step.")
+    actions: list[Action] = Field(max_length=32, description="What may be done too.")
+    resources: list[Resource] = Field(
+        default_factory=list, max_length=32, description="What it may be done to. Empty: not said."
+    )
+    until: Timestamp = Field(description="When the grant ends at the latest.")
+
+
 MAX_POLICIES: Final = 16
 """How many of the rules that allowed a credential a status names."""
 
 
+MAX_APPROVERS: Final = 16
+"""How many of the people who approved a status names."""
+
+
 class Decision(Model):
-    """What the newest credential was issued by."""
+    """What the newest credential, or a step's grant, was issued by."""
 
     action: Literal["issue", "renew", "resume"] = Field(description="What policy was asked.")
     policies: list[Annotated[str, Field(max_length=400)]] = Field(
@@ -59,6 +124,14 @@ class Decision(Model):
     )
     digest: Annotated[str, Field(max_length=71)] = Field(
         description="Digest of all policies that were asked; that of each is in its own status."
+    )
+    approvers: list[Username] = Field(
+        default_factory=list,
+        max_length=MAX_APPROVERS,
+        description="Whose approvals counted then, by user name.",
+    )
+    break_glass: bool | None = Field(
+        default=None, description="true: it was an emergency, for which nobody's approval was asked."
     )
     at: Timestamp = Field(description="When it was decided.")
 
@@ -108,8 +181,17 @@ class AgentTaskStatus(Model):
         max_length=MAX_STATIC_SECRETS,
         description="Static secrets that are beside the newest credential.",
     )
+    delegation: Delegation | None = Field(
+        default=None, description="From whom the task has its authority, where spec.parentRef names a parent."
+    )
+    grants: list[Grant] = Field(
+        default_factory=list,
+        max_length=MAX_GRANTS,
+        description="Live steps, which let this task's identity do more for a while.",
+    )
     decision: Decision | None = Field(
-        default=None, description="By which policies the newest credential was issued."
+        default=None,
+        description="By which policies, and whose approvals, the newest credential or grant was issued.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")
@@ -117,6 +199,6 @@ class AgentTaskStatus(Model):
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,
-        description="Approved, Bound, CredentialIssued, Finished, Succeeded and Stalled.",
+        description="Approved, Bound, CredentialIssued, Granted, Finished, Succeeded and Stalled.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

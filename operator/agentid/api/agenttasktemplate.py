@@ -9,12 +9,12 @@ from agentid.api.agent import AgentReference
 from agentid.api.agentsecret import StaticSecretReference
 from agentid.api.agenttask import (
     AgentTaskSpec,
-    Author,
     CredentialRequest,
     Intent,
     Workload,
 )
 from agentid.api.fields import Model, Person, Rule, checked_by_server
+from agentid.api.stamps import Author
 
 _NO_REF: Final = "workload.ref can't be said in a template: it is the Job that each task is made for"
 _TTL_WITHIN_DEADLINE: Final = (

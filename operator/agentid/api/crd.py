@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentid.api.agent import AgentSpec, AgentStatus
+from agentid.api.agentapproval import AgentApprovalSpec
 from agentid.api.agentpolicy import PolicySpec, PolicyStatus
 from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
@@ -63,6 +64,7 @@ class Kind:
     status: type[Model] | None
     name_rule: Rule
     columns: tuple[Column, ...]
+    rules: tuple[Rule, ...] = ()
     scope: str = "Namespaced"
 
     @property
@@ -103,6 +105,13 @@ AGENT_TASK: Final = Kind(
             ".status.credentials[-1:].notAfter",
             "When the newest credential ends unless it is renewed.",
             wide=True,
+        ),
+    ),
+    rules=(
+        Rule(
+            "!has(self.spec.parentRef) || self.spec.parentRef.name != self.metadata.name",
+            "parentRef names the task itself: name the task that it is a child of, or leave parentRef out",
+            ".spec.parentRef.name",
         ),
     ),
 )
@@ -151,6 +160,29 @@ AGENT_TASK_TEMPLATE: Final = Kind(
         Column("Author", ".spec.author.username", "Who wrote the template as it is."),
         _AGE,
         Column("Purpose", ".spec.template.spec.intent.purpose", "What the tasks are for.", wide=True),
+    ),
+)
+
+AGENT_APPROVAL: Final = Kind(
+    name="AgentApproval",
+    plural="agentapprovals",
+    short_names=("aapproval",),
+    description="One person's yes or no to one AgentTask: to its UID, as it was asked for when they looked. "
+    "It can't be changed; deleting it takes it back.",
+    spec=AgentApprovalSpec,
+    status=None,
+    name_rule=Rule(
+        "self.metadata.name.size() <= 63",
+        "must be at most 63 characters: messages name the approval",
+        ".metadata.name",
+    ),
+    columns=(
+        Column("Task", ".spec.taskRef.name", "The task that it is about."),
+        Column("Decision", ".spec.decision", "Approve or Deny."),
+        Column("Approver", ".spec.approver.username", "Who decided."),
+        Column("Expires", ".spec.expiresAt", "Until when an Approve counts."),
+        _AGE,
+        Column("Comment", ".spec.comment", "Why.", wide=True),
     ),
 )
 
@@ -225,7 +257,15 @@ AGENT_SECRET: Final = Kind(
     ),
 )
 
-KINDS: Final = (AGENT_TASK, AGENT, AGENT_TASK_TEMPLATE, CLUSTER_AGENT_POLICY, AGENT_POLICY, AGENT_SECRET)
+KINDS: Final = (
+    AGENT_TASK,
+    AGENT,
+    AGENT_TASK_TEMPLATE,
+    CLUSTER_AGENT_POLICY,
+    AGENT_POLICY,
+    AGENT_APPROVAL,
+    AGENT_SECRET,
+)
 
 
 def definition(kind: Kind) -> Schema:
@@ -284,7 +324,7 @@ def _object_schema(kind: Kind) -> Schema:
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             **parts,
         },
-        **validations(kind.name_rule),
+        **validations(kind.name_rule, *kind.rules),
     }
 
 

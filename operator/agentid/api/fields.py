@@ -188,6 +188,14 @@ DnsName = Annotated[
         "a DNS subdomain: lower case letters, digits, '-' and '.'",
     ),
 ]
+TaskName = Annotated[
+    str,
+    Field(min_length=1, max_length=63),
+    Matches(
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        "the name of an AgentTask: lower case letters, digits, '-' and '.'",
+    ),
+]
 Uid = Annotated[
     str,
     Field(min_length=36, max_length=36),
@@ -218,6 +226,11 @@ Resource = Annotated[
         r"[A-Za-z0-9][A-Za-z0-9._:/@=+-]*",
         "a resource such as order/4711: letters, digits and . _ : / @ = + -",
     ),
+]
+SpecHash = Annotated[
+    str,
+    Field(max_length=80),
+    Matches(r"v[0-9]{1,4}:[0-9a-f]{64}", "a spec hash: v1: and 64 hexadecimal digits"),
 ]
 ShownText = Annotated[
     str,

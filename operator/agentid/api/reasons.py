@@ -9,6 +9,7 @@ class ConditionType(StrEnum):
     APPROVED = "Approved"
     BOUND = "Bound"
     CREDENTIAL_ISSUED = "CredentialIssued"
+    GRANTED = "Granted"
     FINISHED = "Finished"
     SUCCEEDED = "Succeeded"
     STALLED = "Stalled"
@@ -35,6 +36,10 @@ class WaitReason(StrEnum):
     CEILING_EXCEEDED = "CeilingExceeded"
     AWAITING_POLICY = "AwaitingPolicy"
     AWAITING_APPROVAL = "AwaitingApproval"
+    APPROVAL_DENIED = "ApprovalDenied"
+    DELEGATION_REFUSED = "DelegationRefused"
+    TOO_MANY_CHILDREN = "TooManyChildren"
+    AWAITING_PARENT = "AwaitingParent"
     AWAITING_WORKLOAD = "AwaitingWorkload"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
     AWAITING_POD = "AwaitingPod"
@@ -60,6 +65,7 @@ class EndReason(StrEnum):
     POD_EVICTED = "PodEvicted"
     NODE_LOST = "NodeLost"
     WORKLOAD_DELETED = "WorkloadDeleted"
+    PARENT_ENDED = "ParentEnded"
     SECOND_POD = "SecondPod"
     POD_CHANGED = "PodChanged"
     EXPIRED = "Expired"
@@ -71,7 +77,7 @@ class EndReason(StrEnum):
 
 
 class IssueReason(StrEnum):
-    """Why a credential was issued: reason of `CredentialIssued=True`."""
+    """Why a credential was issued or a step granted: reason of `CredentialIssued=True`, `Granted=True`."""
 
     ISSUED = "Issued"
     RENEWED = "Renewed"
@@ -106,6 +112,13 @@ class EventReason(StrEnum):
     AWAITING_QUOTA = "AwaitingQuota"
     POLICY_DENIED = "PolicyDenied"
     APPROVAL_REQUIRED = "ApprovalRequired"
+    APPROVAL_GRANTED = "ApprovalGranted"
+    APPROVAL_DENIED = "ApprovalDenied"
+    BREAK_GLASS_USED = "BreakGlassUsed"
+    DELEGATION_REFUSED = "DelegationRefused"
+    TOO_MANY_CHILDREN = "TooManyChildren"
+    AWAITING_PARENT = "AwaitingParent"
+    GRANTED = "Granted"
     POLICY_ACCEPTED = "PolicyAccepted"
     POLICY_REFUSED = "PolicyRefused"
     WORKLOAD_KIND_NOT_ALLOWED = "WorkloadKindNotAllowed"
@@ -128,6 +141,7 @@ class EventAction(StrEnum):
     """What the operator did or refused when it sent an Event (events.k8s.io/v1 `action`)."""
 
     ISSUE = "Issue"
+    GRANT = "Grant"
     RENEW = "Renew"
     REVOKE = "Revoke"
     WAIT = "Wait"

@@ -9,10 +9,11 @@ from agentid.api.agenttask import (
     AgentTaskSpec,
     CredentialRequest,
     Intent,
-    Requester,
+    TaskReference,
     TemplateReference,
     Workload,
 )
+from agentid.api.stamps import Requester
 
 _Projection = dict[str, Any]
 
@@ -21,9 +22,18 @@ VERSION: Final = "v1"
 
 def spec_hash(spec: AgentTaskSpec) -> str:
     """Return `v1:` and the SHA-256, in hexadecimal, over the RFC 8785 form of the projection of `spec`."""
+    return hash_of(projection_text(spec))
+
+
+def projection_text(spec: AgentTaskSpec) -> str:
+    """Return what the hash of `spec` is over: its projection in RFC 8785 form, as an approval keeps it."""
     # Of ASCII names, text, truth values and whole numbers, sorted JSON without spaces is that form already.
-    canonical = orjson.dumps(_projection(spec), option=orjson.OPT_SORT_KEYS)
-    return f"{VERSION}:{hashlib.sha256(canonical).hexdigest()}"
+    return orjson.dumps(_projection(spec), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def hash_of(text: str) -> str:
+    """Return the hash of a projection that is there as text, whatever it says."""
+    return f"{VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _projection(spec: AgentTaskSpec) -> _Projection:
@@ -37,15 +47,21 @@ def _projection(spec: AgentTaskSpec) -> _Projection:
         agentRef={"name": spec.agent_ref.name},
         intent=_intent(spec.intent),
         onBehalfOf=spec.on_behalf_of,
+        parentRef=_reference(spec.parent_ref) if spec.parent_ref else None,
         workload=_workload(spec.workload) if spec.workload else None,
         startDeadlineSeconds=spec.start_deadline_seconds,
         activeDeadlineSeconds=spec.active_deadline_seconds,
         ttlSecondsAfterFinished=spec.ttl_seconds_after_finished,
         credential=_credential(spec.credential),
         staticSecrets=[{"name": each.name} for each in spec.static_secrets] or None,
+        breakGlass={"justification": spec.break_glass.justification} if spec.break_glass else None,
         requester=_requester(spec.requester) if spec.requester else None,
         templateRef=_template(spec.template_ref) if spec.template_ref else None,
     )
+
+
+def _reference(task: TaskReference) -> _Projection:
+    return _given(name=task.name, uid=task.uid)
 
 
 def _intent(intent: Intent) -> _Projection:
@@ -77,6 +93,7 @@ def _requester(requester: Requester) -> _Projection:
         username=requester.username,
         groups=requester.groups,
         podUID=requester.pod_uid,
+        mayDelegate=requester.may_delegate,
         intentGeneration=requester.intent_generation,
     )
 

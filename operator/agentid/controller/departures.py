@@ -94,6 +94,7 @@ class Departures:
         plan = decide(observation)
         if plan.report is None or plan.report.event is None:
             return
+        self._teller.record(observation, plan, plan.report.status)
         self._teller.status(observation, plan, plan.report.status, None)
         self._teller.taken_away(Untold(observation.task, plan.report.event, departed.since), state)
 

@@ -58,6 +58,15 @@ class Intake:
         else:
             self._world.take_agent(body)
 
+    def approval(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event about an AgentApproval."""
+        if kind == DELETED:
+            metadata = mapping(body.get("metadata"))
+            key = (text(metadata.get("namespace")), text(metadata.get("name")))
+            self._world.approvals.drop(key, text(metadata.get("uid")))
+        else:
+            self._world.approvals.take(body)
+
     async def policy(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a ClusterAgentPolicy or AgentPolicy."""
         if kind == DELETED:

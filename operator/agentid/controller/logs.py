@@ -6,6 +6,9 @@ from typing import Final, Literal
 
 import structlog
 
+RECORD_LOGGER: Final = "agentid.record"
+"""What goes there is written at every level that may be set: it is the record of what was decided."""
+
 _QUIET: Final = {"kopf": logging.WARNING, "aiohttp": logging.WARNING, "asyncio": logging.WARNING}
 """kopf tells each object's events at INFO; what it does for us shows in our own lines."""
 
@@ -45,5 +48,6 @@ def configure_logs(level: str, form: Literal["json", "console"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger(RECORD_LOGGER).setLevel(logging.INFO)
     for name, quiet in _QUIET.items():
         logging.getLogger(name).setLevel(max(quiet, logging.getLevelName(level)))

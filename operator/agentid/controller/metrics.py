@@ -39,6 +39,9 @@ class Metrics:
             "agentid_credentials_issued_total", "Credentials issued, by reason.", "reason"
         )
         self.ended = self._counter("agentid_tasks_ended_total", "Tasks ended, by reason.", "reason")
+        self.break_glass = self._counter(
+            "agentid_break_glass_total", "Credentials issued in an emergency, without anybody's approval."
+        )
         self.issue_delay = self._histogram(
             "agentid_first_issue_delay_seconds",
             "From the later of the task's and its pod's creation to the first credential.",

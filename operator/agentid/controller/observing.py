@@ -14,6 +14,7 @@ from agentid.cluster.lease import Takeover
 from agentid.cluster.paths import AGENTS, PODS, TASKS
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
+from agentid.controller.families import Families
 from agentid.controller.issuing import Hindrance
 from agentid.controller.judging import Judge
 from agentid.controller.owners import OwnerChains
@@ -25,6 +26,7 @@ from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
 from agentid.controller.static_secrets import StaticSecrets
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
+from agentid.lifecycle.approvals import consent_to
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,
@@ -68,6 +70,7 @@ class Observer:
         self._reads = reads
         self._workloads = workloads
         self._static_secrets = static_secrets
+        self._families = Families(world, reads)
         self._owners = OwnerChains(reads, workloads.owner_resource)
         self._limits = limits
         self._clock = clock
@@ -92,20 +95,24 @@ class Observer:
         _log_unreadable_status(record, facts)
         await self._find_bound_pod(key, record, facts.status)
         await self._look_at_unlabelled_pods(key, record)
+        family = await self._families.of(facts)
         agent = await self._agent(task, started=facts.status.start_time is not None)
         workload, unseen = await self._workload(task, facts.status)
         pods = await self._pods(record, task)
         static_secrets, unread = await self._static(task, facts)
         await self._judge.prepare(task.namespace)
         self._remember(record, facts, pods)
+        now, approvals = self._clock(), self._world.approvals.of(key)
         observation = Observation(
-            now=self._clock(),
+            now=now,
             task=facts,
             agent=agent,
             pods=pods,
             workload=workload,
             secret=record.secret.facts_for(task.uid),
             limits=self._limits,
+            family=family,
+            consent=consent_to(facts, family.lineage, approvals, now),
             blocked=self._issuing.blocked or unseen or unread,
             failed_write=record.failed_write,
             static_secrets=static_secrets,

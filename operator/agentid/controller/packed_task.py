@@ -12,11 +12,11 @@ from typing import Any, Final, Self
 import orjson
 
 from agentid.api.agentsecret import MAX_STATIC_SECRETS
-from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask import AgentTaskSpec, CredentialMode, DesiredState
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
 from agentid.controller.facts import mapping, moment, read, sequence, text, version_number
-from agentid.lifecycle.model import TaskFacts
+from agentid.lifecycle.model import ChildFacts, TaskFacts
 
 _COMMON: Final = (
     b'"groups":["system:authenticated","system:serviceaccounts"],"podUID":"stateReason":"grantable":["resources"'
@@ -74,7 +74,8 @@ class PackedTask:
 
     `workload` is the object that says when the task ends; None also for one that is over, unless it was made
     from a template: it stays as long as its Job. `static_secrets` are the names of those that it asks for,
-    which are also keys of its Secret.
+    which are also keys of its Secret. `parent` is name and UID of the task that it names as its parent, and
+    `child` what it is to that one.
     """
 
     namespace: str
@@ -86,6 +87,8 @@ class PackedTask:
     standing: Standing
     static_secrets: tuple[str, ...]
     packed: bytes
+    parent: tuple[str, str] | None = None
+    child: ChildFacts | None = None
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -122,6 +125,8 @@ class PackedTask:
             standing=standing,
             static_secrets=_static_secrets(spec),
             packed=_compressed(orjson.dumps(kept)),
+            parent=_parent(spec),
+            child=_child(metadata, spec, kept["status"]) if _parent(spec) is not None else None,
         )
 
     def unpacked(self) -> dict[str, Any]:
@@ -163,13 +168,35 @@ def _static_secrets(spec: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(intern(name) for name in asked if _IS_NAME(name))[:MAX_STATIC_SECRETS]
 
 
+def _parent(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    reference = mapping(spec.get("parentRef"))
+    name, uid = text(reference.get("name")), text(reference.get("uid"))
+    return (name, uid) if name and uid else None
+
+
+def _child(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> ChildFacts:
+    is_over = (
+        "deletionTimestamp" in metadata
+        or spec.get("state") == DesiredState.ENDED
+        or _standing(status) is Standing.OVER
+    )
+    return ChildFacts(
+        uid=text(metadata.get("uid")),
+        is_step=mapping(spec.get("credential")).get("mode") == CredentialMode.NONE,
+        is_over=is_over,
+        has_begun=status.get("startTime") is not None,
+        created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
+    )
+
+
 def _standing(status: Mapping[str, Any]) -> Standing:
-    conditions = map(mapping, sequence(status.get("conditions")))
-    if any(
-        each.get("type") == ConditionType.FINISHED and each.get("status") == "True" for each in conditions
-    ):
+    conditions = {
+        text(each.get("type")): each.get("status") == "True"
+        for each in map(mapping, sequence(status.get("conditions")))
+    }
+    if conditions.get(ConditionType.FINISHED):
         return Standing.OVER
-    if status.get("credentials"):
+    if status.get("credentials") or conditions.get(ConditionType.GRANTED):
         return Standing.LIVE
     return Standing.PAUSED if status.get("startTime") else Standing.WAITING
 

@@ -39,7 +39,7 @@ class Quotas:
         full = self._places.full(key, limits) if plan.awaits_room else None
         if full is not None:
             self._places.wait(key, full)
-        elif plan.issue is not None and task.standing is Standing.WAITING:
+        elif task.standing is Standing.WAITING and _begins(plan):
             self._places.hold(key, limits)
         else:
             self._places.leave(key)
@@ -61,6 +61,11 @@ class Quotas:
             limit_of_namespace(task.namespace, labels, self._most_of_namespace),
             *limit_of_agent(task.namespace, task.agent, most),
         )
+
+
+def _begins(plan: Plan) -> bool:
+    """Whether a plan gives a task what it is for: a credential, or a step its grant."""
+    return plan.issue is not None or (plan.report is not None and plan.report.status.start_time is not None)
 
 
 def limit_of_namespace(namespace: str, labels: Mapping[str, str], default: int) -> Limit:

@@ -166,6 +166,7 @@ class Reconciler:
                 await self._unwritten(key, record, observation, plan, act, error)
                 return True, None, None
             self._quotas.active(key)
+            self._teller.record(observation, plan, report.status)
             if svid is None:
                 self._teller.status(observation, plan, report.status, None)
         outcome = await act()

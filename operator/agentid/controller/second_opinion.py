@@ -12,7 +12,7 @@ from agentid.lifecycle.decide import ruling
 from agentid.lifecycle.events import BESIDE_EARLIER_ONES
 from agentid.lifecycle.model import Blocked, Judgement, Observation
 from agentid.lifecycle.record import current
-from agentid.lifecycle.verdict import Hold, Issue, Keep, Verdict
+from agentid.lifecycle.verdict import Grant, Hold, Issue, Keep, Verdict
 from agentid.opa.answer import Answer
 from agentid.opa.errors import OpaError
 from agentid.policy.document import digest_without_clock, document
@@ -175,7 +175,7 @@ def _told(error: Exception) -> str:
 def _depends_on_it(verdict: Verdict) -> bool:
     """Whether OPA has a say: where a credential is made or stays, and before people are asked to approve."""
     match verdict:
-        case Issue() | Keep():
+        case Issue() | Grant() | Keep():
             return True
         case Hold():
             return verdict.reason is WaitReason.AWAITING_APPROVAL
@@ -187,11 +187,14 @@ def _stands(opinion: Opinion, verdict: Verdict, now: datetime) -> bool:
     """Whether OPA need not be asked again about what the opinion is on."""
     if opinion.again_at is not None:
         return now < opinion.again_at
-    return not isinstance(verdict, Issue)
+    is_made = isinstance(verdict, Issue) or (isinstance(verdict, Grant) and verdict.why is not None)
+    return not is_made
 
 
 def _runs_on(observation: Observation, verdict: Verdict) -> bool:
-    """Whether a credential counts that was made for the task as it is."""
+    """Whether a credential counts that was made for the task as it is, or a step was granted as it is."""
+    if isinstance(verdict, Grant):
+        return verdict.why is None
     is_renewal = isinstance(verdict, Issue) and verdict.why in BESIDE_EARLIER_ONES
     return current(observation) is not None and (is_renewal or isinstance(verdict, Keep))
 

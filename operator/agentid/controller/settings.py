@@ -69,6 +69,8 @@ class Settings(OpaSettings, BaseSettings):
     max_start_deadline_seconds: Annotated[WholeNumber, Field(ge=1, le=604_800)] = 604_800
     max_active_tasks: Annotated[WholeNumber, Field(ge=0, le=1_000_000)] = 20_000
     """Of each namespace that has no label of its own for that."""
+    max_break_glass_seconds: Annotated[WholeNumber, Field(ge=30, le=3600)] = 900
+    max_approval_seconds: Annotated[WholeNumber, Field(ge=60, le=2_592_000)] = 604_800
     mutating_admission: Switch = True
     concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 32
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
@@ -110,6 +112,7 @@ class Settings(OpaSettings, BaseSettings):
             wipe_grace=timedelta(seconds=self.wipe_grace_seconds),
             max_ttl=timedelta(seconds=self.max_ttl_seconds),
             max_active_deadline=timedelta(seconds=self.max_active_deadline_seconds),
+            max_break_glass=timedelta(seconds=self.max_break_glass_seconds),
         )
 
     def admission(self) -> AdmissionSettings:
@@ -121,6 +124,8 @@ class Settings(OpaSettings, BaseSettings):
             max_ttl_seconds=self.max_ttl_seconds,
             max_active_deadline_seconds=self.max_active_deadline_seconds,
             max_start_deadline_seconds=self.max_start_deadline_seconds,
+            max_break_glass_seconds=self.max_break_glass_seconds,
+            max_approval_seconds=self.max_approval_seconds,
             watch_namespaces=tuple(self.watch_namespaces),
             workload_kinds=tuple(
                 OwnerKind(kind.group, kind.kind, kind.plural)

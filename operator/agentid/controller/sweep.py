@@ -12,7 +12,15 @@ import structlog
 from agentid.api.names import TASK_LABEL
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError
-from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
+from agentid.cluster.paths import (
+    AGENT_POLICIES,
+    AGENTS,
+    APPROVALS,
+    CLUSTER_AGENT_POLICIES,
+    PODS,
+    TASKS,
+    Resource,
+)
 from agentid.cluster.reads import Reads
 from agentid.cluster.watching import list_chunks
 from agentid.controller.facts import mapping, text, version_number
@@ -33,7 +41,7 @@ Known = dict[str, tuple[str, str, int]]
 
 
 _POLICIES: Final = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES)
-_WATCHED: Final = (*_POLICIES, AGENTS, TASKS, PODS)
+_WATCHED: Final = (*_POLICIES, AGENTS, APPROVALS, TASKS, PODS)
 """In the order in which they are taken in."""
 _SELECTORS: Final = {PODS: TASK_LABEL}
 """The label that is asked for."""
@@ -188,6 +196,8 @@ class Sweep:
             self._intake.task(kind, body)
         elif resource is AGENTS:
             self._intake.agent(kind, body)
+        elif resource is APPROVALS:
+            self._intake.approval(kind, body)
         elif resource in _POLICIES:
             await self._intake.policy(resource, kind, body)
         else:
@@ -196,6 +206,8 @@ class Sweep:
     def _known(self, resource: Resource) -> Known:
         if resource is TASKS:
             return self._known_tasks()
+        if resource is APPROVALS:
+            return self._known_approvals()
         if resource in _POLICIES:
             return self._known_policies(resource)
         return self._known_agents() if resource is AGENTS else self._known_pods()
@@ -209,6 +221,10 @@ class Sweep:
 
     def _known_agents(self) -> Known:
         return {record.facts.uid: (*key, record.version) for key, record in self._world.agents().items()}
+
+    def _known_approvals(self) -> Known:
+        found = self._world.approvals.all()
+        return {record.uid: (*key, record.version) for key, record in found.items()}
 
     def _known_policies(self, resource: Resource) -> Known:
         return {

@@ -12,9 +12,11 @@ from agentid.api.names import secret_name
 from agentid.api.reasons import ConditionType, EventAction, EventReason
 from agentid.cluster.events import Event, Events, Reference, task_reference
 from agentid.cluster.paths import PODS, SECRETS
+from agentid.controller.logs import RECORD_LOGGER
 from agentid.controller.metrics import Metrics
 from agentid.controller.records import Record, Untold
 from agentid.controller.secret_actions import Outcome
+from agentid.lifecycle.journal import entry
 from agentid.lifecycle.model import (
     WIPES,
     EventDraft,
@@ -29,6 +31,7 @@ from agentid.lifecycle.wording import at
 from agentid.pki.svid import X509Svid
 
 _log = structlog.get_logger("agentid.tasks")
+_record = structlog.get_logger(RECORD_LOGGER)
 
 _TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
 _BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
@@ -41,6 +44,14 @@ class Teller:
         self._events = events
         self._metrics = metrics
         self._clock = clock
+
+    def record(self, observation: Observation, plan: Plan, status: AgentTaskStatus) -> None:
+        """Record what was decided, once it is in the status and before any key is readable.
+
+        Every entry goes through here, one structured line of fixed fields each, whatever the log's level.
+        """
+        if (found := entry(observation, plan, status)) is not None:
+            _record.info("record", **found.fields())
 
     def event(self, task: TaskFacts, draft: EventDraft) -> None:
         """Send the Event."""
@@ -104,6 +115,8 @@ class Teller:
             if status.static_secrets:
                 self._metrics.static_secret_copies.inc(len(status.static_secrets))
                 log = log.bind(static_secrets={each.name: each.version for each in status.static_secrets})
+            if task.spec is not None and task.spec.break_glass is not None:
+                self._metrics.break_glass.inc()
             log.info("credential issued", serial=svid.serial, generation=plan.issue.generation)
         elif finished is not None and finished.status == "True" and task.status.end_time is None:
             self._metrics.ended.labels(reason=reason).inc()

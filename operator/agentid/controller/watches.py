@@ -1,4 +1,4 @@
-"""kopf's watches of tasks, agents and labelled pods, tamed: it keeps nothing and writes nothing.
+"""kopf's watches of tasks, what decides on them and labelled pods, tamed: it keeps and writes nothing.
 
 What tenants may write into an object (kopf's own annotations) is neither read nor trusted: the storages here
 know nothing. What kopf would do with an object beyond handing it over is switched off.
@@ -16,7 +16,15 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from agentid.api.names import GROUP, TASK_LABEL, VERSION
 from agentid.cluster.connection import Connection
 from agentid.cluster.empty_lists import asking_for_nothing
-from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
+from agentid.cluster.paths import (
+    AGENT_POLICIES,
+    AGENTS,
+    APPROVALS,
+    CLUSTER_AGENT_POLICIES,
+    PODS,
+    TASKS,
+    Resource,
+)
 from agentid.controller.errors import WatchEndedError
 from agentid.controller.intake import Intake
 
@@ -103,6 +111,10 @@ def kopf_registry(
     async def agent(event: Mapping[str, Any], **_: object) -> None:
         intake.agent(event["type"], event["object"])
 
+    @kopf.on.event(GROUP, VERSION, APPROVALS.plural, registry=registry)
+    async def approval(event: Mapping[str, Any], **_: object) -> None:
+        intake.approval(event["type"], event["object"])
+
     for resource in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES):
 
         @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry, id=resource.plural)
@@ -119,7 +131,7 @@ def kopf_registry(
 def watched_paths(namespaces: Iterable[str]) -> tuple[str, ...]:
     """Return the paths of all watches: of each kind, in each namespace or in all of them."""
     wheres = tuple(namespaces) or (None,)
-    kinds = (TASKS, AGENTS, AGENT_POLICIES, PODS)
+    kinds = (TASKS, AGENTS, AGENT_POLICIES, APPROVALS, PODS)
     return (
         CLUSTER_AGENT_POLICIES.path(None),
         *(resource.path(where) for where in wheres for resource in kinds),

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from agentid.api.agent import AgentStatus
+from agentid.controller.approvals import Approvals
 from agentid.controller.census import Census
 from agentid.controller.facts import (
     agent_facts,
@@ -17,6 +18,7 @@ from agentid.controller.facts import (
     text,
     version_number,
 )
+from agentid.controller.kinship import Kinship
 from agentid.controller.packed_task import PackedTask, Standing, WorkloadKey
 from agentid.controller.records import AgentRecord, Departed, Key, PodRecord, Record
 from agentid.lifecycle.model import AgentFacts
@@ -41,6 +43,8 @@ class World:
         self._by_agent: dict[Key, set[str]] = {}
         self._by_workload: dict[WorkloadKey, set[str]] = {}
         self._by_static_secret: dict[str, set[Key]] = {}
+        self.approvals = Approvals(changed)
+        self.kinship = Kinship(changed)
 
     def record(self, key: Key) -> Record | None:
         """Return what is known under `key`."""
@@ -176,11 +180,13 @@ class World:
             new = replace(new, name=old.name, uid=old.uid)
         record.task = new
         self._index(new, record.key)
+        self.kinship.take(old if old is not None and old.uid == new.uid else None, new)
         if not own:
             self._changed(record.key)
 
     def _depart(self, record: Record, task: PackedTask) -> None:
         self._unindex(task)
+        self.kinship.take(task, None)
         record.depart(task.uid, Departed(self._clock(), task, task.static_secrets))
         record.failed_write, record.failures, record.lost_writes = None, 0, 0
 

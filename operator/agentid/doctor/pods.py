@@ -84,6 +84,8 @@ def _written(settings: AdmissionSettings) -> dict[str, str]:
         "AGENTID_MAX_TTL_SECONDS": str(settings.max_ttl_seconds),
         "AGENTID_MAX_ACTIVE_DEADLINE_SECONDS": str(settings.max_active_deadline_seconds),
         "AGENTID_MAX_START_DEADLINE_SECONDS": str(settings.max_start_deadline_seconds),
+        "AGENTID_MAX_BREAK_GLASS_SECONDS": str(settings.max_break_glass_seconds),
+        "AGENTID_MAX_APPROVAL_SECONDS": str(settings.max_approval_seconds),
         "AGENTID_MUTATING_ADMISSION": "true" if settings.mutating else "false",
         "AGENTID_WATCH_NAMESPACES": json.dumps(list(settings.watch_namespaces)),
         "AGENTID_WORKLOAD_KINDS": json.dumps([_written_kind(kind) for kind in settings.workload_kinds]),

@@ -20,6 +20,8 @@ _RULE_KINDS: Final = (
     "mutatingadmissionpolicybindings",
 )
 _SEEN: Final = ("get", "list", "watch")
+_READ_KINDS: Final = ("agents", "agentpolicies", "agentapprovals")
+_SPECIAL: Final = ("approve", "breakglass", "delegate", "resume")
 _WRITTEN: Final = ("create", "update", "patch", "delete")
 # Get is enough: a websocket begins with it.
 _INTO_PODS: Final = ("exec", "attach", "portforward", "proxy")
@@ -52,9 +54,7 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
         yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in (*_SEEN, "create", "delete"))
         yield Right("get", "agenttasktemplates", GROUP, namespace)
         yield Right("patch", "agenttasks/status", GROUP, namespace)
-        yield from (
-            Right(verb, kind, GROUP, namespace) for kind in ("agents", "agentpolicies") for verb in _SEEN
-        )
+        yield from (Right(verb, kind, GROUP, namespace) for kind in _READ_KINDS for verb in _SEEN)
         yield from (
             Right("patch", f"{kind}/status", GROUP, namespace) for kind in ("agents", "agentpolicies")
         )
@@ -95,13 +95,13 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
     for namespace in (*(settings.watch_namespaces or ("",)), own):
         secret_verbs = ("get", "list", "watch", "patch", "deletecollection")
         yield from (Right(verb, "secrets", "", namespace) for verb in secret_verbs)
-        yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in ("update", "patch", "resume"))
+        yield from (Right(verb, "agenttasks", GROUP, namespace) for verb in ("update", "patch", *_SPECIAL))
+        yield from (Right(verb, kind, GROUP, namespace) for kind in _READ_KINDS for verb in _WRITTEN)
         yield from (
             Right(verb, kind, GROUP, namespace)
-            for kind in ("agents", "agentpolicies", "agenttasktemplates")
+            for kind in ("agenttasktemplates", "agentsecrets")
             for verb in _WRITTEN
         )
-        yield from (Right(verb, "agentsecrets", GROUP, namespace) for verb in _WRITTEN)
         yield Right("delegate", "delegators", GROUP, namespace)
         yield from (Right(verb, "pods", "", namespace) for verb in _WRITTEN)
         yield from (
@@ -139,10 +139,10 @@ def closed_to_everybody(settings: AdmissionSettings) -> tuple[Right, ...]:
         Right("create", "serviceaccounts/token", "", own, settings.operator_service_account),
         Right("create", "pods", "", own),
         Right("patch", "agenttasks/status", GROUP),
-        Right("resume", "agenttasks", GROUP),
+        *(Right(verb, "agenttasks", GROUP) for verb in _SPECIAL),
         Right("delegate", "delegators", GROUP),
         *(Right("patch", f"{kind}/status", GROUP) for kind in ("agentpolicies", "clusteragentpolicies")),
-        *(Right(verb, kind, GROUP) for kind in ("agents", "agentpolicies") for verb in _WRITTEN),
+        *(Right(verb, kind, GROUP) for kind in _READ_KINDS for verb in _WRITTEN),
         *(Right(verb, "agentsecrets", GROUP, own) for verb in _WRITTEN),
         *_of_administrators(),
     )

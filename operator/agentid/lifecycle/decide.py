@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Final
 
+from agentid.lifecycle.authority_holds import (
+    hold_while_a_task_above_is_not_allowed,
+    hold_while_a_task_above_is_suspended,
+    hold_while_approval_is_awaited,
+    hold_while_approval_is_denied,
+    hold_while_delegation_is_refused,
+    hold_while_its_parent_has_too_many_children,
+)
 from agentid.lifecycle.ends import (
+    end_when_a_task_above_has_ended,
     end_when_agent_is_disabled,
     end_when_deadline_is_past,
     end_when_start_deadline_is_past,
@@ -13,6 +22,8 @@ from agentid.lifecycle.ends import (
     end_when_workload_is_gone,
     end_when_workload_reports_its_end,
     revoke_when_agent_no_longer_allows_it,
+    revoke_when_an_emergency_was_changed,
+    revoke_when_its_parents_no_longer_allow_it,
     revoke_when_policy_no_longer_allows_it,
     revoke_when_task_is_unreadable,
     revoke_when_workload_kind_is_no_longer_allowed,
@@ -22,7 +33,6 @@ from agentid.lifecycle.holds import (
     hold_while_a_pod_is_leaving,
     hold_while_agent_is_missing,
     hold_while_another_pod_could_mount_it,
-    hold_while_approval_is_awaited,
     hold_while_ceiling_is_exceeded,
     hold_while_nobody_is_known_to_have_asked,
     hold_while_pod_is_awaited,
@@ -37,6 +47,7 @@ from agentid.lifecycle.holds import (
     leave_alone_while_status_is_unreadable,
 )
 from agentid.lifecycle.issuing import (
+    grant_while_a_step_is_allowed,
     issue_after_suspension,
     issue_anew_when_credential_was_lost,
     issue_anew_when_intent_changed,
@@ -77,10 +88,13 @@ RULES: Final[tuple[Rule, ...]] = (
     end_when_unreadable_task_has_waited_too_long,
     hold_while_task_is_unreadable,
     end_when_state_is_ended,
+    end_when_a_task_above_has_ended,
     end_when_start_deadline_is_past,
     end_when_agent_is_disabled,
     revoke_when_agent_no_longer_allows_it,
     revoke_when_static_secret_is_no_longer_there,
+    revoke_when_an_emergency_was_changed,
+    revoke_when_its_parents_no_longer_allow_it,
     revoke_when_policy_no_longer_allows_it,
     revoke_when_workload_kind_is_no_longer_allowed,
     end_when_workload_is_gone,
@@ -92,11 +106,16 @@ RULES: Final[tuple[Rule, ...]] = (
     end_when_pod_claims_an_unbound_task,
     # What a task waits for, without a credential.
     hold_while_suspended,
+    hold_while_a_task_above_is_suspended,
     hold_while_nobody_is_known_to_have_asked,
     hold_while_agent_is_missing,
     hold_while_review_is_overdue,
     hold_while_static_secret_is_missing,
     hold_while_ceiling_is_exceeded,
+    hold_while_delegation_is_refused,
+    hold_while_a_task_above_is_not_allowed,
+    hold_while_its_parent_has_too_many_children,
+    hold_while_approval_is_denied,
     hold_while_approval_is_awaited,
     hold_while_static_secret_is_unreadable,
     hold_while_workload_kind_is_not_allowed,
@@ -107,7 +126,8 @@ RULES: Final[tuple[Rule, ...]] = (
     hold_while_policy_denies,
     hold_while_secret_name_is_taken,
     hold_while_there_is_no_room,
-    # When a credential is made. Where none may be made now, these wait too.
+    # What is given. Where nothing may be given now, these wait too.
+    grant_while_a_step_is_allowed,
     issue_first_credential,
     issue_after_suspension,
     issue_to_the_next_pod,

@@ -2,6 +2,9 @@
 
 from agentid.api.agenttask import DesiredState
 from agentid.api.reasons import EndReason, WaitReason
+from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.delegation import delegation_breach
+from agentid.lifecycle.lineage import end_above
 from agentid.lifecycle.model import Observation, WorkloadState
 from agentid.lifecycle.permission import (
     agent_gap,
@@ -70,6 +73,16 @@ def end_when_state_is_ended(observation: Observation) -> End | None:
     return End(EndReason.ENDED, f"spec.state was set to Ended{by}{why}")
 
 
+def end_when_a_task_above_has_ended(observation: Observation) -> End | None:
+    """A task ends with its parent, and with what that is under, whether it waits or runs."""
+    lineage = observation.family.lineage
+    over = end_above(lineage, observation.now)
+    if over is None and observation.task.status.delegation is not None:
+        # It was found good once, and parentRef never changes: what cannot be found now is gone.
+        over = lineage.flaw
+    return None if over is None else End(EndReason.PARENT_ENDED, over)
+
+
 def end_when_start_deadline_is_past(observation: Observation) -> End | None:
     """The task waited too long for its first credential."""
     status = observation.task.status
@@ -102,6 +115,24 @@ def revoke_when_agent_no_longer_allows_it(observation: Observation) -> End | Non
         return None
     lost = agent_gap(observation) or overdue_review(observation) or ceiling_breach(observation)
     return None if lost is None else End(EndReason.REVOKED, lost)
+
+
+def revoke_when_its_parents_no_longer_allow_it(observation: Observation) -> End | None:
+    """What it is under was narrowed or is gone: a child never has more than its parent."""
+    if not has_started(observation):
+        return None
+    breach = delegation_breach(observation.task, observation.family.lineage, observation.now)
+    return None if breach is None else End(EndReason.REVOKED, breach)
+
+
+def revoke_when_an_emergency_was_changed(observation: Observation) -> End | None:
+    """It was decided on once, without anybody's approval; the API server refuses any change of it."""
+    spec, decided = asked(observation), observation.task.status.spec_hash
+    if spec.break_glass is None or not has_started(observation) or decided == spec_hash(spec):
+        return None
+    return End(
+        EndReason.REVOKED, "a task with breakGlass was changed, which is not possible: create a new one"
+    )
 
 
 def revoke_when_policy_no_longer_allows_it(observation: Observation) -> End | None:

@@ -5,9 +5,10 @@ from typing import Final
 
 from agentid.api.agenttask_status import BoundPod, Credential
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
+from agentid.lifecycle.lineage import delegator
 from agentid.lifecycle.model import EventDraft, IssueOrder, Observation, PodFacts
 from agentid.lifecycle.permission import permission
-from agentid.lifecycle.record import asked, condition, current, wait_reason
+from agentid.lifecycle.record import asked, condition, current, is_granted, wait_reason
 from agentid.lifecycle.static_secrets import rotated
 from agentid.lifecycle.verdict import End, Hold
 from agentid.lifecycle.wording import at, clip, name, names
@@ -20,6 +21,7 @@ END_EVENTS: Final[Mapping[EndReason, tuple[EventReason, bool]]] = {
     EndReason.POD_EVICTED: (EventReason.TASK_FAILED, True),
     EndReason.NODE_LOST: (EventReason.TASK_FAILED, True),
     EndReason.WORKLOAD_DELETED: (EventReason.TASK_ENDED, False),
+    EndReason.PARENT_ENDED: (EventReason.TASK_ENDED, False),
     EndReason.SECOND_POD: (EventReason.SECOND_POD, True),
     EndReason.POD_CHANGED: (EventReason.POD_CHANGED, True),
     EndReason.EXPIRED: (EventReason.TASK_EXPIRED, False),
@@ -37,6 +39,10 @@ WAIT_EVENTS: Final[Mapping[WaitReason, tuple[EventReason, bool] | None]] = {
     WaitReason.CEILING_EXCEEDED: (EventReason.CEILING_EXCEEDED, True),
     WaitReason.AWAITING_POLICY: (EventReason.POLICY_DENIED, True),
     WaitReason.AWAITING_APPROVAL: (EventReason.APPROVAL_REQUIRED, False),
+    WaitReason.APPROVAL_DENIED: (EventReason.APPROVAL_DENIED, True),
+    WaitReason.DELEGATION_REFUSED: (EventReason.DELEGATION_REFUSED, True),
+    WaitReason.TOO_MANY_CHILDREN: (EventReason.TOO_MANY_CHILDREN, True),
+    WaitReason.AWAITING_PARENT: (EventReason.AWAITING_PARENT, False),
     WaitReason.AWAITING_WORKLOAD: None,
     WaitReason.WORKLOAD_KIND_NOT_ALLOWED: (EventReason.WORKLOAD_KIND_NOT_ALLOWED, True),
     WaitReason.AWAITING_POD: None,
@@ -107,14 +113,24 @@ def of_issue(
     beside = f" with {_static(order.static_secrets)}" if order.static_secrets else ""
     holder = f" for pod {pod.name}" if pod is not None else ""
     asker = f", asked by {name(spec.asker.username)}" if spec.asker else ""
-    delegator = f" for {name(spec.on_behalf_of)}" if spec.on_behalf_of else ""
+    done_for = delegator(observation.task, observation.family.lineage)
+    for_whom = f" for {name(done_for)}" if done_for else ""
     replaced = f", {_IN_PLACE_OF[order.why]}" if order.why in _IN_PLACE_OF else ""
     revoked = f"; serial {before.serial} revoked" if before is not None else ""
     note = (
-        f"serial {credential.serial}{beside}{holder} until {until}{asker}{delegator}, "
+        f"serial {credential.serial}{beside}{holder} until {until}{asker}{for_whom}, "
         f"{permission(observation, order.why).message}{replaced}{revoked}"
     )
+    if (emergency := spec.break_glass) is not None:
+        note = f"{note}; without anybody's approval: {emergency.justification}"
+        return draft((EventReason.BREAK_GLASS_USED, True), action, note, pod)
     return draft((reason, False), action, note, pod)
+
+
+def of_grant(observation: Observation, why: IssueReason, message: str) -> EventDraft:
+    """Return the Event that tells that a step lets its parent's identity do more, and who allows it."""
+    allowed = permission(observation, why).message
+    return draft((EventReason.GRANTED, False), EventAction.GRANT, f"{message}, {allowed}")
 
 
 def of_hold(observation: Observation, hold: Hold) -> EventDraft | None:
@@ -132,12 +148,14 @@ def of_hold(observation: Observation, hold: Hold) -> EventDraft | None:
     if wait_reason(observation) == hold.reason and not is_worse:
         return None
     if (waits := _kind_of_hold(hold)) is not None:
-        return draft(waits, EventAction.WAIT, hold.message, pod)
+        action = EventAction.REVOKE if is_granted(observation.task) else EventAction.WAIT
+        return draft(waits, action, hold.message, pod)
     approved, judgement = condition(observation.task.status, ConditionType.APPROVED), observation.judgement
     is_news = approved is not None and approved.status == "False"
-    if is_news and judgement is not None and judgement.allowed:
-        note = f"{judgement.message}; {hold.message}"
-        return draft((EventReason.POLICY_ALLOWED, False), EventAction.WAIT, note, hold.pod)
+    if is_news and approved is not None and judgement is not None and judgement.allowed:
+        was_asked_for = approved.reason in {WaitReason.AWAITING_APPROVAL, WaitReason.APPROVAL_DENIED}
+        allows = EventReason.APPROVAL_GRANTED if was_asked_for else EventReason.POLICY_ALLOWED
+        return draft((allows, False), EventAction.WAIT, f"{judgement.message}; {hold.message}", hold.pod)
     return None
 
 

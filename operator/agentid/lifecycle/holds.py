@@ -9,7 +9,6 @@ from agentid.lifecycle.permission import (
     ceiling_breach,
     is_disabled,
     overdue_review,
-    verdict_on_its_pod,
 )
 from agentid.lifecycle.pods import (
     bound_pod,
@@ -20,7 +19,7 @@ from agentid.lifecycle.pods import (
     mismatch,
     what_became_of,
 )
-from agentid.lifecycle.record import asked, has_started, may_write, workload
+from agentid.lifecycle.record import asked, has_started, is_step, may_write, workload
 from agentid.lifecycle.verdict import Hold, LeaveAlone
 from agentid.lifecycle.wording import at, name
 
@@ -89,14 +88,6 @@ def hold_while_ceiling_is_exceeded(observation: Observation) -> Hold | None:
     """The task asks for more than its Agent allows."""
     breach = ceiling_breach(observation)
     return None if breach is None else Hold(WaitReason.CEILING_EXCEEDED, breach, stalled=True)
-
-
-def hold_while_approval_is_awaited(observation: Observation) -> Hold | None:
-    """Policy allows it only when it is approved."""
-    judgement = verdict_on_its_pod(observation)
-    if judgement is None or not judgement.awaits_approval:
-        return None
-    return Hold(WaitReason.AWAITING_APPROVAL, judgement.message)
 
 
 def hold_while_policy_denies(observation: Observation) -> Hold | None:
@@ -186,7 +177,7 @@ def hold_while_pod_is_awaited(observation: Observation) -> Hold | None:
 
 def hold_while_secret_name_is_taken(observation: Observation) -> Hold | None:
     """A Secret that is not this task's has the reserved name: planted, or a predecessor's on its way out."""
-    if observation.secret.state is not SecretState.TAKEN:
+    if observation.secret.state is not SecretState.TAKEN or is_step(observation.task):
         return None
     if observation.secret.predecessors:
         grace = round(observation.limits.wipe_grace.total_seconds())

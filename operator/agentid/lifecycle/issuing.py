@@ -4,11 +4,30 @@ from agentid.api.reasons import IssueReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.model import Observation, SecretState
 from agentid.lifecycle.pods import is_replaced, next_holder
-from agentid.lifecycle.record import asked, current, has_started, held, may_write, was_suspended
+from agentid.lifecycle.record import (
+    asked,
+    current,
+    has_started,
+    held,
+    is_granted,
+    is_step,
+    may_write,
+    was_suspended,
+)
 from agentid.lifecycle.renewal import is_in_doubt, renew_at
 from agentid.lifecycle.static_secrets import rotated
-from agentid.lifecycle.verdict import Hold, Issue, Keep, Verdict
+from agentid.lifecycle.verdict import Grant, Hold, Issue, Keep, Verdict
 from agentid.lifecycle.wording import at
+
+
+def grant_while_a_step_is_allowed(observation: Observation) -> Grant | Hold | None:
+    """A step has no credential: while it is allowed, its parent's identity may do its actions too."""
+    if not is_step(observation.task):
+        return None
+    why = _new_grant(observation)
+    if why is not None and observation.blocked is not None:
+        return Hold(WaitReason.ISSUANCE_BLOCKED, observation.blocked.message, stalled=True)
+    return Grant(why)
 
 
 def issue_first_credential(observation: Observation) -> Verdict | None:
@@ -82,6 +101,17 @@ def keep_running(observation: Observation) -> Keep:
         overdue=None if is_written else _trouble(observation),
         probe=in_doubt and may_write(observation),
     )
+
+
+def _new_grant(observation: Observation) -> IssueReason | None:
+    """Return what a step is granted anew for; None: it is granted as it is."""
+    if not has_started(observation):
+        return IssueReason.ISSUED
+    if was_suspended(observation):
+        return IssueReason.RESUMED
+    if observation.task.status.spec_hash != spec_hash(asked(observation)):
+        return IssueReason.INTENT_CHANGED
+    return None if is_granted(observation.task) else IssueReason.REISSUED
 
 
 def _anew(observation: Observation, why: IssueReason, cause: str | None = None) -> Issue | Hold:

@@ -12,6 +12,7 @@ from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus, BoundPod
 from agentid.api.reasons import EventAction, EventReason, IssueReason
+from agentid.lifecycle.consent import NOBODYS, Consent
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,32 @@ class TaskFacts:
     status: AgentTaskStatus
     invalid: str | None = None
     status_invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The tasks above one, its parent first, as far as they could be followed (`lineage.follow`).
+
+    `flaw` says why they do not lead up to a task without a parent; None: they do, or there is no parent.
+    """
+
+    ancestors: tuple[TaskFacts, ...] = ()
+    flaw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFacts:
+    """A child of a task, as far as that task counts it.
+
+    `is_over`: it has ended, or will as soon as it is looked at. `has_begun`: it has or had a credential, or
+    its grant.
+    """
+
+    uid: str
+    is_step: bool
+    is_over: bool
+    has_begun: bool
+    created: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +142,23 @@ class PodFacts:
     def finished(self) -> bool:
         """Whether it has run to its end (`Succeeded` or `Failed`)."""
         return self.phase in {PodPhase.SUCCEEDED, PodPhase.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The tasks that one stands among.
+
+    Attributes:
+        lineage: Those above it.
+        siblings: All children of its parent, itself among them.
+        steps: Its own children that are steps and have begun.
+        parents_pod: For a step, the pod that it is done in: the one that its parent is bound to.
+    """
+
+    lineage: Lineage = Lineage()
+    siblings: tuple[ChildFacts, ...] = ()
+    steps: tuple[TaskFacts, ...] = ()
+    parents_pod: PodFacts | None = None
 
 
 class WorkloadState(Enum):
@@ -236,6 +280,7 @@ class Limits:
     wipe_grace: timedelta
     max_ttl: timedelta
     max_active_deadline: timedelta
+    max_break_glass: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +298,8 @@ class Observation:
     workload: WorkloadFacts
     secret: SecretFacts
     limits: Limits
+    family: Family = Family()
+    consent: Consent = NOBODYS
     judgement: Judgement | None = None
     blocked: Blocked | None = None
     failed_write: FailedWrite | None = None

@@ -5,7 +5,7 @@ from typing import Final
 
 from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec, DesiredState
-from agentid.api.reasons import ConditionType, IssueReason
+from agentid.api.reasons import IssueReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
@@ -16,6 +16,7 @@ from agentid.lifecycle.record import (
     condition,
     current,
     has_started,
+    holding,
     is_finished,
     was_suspended,
     workload,
@@ -174,7 +175,7 @@ def _runs(observation: Observation) -> bool:
 
 def _made_by(observation: Observation) -> PolicyAction:
     """Return what the newest credential was made by; where there is none, one is to be issued."""
-    issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
+    issued = condition(observation.task.status, holding(observation.task))
     if issued is None or issued.status != "True":
         return PolicyAction.ISSUE
     decision = observation.task.status.decision

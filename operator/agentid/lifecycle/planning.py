@@ -22,16 +22,18 @@ from agentid.lifecycle.record import (
     workload_uid,
 )
 from agentid.lifecycle.renewal import deadline, earliest_renewal, renew_at, ttl
-from agentid.lifecycle.reporting import ended, held_back, kept, stayed
+from agentid.lifecycle.reporting import ended, granted, held_back, kept, stayed
 from agentid.lifecycle.static_secrets import static_secrets
-from agentid.lifecycle.verdict import End, Hold, Issue, Keep, LeaveAlone, StayFinished, Verdict
+from agentid.lifecycle.verdict import End, Grant, Hold, Issue, Keep, LeaveAlone, StayFinished, Verdict
 
 
-def plan(observation: Observation, rule: str, verdict: Verdict) -> Plan:
+def plan(observation: Observation, rule: str, verdict: Verdict) -> Plan:  # noqa: PLR0911 - one for each verdict
     """Return the plan that carries out `verdict`, which `rule` came to."""
     match verdict:
         case Issue():
             return _issue(observation, rule, verdict)
+        case Grant():
+            return _grant(observation, rule, verdict)
         case Keep():
             return _keep(observation, rule, verdict)
         case Hold():
@@ -65,6 +67,11 @@ def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
         secret=SecretAction.FILL,
         wake_at=_earliest(observation, times),
     )
+
+
+def _grant(observation: Observation, rule: str, grant: Grant) -> Plan:
+    times = [deadline(observation), _review(observation), _judged_until(observation)]
+    return Plan(rule=rule, report=granted(observation, grant), wake_at=_earliest(observation, times))
 
 
 def _keep(observation: Observation, rule: str, keep: Keep) -> Plan:

@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from agentid.api.agenttask import AgentTaskSpec, Workload
+from agentid.api.agenttask import AgentTaskSpec, CredentialMode, Workload
 from agentid.api.agenttask_status import AgentTaskStatus, Condition, Credential
 from agentid.api.reasons import ConditionType, IssueReason, WaitReason
 from agentid.lifecycle.errors import UnreadableTaskError
-from agentid.lifecycle.model import Observation, SecretState
+from agentid.lifecycle.model import Observation, SecretState, TaskFacts
 
 DEFAULT_START_DEADLINE_SECONDS: Final[int] = AgentTaskSpec.model_fields["start_deadline_seconds"].default
 
@@ -42,9 +42,25 @@ def wait_reason(observation: Observation) -> str | None:
     return finished.reason if finished is not None and finished.status == "False" else None
 
 
+def is_step(task: TaskFacts) -> bool:
+    """Whether a task is a grant for its parent's identity, and has no credential."""
+    return task.spec is not None and task.spec.credential.mode is CredentialMode.NONE
+
+
+def holding(task: TaskFacts) -> ConditionType:
+    """Return the condition that says whether a task has what it is for: its credential, or its grant."""
+    return ConditionType.GRANTED if is_step(task) else ConditionType.CREDENTIAL_ISSUED
+
+
+def is_granted(task: TaskFacts) -> bool:
+    """Whether the last pass said that a step lets its parent's identity do more."""
+    granted = condition(task.status, ConditionType.GRANTED)
+    return granted is not None and granted.status == "True"
+
+
 def was_suspended(observation: Observation) -> bool:
     """Whether the task was suspended after a credential and has had none since, whatever came then."""
-    issued = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
+    issued = condition(observation.task.status, holding(observation.task))
     is_the_last = issued is not None and issued.status == "False" and issued.reason == WaitReason.SUSPENDED
     return is_the_last and has_started(observation)
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agentid.api.agenttask_status import Credential
+from agentid.lifecycle.lineage import inherited_deadline
 from agentid.lifecycle.model import Observation, SecretState
 from agentid.lifecycle.record import asked, current, this_second
 
@@ -56,19 +57,25 @@ def ttl(observation: Observation) -> timedelta:
 def deadline(observation: Observation) -> datetime:
     """Return when the task ends at the latest: as recorded, or as counted from a first issue now.
 
-    Without renewal the first credential's life is the task's, so that no later one can prolong it.
+    Without renewal the first credential's life is the task's, so that no later one can prolong it. A child
+    ends no later than what it is under.
     """
     status = observation.task.status
     if status.deadline is not None:
         return status.deadline
-    return (status.start_time or this_second(observation)) + longest_life(observation)
+    own = (status.start_time or this_second(observation)) + longest_life(observation)
+    return min(own, inherited_deadline(observation.family.lineage) or own)
 
 
 def longest_life(observation: Observation) -> timedelta:
-    """Return for how long the task may have credentials, from its first one on."""
+    """Return for how long the task may have credentials by itself, from its first one on."""
     spec = asked(observation)
     longest = min(timedelta(seconds=spec.active_deadline_seconds), observation.limits.max_active_deadline)
-    return longest if spec.credential.renew else min(longest, ttl(observation))
+    if not spec.credential.renew:
+        longest = min(longest, ttl(observation))
+    if spec.break_glass is not None:
+        longest = min(longest, observation.limits.max_break_glass)
+    return longest
 
 
 def _spread(credential: Credential) -> float:

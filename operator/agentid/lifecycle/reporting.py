@@ -3,14 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from agentid.api.agenttask_status import (
-    MAX_POLICIES,
-    AgentTaskStatus,
-    BoundPod,
-    Credential,
-    Decision,
-    HeldSecret,
-)
+from agentid.api.agenttask_status import AgentTaskStatus, BoundPod, Credential, HeldSecret
 from agentid.api.reasons import (
     ConditionType,
     EndReason,
@@ -21,6 +14,13 @@ from agentid.api.reasons import (
     WaitReason,
 )
 from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.allowance import (
+    approval_of,
+    decision_of,
+    delegation_of,
+    grants_of,
+    what_is_granted,
+)
 from agentid.lifecycle.conditions import Said, merge
 from agentid.lifecycle.errors import UnorderedCredentialError
 from agentid.lifecycle.events import (
@@ -29,23 +29,21 @@ from agentid.lifecycle.events import (
     is_stalled_by,
     of_cleanup,
     of_end,
+    of_grant,
     of_hold,
     of_issue,
 )
-from agentid.lifecycle.model import Judgement, Observation, Plan, PodFacts, Report, SecretState
-from agentid.lifecycle.permission import (
-    agent_gap,
-    ceiling_breach,
-    overdue_review,
-    permission,
-    verdict_on_its_pod,
-)
+from agentid.lifecycle.model import Observation, Plan, PodFacts, Report, SecretState
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
 from agentid.lifecycle.record import (
     asked,
     condition,
     current,
+    has_started,
     held,
+    holding,
+    is_granted,
+    is_step,
     this_second,
     wait_reason,
     was_never_released,
@@ -53,8 +51,7 @@ from agentid.lifecycle.record import (
     workload_uid,
 )
 from agentid.lifecycle.renewal import deadline
-from agentid.lifecycle.static_secrets import static_secret_gap
-from agentid.lifecycle.verdict import End, Hold, Keep
+from agentid.lifecycle.verdict import End, Grant, Hold, Keep
 from agentid.lifecycle.wording import at, nth
 
 MAX_CREDENTIALS: Final = 8
@@ -92,7 +89,7 @@ def issued(
     pod = None if order.pod is None else bind(order.pod)
     number = nth(credential.generation)
     said = [
-        *_approval(observation),
+        *approval_of(observation),
         Said(
             ConditionType.CREDENTIAL_ISSUED,
             True,
@@ -115,25 +112,36 @@ def issued(
         credentials=_counting(observation, order.why, credential),
         start_time=observation.task.status.start_time or this_second(observation),
         deadline=ends,
-        decision=_decision(observation, order.why),
+        decision=decision_of(observation, order.why),
+        delegation=delegation_of(observation),
+        grants=grants_of(observation),
         static_secrets=list(copied),
     )
     return Report(status, of_issue(observation, order, credential, pod))
 
 
-def _decision(observation: Observation, why: IssueReason) -> Decision:
-    """Return what a credential is issued by.
-
-    Raises:
-        UnjudgedTaskError: nothing allows it.
-    """
-    judgement = permission(observation, why)
-    return Decision(
-        action=judgement.action.value,
-        policies=list(judgement.policies[:MAX_POLICIES]),
-        digest=judgement.digest,
-        at=this_second(observation),
+def granted(observation: Observation, grant: Grant) -> Report:
+    """Return the report on a step that lets its parent's identity do more."""
+    if grant.why is None:
+        return Report(_status(observation, [], [ConditionType.STALLED]))
+    ends = deadline(observation)
+    message = f"{what_is_granted(observation)}, until {at(ends)}"
+    said = [
+        *approval_of(observation),
+        Said(ConditionType.GRANTED, True, grant.why, message),
+        Said(ConditionType.FINISHED, False, RunReason.RUNNING, f"ends by {at(ends)}"),
+    ]
+    status = _status(
+        observation,
+        said,
+        dropped=[ConditionType.STALLED],
+        spec_hash=spec_hash(asked(observation)),
+        start_time=observation.task.status.start_time or this_second(observation),
+        deadline=ends,
+        decision=decision_of(observation, grant.why),
+        delegation=delegation_of(observation),
     )
+    return Report(status, of_grant(observation, grant.why, message))
 
 
 def bind(pod: PodFacts) -> BoundPod:
@@ -164,6 +172,7 @@ def kept(observation: Observation, keep: Keep) -> Report:
         said,
         dropped,
         credentials=list(keep.credentials),
+        grants=grants_of(observation),
         # Those beside the newest credential; where it never came into the Secret, they are copied anew.
         static_secrets=observation.task.status.static_secrets if is_written else [],
     )
@@ -173,7 +182,7 @@ def kept(observation: Observation, keep: Keep) -> Report:
 def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None) -> Report:
     """Return the report on a task that waits without a credential."""
     status, newest = observation.task.status, current(observation)
-    said = [*_approval(observation), Said(ConditionType.FINISHED, False, hold.reason, hold.message)]
+    said = [*approval_of(observation), Said(ConditionType.FINISHED, False, hold.reason, hold.message)]
     said += _stalled(hold.reason if hold.stalled else None, hold.message, cleanup_delayed)
     pod = status.bound_pod
     is_bound = pod is not None and (
@@ -187,7 +196,7 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
         said.append(Said(ConditionType.CREDENTIAL_ISSUED, False, hold.reason, revoked))
     else:
         why = WaitReason.SUSPENDED if was_suspended(observation) else hold.reason
-        said.append(_no_credential(observation, why, "no credential was issued yet"))
+        said.append(_nothing_held(observation, why, hold.message, "yet"))
     after = _status(
         observation,
         said,
@@ -195,6 +204,8 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
         bound_pod=pod if is_bound else None,
         credentials=[],
         static_secrets=[],
+        grants=[],
+        delegation=delegation_of(observation),
         **({"start_time": None, "deadline": None} if was_never_released(observation) else {}),
     )
     return Report(after, of_hold(observation, hold) or of_cleanup(observation, cleanup_delayed))
@@ -224,7 +235,7 @@ def ended(observation: Observation, end: End) -> Report:
             )
         )
     else:
-        gone = _no_credential(observation, end.reason, "no credential was issued")
+        gone = _nothing_held(observation, end.reason, end.message)
         said.append(gone)
         if status.credential_generation and wait_reason(observation) == WaitReason.AWAITING_POD:
             # Its pod went a moment before, and then no Event told of the credential.
@@ -233,6 +244,7 @@ def ended(observation: Observation, end: End) -> Report:
     changes: dict[str, object] = {
         "credentials": [],
         "static_secrets": [],
+        "grants": [],
         "deadline": None,
         "end_time": this_second(observation),
     }
@@ -243,7 +255,8 @@ def ended(observation: Observation, end: End) -> Report:
 def stayed(observation: Observation, cleanup_delayed: str | None) -> Report:
     """Return the report on a task that ended in an earlier pass."""
     said = _stalled(None, "", cleanup_delayed)
-    after = _status(observation, said, [ConditionType.STALLED], credentials=[], static_secrets=[])
+    nothing: dict[str, object] = {"credentials": [], "static_secrets": [], "grants": []}
+    after = _status(observation, said, [ConditionType.STALLED], **nothing)
     return Report(after, of_cleanup(observation, cleanup_delayed))
 
 
@@ -274,33 +287,18 @@ def _counting(observation: Observation, why: IssueReason, new: Credential) -> li
     return [*sorted(in_life, key=lambda each: each.generation), new][-MAX_CREDENTIALS:]
 
 
-def _approval(observation: Observation) -> Sequence[Said]:
-    if observation.task.spec is None:
-        return []
-    if (gap := agent_gap(observation) or overdue_review(observation)) is not None:
-        return [Said(ConditionType.APPROVED, False, WaitReason.AWAITING_AGENT, gap)]
-    if (gap := static_secret_gap(observation)) is not None:
-        return [Said(ConditionType.APPROVED, False, WaitReason.AWAITING_STATIC_SECRET, gap)]
-    if (breach := ceiling_breach(observation)) is not None:
-        return [Said(ConditionType.APPROVED, False, WaitReason.CEILING_EXCEEDED, breach)]
-    judgement = verdict_on_its_pod(observation)
-    return [] if judgement is None else [_judged(judgement)]
-
-
-def _judged(judgement: Judgement) -> Said:
-    if judgement.allowed:
-        return Said(ConditionType.APPROVED, True, EventReason.POLICY_ALLOWED, judgement.message)
-    why = WaitReason.AWAITING_APPROVAL if judgement.awaits_approval else WaitReason.AWAITING_POLICY
-    return Said(ConditionType.APPROVED, False, why, judgement.message)
-
-
-def _no_credential(observation: Observation, reason: str, message: str) -> Said:
-    """Say that there is none; how the last one went stays told."""
-    before = condition(observation.task.status, ConditionType.CREDENTIAL_ISSUED)
-    told = before is not None and before.status == "False" and observation.task.status.credential_generation
-    return Said(
-        ConditionType.CREDENTIAL_ISSUED, False, reason, before.message if before and told else message
-    )
+def _nothing_held(observation: Observation, reason: str, cause: str, until: str = "") -> Said:
+    """Say that a task has no credential, or a step no grant; how the last one went stays told."""
+    task = observation.task
+    if is_granted(task):
+        return Said(ConditionType.GRANTED, False, reason, f"granted no longer: {cause}")
+    kind = holding(task)
+    before = condition(task.status, kind)
+    was_held = task.status.credential_generation or (is_step(task) and has_started(observation))
+    none = "nothing was granted" if is_step(task) else "no credential was issued"
+    is_told = before is not None and before.status == "False" and was_held
+    message = before.message if before is not None and is_told else f"{none} {until}".rstrip()
+    return Said(kind, False, reason, message)
 
 
 def _stalled(reason: str | None, message: str, cleanup_delayed: str | None) -> list[Said]:

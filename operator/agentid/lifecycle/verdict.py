@@ -48,6 +48,13 @@ class Issue:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A step lets its parent's identity do more; `why` says what for it begins, None: it goes on."""
+
+    why: IssueReason | None
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """The task runs on with `credentials`.
 
@@ -74,4 +81,4 @@ class StayFinished:
     """The task ended in an earlier pass; what is left is to clean up."""
 
 
-Verdict = End | Hold | Issue | Keep | LeaveAlone | StayFinished
+Verdict = End | Hold | Issue | Grant | Keep | LeaveAlone | StayFinished

@@ -5,15 +5,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agentid.lifecycle.consent import Consent
+from agentid.lifecycle.lineage import delegator
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.permission import is_resumed_as_another, stays_by
 from agentid.lifecycle.pods import next_holder
-from agentid.lifecycle.record import asked
+from agentid.lifecycle.record import asked, is_step
 from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, LayerDecision, Reason
 from agentid.policy.engine import decide
 from agentid.policy.layer import Layer
-from agentid.policy.question import Environment, Person, Pod, Question, Secret
+from agentid.policy.question import Ancestor, Environment, Person, Pod, Question, Secret
 from agentid.policy.request import Request, request
 from agentid.policy.vocabulary import Action
 
@@ -69,12 +71,19 @@ def requests(answer: Answer) -> tuple[Request, ...]:
     """Return what was asked, as Cedar was asked it, for whoever has a say beside it.
 
     Where an approval is to be awaited, it reads as if that were given: what is denied all the same need not
-    be approved.
+    be approved. In an emergency it reads as if it were approved. Whose authority a task takes is part of
+    each, so that what `delegate` was asked about is not asked once more.
     """
-    return tuple(_as_if_approved(request(question), decision) for question, decision in answer.asked)
+    return tuple(
+        _as_if_approved(request(question), decision)
+        for question, decision in answer.asked
+        if question.action is not Action.DELEGATE or decision.need is not None
+    )
 
 
 def _as_if_approved(asked: Request, decision: Decision) -> Request:
+    if asked.context["breakGlass"] is True:
+        return asked.with_consent(replace(asked.consent, approved=True))
     if decision.need is None:
         return asked
     return asked.with_consent(replace(asked.consent, approved=True, approvals=decision.need.approvals))
@@ -98,10 +107,15 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         ValueError: it is not known who asked, or there is no Agent.
     """
     task, spec = observation.task, asked(observation)
-    agent = observation.agent.spec if observation.agent is not None else None
-    if spec.asker is None or agent is None:
+    agent, requester = observation.agent.spec if observation.agent is not None else None, spec.asker
+    if requester is None or agent is None:
         raise ValueError("policy cannot be asked without a requester and an Agent")
+    lineage = observation.family.lineage
     holder = next_holder(observation)
+    if is_step(task) and lineage.ancestors and (above := lineage.ancestors[0].spec) is not None:
+        # It is done where its parent is.
+        spec = spec.model_copy(update={"workload": above.workload})
+        holder = observation.family.parents_pod
     running = holder.running_images if holder is not None and action is not PolicyAction.ISSUE else ()
     return Question(
         action=Action(action.value),
@@ -110,11 +124,18 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
         task_name=task.name,
         task_uid=task.uid,
         task=spec,
-        requester=Person(spec.asker.username, tuple(spec.asker.groups)),
+        requester=Person(requester.username, tuple(requester.groups)),
         now=observation.now,
         environment=environment,
         pod=None if holder is None else Pod(holder.service_account, holder.images, running),
-        delegator=spec.on_behalf_of,
+        delegator=delegator(task, lineage),
+        ancestors=tuple(
+            Ancestor(each.name, each.uid, each.spec.agent_ref.name, each.spec.asker.username)
+            for each in lineage.ancestors
+            if each.spec is not None and each.spec.asker is not None
+        ),
+        approvers=tuple(Person(each.username, each.groups) for each in observation.consent.approvers),
+        break_glass=spec.break_glass is not None,
         static_secrets=tuple(each.name for each in spec.static_secrets),
     )
 
@@ -142,7 +163,7 @@ def _with_static_secrets(observation: Observation, answer: Answer, in_force: InF
             action=Action.USE_SECRET,
             secret=Secret(each.name, each.spec.max_ttl_seconds),
         )
-        also = _decided(question, action, in_force)
+        also = _decided(observation, question, action, in_force)
         both = _both(answer.judgement, also.judgement)
         judgement = replace(both, secrets=both.secrets | {each.name}) if both.allowed else both
         answer = Answer(judgement, answer.asked + also.asked)
@@ -150,12 +171,27 @@ def _with_static_secrets(observation: Observation, answer: Answer, in_force: InF
 
 
 def _answer(observation: Observation, action: PolicyAction, in_force: InForce) -> Answer:
-    return _decided(question_about(observation, action, in_force.environment), action, in_force)
+    question = question_about(observation, action, in_force.environment)
+    answer = _decided(observation, question, action, in_force)
+    if not answer.judgement.allowed or (question.delegator is None and not question.ancestors):
+        return answer
+    # Its authority is somebody else's, and policy has a say in whether it may be.
+    also = _decided(observation, replace(question, action=Action.DELEGATE), action, in_force)
+    return Answer(_both(answer.judgement, also.judgement), answer.asked + also.asked)
 
 
-def _decided(question: Question, action: PolicyAction, in_force: InForce) -> Answer:
+def _decided(observation: Observation, question: Question, action: PolicyAction, in_force: InForce) -> Answer:
     decision = decide(question, in_force.cluster, in_force.namespace)
-    return Answer(_judgement(action, decision), ((question, decision),))
+    return Answer(_consented(_judgement(action, decision), observation.consent), ((question, decision),))
+
+
+def _consented(answer: Judgement, given: Consent) -> Judgement:
+    """Return the answer with who approved, and for no longer than that counts."""
+    until = min((each for each in (answer.holds_until, given.until) if each is not None), default=None)
+    if not answer.allowed or not given.approvers:
+        return replace(answer, holds_until=until)
+    by = names(each.username for each in given.approvers)
+    return replace(answer, holds_until=until, message=f"{answer.message}, approved by {by}")
 
 
 def _both(first: Judgement, also: Judgement) -> Judgement:

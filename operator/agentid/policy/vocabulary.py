@@ -160,7 +160,7 @@ ACTIONS: Final = (
     ActionRow(Action.RESUME, "A suspended task gets a credential again.", "at issue", (_RUNNING,)),
     ActionRow(
         Action.DELEGATE,
-        "A task takes its authority from a parent or a delegator; asked beside `issue`.",
+        "A task takes its authority from a parent or a delegator; asked beside all that is asked of it.",
         "at issue",
     ),
     ActionRow(

@@ -12,6 +12,8 @@ _VALUES: Final = {
     "@MAX_TTL_SECONDS@": "{{ int64 .Values.limits.maxTtlSeconds }}",
     "@MAX_ACTIVE_DEADLINE_SECONDS@": "{{ int64 .Values.limits.maxActiveDeadlineSeconds }}",
     "@MAX_START_DEADLINE_SECONDS@": "{{ int64 .Values.limits.maxStartDeadlineSeconds }}",
+    "@MAX_BREAK_GLASS_SECONDS@": "{{ int64 .Values.limits.maxBreakGlassSeconds }}",
+    "@MAX_APPROVAL_SECONDS@": "{{ int64 .Values.limits.maxApprovalSeconds }}",
     "@WATCHED_NAMESPACES@": '{{ include "agentid.watchedNamespaces" . }}',
     "@WORKLOAD_KINDS@": '{{ include "agentid.workloadKinds" . }}',
 }

@@ -31,6 +31,8 @@ _VALUES: Final[Mapping[str, str]] = {
     "@MAX_TTL_SECONDS@": r"[0-9]{1,10}",
     "@MAX_ACTIVE_DEADLINE_SECONDS@": r"[0-9]{1,10}",
     "@MAX_START_DEADLINE_SECONDS@": r"[0-9]{1,10}",
+    "@MAX_BREAK_GLASS_SECONDS@": r"[0-9]{1,10}",
+    "@MAX_APPROVAL_SECONDS@": r"[0-9]{1,10}",
     "@WATCHED_NAMESPACES@": r"\[[-a-z0-9., ']*\]",
     "@WORKLOAD_KINDS@": r"\[[-A-Za-z0-9., '{}:]*\]",
 }
@@ -77,6 +79,8 @@ def learned_settings(found: Found) -> AdmissionSettings | None:
             max_ttl_seconds=int(said["@MAX_TTL_SECONDS@"]),
             max_active_deadline_seconds=int(said["@MAX_ACTIVE_DEADLINE_SECONDS@"]),
             max_start_deadline_seconds=int(said["@MAX_START_DEADLINE_SECONDS@"]),
+            max_break_glass_seconds=int(said["@MAX_BREAK_GLASS_SECONDS@"]),
+            max_approval_seconds=int(said["@MAX_APPROVAL_SECONDS@"]),
             watch_namespaces=tuple(re.findall(r"'([^']*)'", said["@WATCHED_NAMESPACES@"])),
             workload_kinds=tuple(OwnerKind(*each) for each in _KIND.findall(said["@WORKLOAD_KINDS@"])),
         )

@@ -22,6 +22,7 @@ def forged_task(namespace: str) -> dict[str, Any]:
         "username": _FORGED,
         "groups": [_FORGED],
         "podUID": _FORGED,
+        "mayDelegate": True,
         "intentGeneration": 7,
     }
     task["spec"]["stateChangedBy"] = {"username": _FORGED}
@@ -46,7 +47,8 @@ def is_corrected(response: Mapping[str, Any], settings: AdmissionSettings, asker
     requester, changed_by = spec.get("requester"), spec.get("stateChangedBy")
     if not isinstance(requester, Mapping) or changed_by != {"username": asker}:
         return False
-    return requester.get("username") == asker and _FORGED not in str(requester)
+    is_whole = _FORGED not in str(requester) and "mayDelegate" not in requester
+    return requester.get("username") == asker and is_whole
 
 
 def refused_task(

@@ -21,10 +21,13 @@ ALWAYS: Final = (
     "task-delegation",
     "task-template",
     "template-delegation",
+    "task-parent",
+    "task-break-glass",
     "task-resume",
     "task-limits",
     "task-status",
     "task-deletion",
+    "approval-rights",
     "operator-tasks",
     "operator-secrets",
     "reserved-secrets",
@@ -41,9 +44,11 @@ STAMPED: Final = (
     "task-stamp",
     "mutate-template-stamp",
     "template-stamp",
+    "mutate-approval-stamp",
+    "approval-stamp",
     "mutate-pod-credential",
 )
-TYPED: Final = ("task-stamp-typed", "template-stamp-typed")
+TYPED: Final = ("task-stamp-typed", "template-stamp-typed", "approval-stamp-typed")
 
 _PLURALS: Final = {
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
@@ -101,6 +106,8 @@ def rules(settings: AdmissionSettings) -> tuple[AdmissionObject, ...]:
         "@MAX_TTL_SECONDS@": str(settings.max_ttl_seconds),
         "@MAX_ACTIVE_DEADLINE_SECONDS@": str(settings.max_active_deadline_seconds),
         "@MAX_START_DEADLINE_SECONDS@": str(settings.max_start_deadline_seconds),
+        "@MAX_BREAK_GLASS_SECONDS@": str(settings.max_break_glass_seconds),
+        "@MAX_APPROVAL_SECONDS@": str(settings.max_approval_seconds),
         "@WATCHED_NAMESPACES@": _cel_list(f"'{namespace}'" for namespace in settings.watch_namespaces),
         "@WORKLOAD_KINDS@": _cel_list(
             f"{{'group': '{kind.group}', 'kind': '{kind.kind}', 'resource': '{kind.resource}'}}"

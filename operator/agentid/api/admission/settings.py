@@ -11,6 +11,15 @@ _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 _RESOURCE: Final = re.compile(r"[a-z][a-z0-9]{0,62}")
 
 
+_LIMITS: Final = (
+    "max_ttl_seconds",
+    "max_active_deadline_seconds",
+    "max_start_deadline_seconds",
+    "max_break_glass_seconds",
+    "max_approval_seconds",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class OwnerKind:
     """A kind whose objects may run a task, and control the pods that do.
@@ -50,6 +59,8 @@ class AdmissionSettings:
         max_ttl_seconds: The longest life of one credential, in seconds.
         max_active_deadline_seconds: The longest task, in seconds.
         max_start_deadline_seconds: The longest wait for the first credential, in seconds.
+        max_break_glass_seconds: The longest emergency, in seconds.
+        max_approval_seconds: How long an approval may count, in seconds.
         watch_namespaces: Where the operator serves; none: everywhere.
         workload_kinds: What a task may name as its workload.
 
@@ -63,6 +74,8 @@ class AdmissionSettings:
     max_ttl_seconds: int = 86_400
     max_active_deadline_seconds: int = 2_592_000
     max_start_deadline_seconds: int = 604_800
+    max_break_glass_seconds: int = 900
+    max_approval_seconds: int = 604_800
     watch_namespaces: tuple[str, ...] = ()
     workload_kinds: tuple[OwnerKind, ...] = (JOB,)
 
@@ -72,7 +85,7 @@ class AdmissionSettings:
                 raise AdmissionSettingsError(
                     f"{name!r} is no namespace or service account: lower case letters, digits, '-' and '.'"
                 )
-        for limit in ("max_ttl_seconds", "max_active_deadline_seconds", "max_start_deadline_seconds"):
+        for limit in _LIMITS:
             if getattr(self, limit) < 1:
                 raise AdmissionSettingsError(f"{limit} must be at least 1, not {getattr(self, limit)}")
 
