@@ -8,9 +8,10 @@ import pytest
 from agentid.api.agent import AgentSpec
 from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
-from agentid.api.spec_hash import spec_hash
+from agentid.api.spec_hash import hash_of, projection_text, spec_hash
 from agentid.cli.policy_diff import Effect, compare
 from agentid.cli.surroundings import CLUSTER_LABELS, Surroundings
+from agentid.controller.packed_task import PackedTask
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import AgentFacts
 from tests.unit.policy_objects import Installed, policy
@@ -162,3 +163,60 @@ async def test_a_static_secret_for_others_is_in_the_way_whatever_policy_says() -
     others = with_secret(agents=[{"namespace": "sales", "name": "quote-agent"}])
     both = (await policies(ALL), await policies(NO_SECRETS))
     assert compare([task(**CRM)], others, both, NOW)[0] == []
+
+
+def approval(of: dict[str, Any], who: str) -> dict[str, Any]:
+    text = projection_text(AgentTaskSpec.model_validate(of["spec"]))
+    return {
+        "metadata": {"namespace": "support", "name": f"by-{who}", "uid": "a", "resourceVersion": "1"},
+        "spec": {
+            "taskRef": {"name": of["metadata"]["name"], "uid": of["metadata"]["uid"]},
+            "specHash": hash_of(text),
+            "intentGeneration": 1,
+            "projection": text,
+            "decision": "Approve",
+            "expiresAt": "2026-06-03T11:00:00Z",
+            "approver": {"username": who},
+        },
+    }
+
+
+@pytest.mark.parametrize(("who", "effect"), [("erin", []), ("alice@example.com", [Effect.LOSES])])
+async def test_approvals_count_as_they_do_for_the_operator(who: str, effect: list[Effect]) -> None:
+    one = task()
+    seen = around()
+    seen.approvals.take(approval(one, who))
+    found, _, _ = compare([one], seen, (await policies(ALL), await policies(APPROVED)), NOW)
+    assert [each.effect for each in found] == effect
+
+
+def below(**spec: object) -> dict[str, Any]:
+    made = task(parentRef={"name": "above", "uid": "5c0e0000-0000-4000-8000-000000000009"}, **spec)
+    made["spec"]["requester"] = {"username": "alice@example.com", "mayDelegate": True}
+    return made
+
+
+def with_parent() -> Surroundings:
+    parent = task(RUNNING, onBehalfOf="carol@example.com")
+    parent["metadata"] |= {"name": "above", "uid": "5c0e0000-0000-4000-8000-000000000009"}
+    seen = around()
+    seen.above = {("support", "above"): PackedTask.of(parent).facts()}
+    return seen
+
+
+CHAINED = """permit(principal, action, resource)
+when { context has parent && context has delegator && context.delegator == "carol@example.com" };"""
+
+
+async def test_the_tasks_above_are_part_of_what_is_asked() -> None:
+    found, _, _ = compare([below()], with_parent(), (await policies(ALL), await policies(CHAINED)), NOW)
+    assert found == []
+    forbid = 'forbid(principal, action == Action::"delegate", resource);'
+    found, _, _ = compare([below()], with_parent(), (await policies(ALL), await policies(ALL, forbid)), NOW)
+    assert [each.effect for each in found] == [Effect.LOSES]
+
+
+async def test_what_is_wider_than_its_parent_is_denied_whatever_policy_says() -> None:
+    wider = below(activeDeadlineSeconds=86400)
+    found, _, _ = compare([wider], with_parent(), (await policies(ALL), await policies(APPROVED)), NOW)
+    assert found == []

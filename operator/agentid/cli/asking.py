@@ -8,18 +8,23 @@ from typing import Any, Final
 from agentid.cli.surroundings import NAMESPACE_LABELS, Surroundings
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.policies import Policies
+from agentid.lifecycle.approvals import consent_to
+from agentid.lifecycle.delegation import delegation_breach
+from agentid.lifecycle.lineage import follow
 from agentid.lifecycle.model import (
+    Family,
     Limits,
     Observation,
     PolicyAction,
     SecretFacts,
     SecretState,
     StaticSecretFacts,
+    TaskFacts,
     WorkloadFacts,
     WorkloadState,
 )
 from agentid.lifecycle.permission import agent_gap, asks, ceiling_breach, is_disabled, overdue_review
-from agentid.lifecycle.record import current, has_started, is_finished
+from agentid.lifecycle.record import current, has_started, is_finished, is_step
 from agentid.lifecycle.static_secrets import static_secret_gap, static_secrets
 from agentid.policy.explaining import Explanation, explain, reads
 from agentid.policy.judging import Answer, InForce, judge
@@ -36,7 +41,7 @@ class Verdict:
     Attributes:
         observation: What it was asked on.
         action: What was asked.
-        ceiling: What the Agent's record has against it, with what to do; None: nothing.
+        ceiling: What is against it whatever policy says, with what to do; None: nothing.
         answer: What policy says; None where it could not be asked.
         gaps: What policies read and the caller could not see.
     """
@@ -49,7 +54,7 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
-        """Whether the Agent's record and policy both allow it."""
+        """Whether nothing is against it, and policy allows it."""
         return self.ceiling is None and self.answer is not None and self.answer.judgement.allowed
 
     @property
@@ -71,6 +76,7 @@ class Verdict:
 def observe(body: Mapping[str, Any], around: Surroundings, now: datetime) -> Observation:
     """Return a task as it stands, with its Agent and its pods."""
     task = PackedTask.of(body).facts()
+    family = _family(task, around)
     facts = Observation(
         now=now,
         task=task,
@@ -79,6 +85,8 @@ def observe(body: Mapping[str, Any], around: Surroundings, now: datetime) -> Obs
         workload=WorkloadFacts(WorkloadState.NOT_NAMED),
         secret=SecretFacts(SecretState.ABSENT),
         limits=Limits(around.trust_domain, timedelta(0), _ANY_LENGTH, _ANY_LENGTH),
+        family=family,
+        consent=consent_to(task, family.lineage, around.approvals.of((task.namespace, task.name)), now),
     )
     if task.spec is not None:
         seen = [name for name in static_secrets(facts) if name in around.static_secrets]
@@ -88,6 +96,16 @@ def observe(body: Mapping[str, Any], around: Surroundings, now: datetime) -> Obs
     if newest is None:
         return facts
     return replace(facts, secret=SecretFacts(SecretState.FILLED, generation=newest.generation))
+
+
+def _family(task: TaskFacts, around: Surroundings) -> Family:
+    """Return the tasks above a task, and for a step the pod of its parent."""
+    lineage = follow(task, lambda name: around.above.get((task.namespace, name)))
+    parent = lineage.ancestors[0] if lineage.ancestors else None
+    bound = parent.status.bound_pod if parent is not None and is_step(task) else None
+    pods = around.pods.get((task.namespace, parent.name), ()) if parent is not None else ()
+    parents_pod = next((each for each in pods if bound is not None and each.uid == bound.uid), None)
+    return Family(lineage, parents_pod=parents_pod)
 
 
 def in_force(policies: Policies, around: Surroundings, namespace: str) -> InForce:
@@ -110,7 +128,10 @@ def action_of(observation: Observation) -> PolicyAction:
 
 
 def ceiling_of(observation: Observation) -> str | None:
-    """Return what the Agent's record has against the task, with what to do; None: nothing."""
+    """Return what is against the task before policy is asked, with what to do; None: nothing.
+
+    That is what its Agent's record has against it, the tasks above it, and people who said no.
+    """
     if (gap := agent_gap(observation) or overdue_review(observation)) is not None:
         return gap
     if is_disabled(observation) and observation.task.spec is not None:
@@ -118,7 +139,10 @@ def ceiling_of(observation: Observation) -> str | None:
         return f"{agent} is disabled. Have its owner set spec.disabled to false."
     if not unseen_secrets(observation) and (gap := static_secret_gap(observation)) is not None:
         return gap
-    return ceiling_breach(observation)
+    if (breach := ceiling_breach(observation)) is not None:
+        return breach
+    refused = delegation_breach(observation.task, observation.family.lineage, observation.now)
+    return refused or observation.consent.denied
 
 
 def unseen_secrets(observation: Observation) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from agentid.api.fields import Timestamp, format_time
 from agentid.api.names import API_VERSION
 from agentid.cli import static_secrets
 from agentid.cli.asking import Verdict, ask, explained, in_force, observe
+from agentid.cli.authority import parent_of
 from agentid.cli.errors import REFUSED, NotSeenError, NotThereError, UnusableFileError, finish
 from agentid.cli.manifests import Manifest, manifests
 from agentid.cli.options import Output, Where
@@ -135,6 +136,9 @@ async def _body(
     spec = dict(mapping(task.body.get("spec")))
     if (requester := await _requester(here, spec, asked)) is not None:
         spec["requester"] = requester
+    if "parentRef" in spec:
+        # Whether they may name that parent is asked by admission, which is not asked here.
+        spec["requester"] = {**mapping(spec.get("requester")), "mayDelegate": True}
     metadata = {
         "namespace": task.namespace or namespace,
         "name": task.name or f"{text(mapping(task.body.get('metadata')).get('generateName'))}simulated",
@@ -178,6 +182,10 @@ async def _around(
         around = await look_around(here, [body], asked.assumed, agents)
     else:
         around = _nothing_known(asked.assumed)
+        if parent_of(body) is not None:
+            raise NotSeenError(
+                f"{asked.task} names a parent, which is not seen with --local. Leave --local out"
+            )
         if (namespace, agent_name) not in agents:
             raise NotThereError(
                 f"{asked.task} does not hold Agent {agent_name}, and with --local no cluster is asked. "

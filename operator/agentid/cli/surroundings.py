@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agentid.api.names import TASK_LABEL
+from agentid.cli.authority import CONSENT, look_above, look_for_approvals, parent_of
 from agentid.cli.errors import NotSeenError
 from agentid.cli.session import Session
 from agentid.cli.static_secrets import Declared, asked_for, look
@@ -14,8 +15,9 @@ from agentid.cluster.connection import METADATA, Body
 from agentid.cluster.errors import ForbiddenError, NotFoundError
 from agentid.cluster.paths import AGENTS, NAMESPACES, PODS, Resource
 from agentid.cluster.watching import list_chunks
+from agentid.controller.approvals import Approvals
 from agentid.controller.facts import agent_facts, mapping, pod_facts, pod_task, sequence, text
-from agentid.lifecycle.model import AgentFacts, PodFacts
+from agentid.lifecycle.model import AgentFacts, PodFacts, TaskFacts
 from agentid.policy.explaining import Path
 
 Key = tuple[str, str]
@@ -56,6 +58,8 @@ class Surroundings:
         cluster_labels: Labels of the cluster.
         trust_domain: The trust domain.
         static_secrets: What AgentSecrets say.
+        above: The tasks above them.
+        approvals: The approvals that there are.
         gaps: What is not known.
     """
 
@@ -65,6 +69,8 @@ class Surroundings:
     cluster_labels: Mapping[str, str] = field(default_factory=dict)
     trust_domain: str = ""
     static_secrets: Declared = field(default_factory=dict)
+    above: dict[Key, TaskFacts] = field(default_factory=dict)
+    approvals: Approvals = field(default_factory=lambda: Approvals(lambda _: None))
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, of: Iterable[Path], sentence: str) -> None:
@@ -104,6 +110,10 @@ async def look_around(
     settings = {} if _is_given(assumed) and not secrets else await _operators_settings(here)
     _take_installation(found, settings, tasks, assumed)
     found.static_secrets = await look(here, secrets, settings.get("AGENTID_NAMESPACE"))
+    found.above = await look_above(here, tasks)
+    found.approvals, unseen = await look_for_approvals(here, namespaces)
+    for each in unseen:
+        found.gap(CONSENT, f"the approvals in namespace {each}: none are assumed")
     await asyncio.gather(
         *(_take_agent(here, found, key, gate) for key in keys - set(known)),
         *(_take_labels(here, found, namespace, gate) for namespace in namespaces),
@@ -113,6 +123,9 @@ async def look_around(
 
 
 def _one(tasks: Sequence[Body]) -> str | None:
+    """Return the name of the only task whose pods matter; a child may be done in its parent's."""
+    if any(parent_of(each) for each in tasks):
+        return None
     return text(mapping(tasks[0].get("metadata")).get("name")) if len(tasks) == 1 else None
 
 

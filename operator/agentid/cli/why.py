@@ -38,6 +38,10 @@ _WAITS: Final = {
     WaitReason.ISSUANCE_BLOCKED: "waits, as nothing can be issued to it now.",
     WaitReason.SECRET_NAME_TAKEN: "waits for the name of its Secret.",
     WaitReason.AWAITING_QUOTA: "waits for room.",
+    WaitReason.APPROVAL_DENIED: "was denied by somebody who may approve it.",
+    WaitReason.DELEGATION_REFUSED: "asks for more than its parent may give.",
+    WaitReason.AWAITING_PARENT: "waits for a task that it is under.",
+    WaitReason.TOO_MANY_CHILDREN: "waits for a place among its parent's children.",
     WaitReason.SUSPENDED: "is suspended.",
 }
 
