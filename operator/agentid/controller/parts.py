@@ -1,8 +1,6 @@
 """Puts the parts of an operator together."""
 
-import random
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,45 +8,36 @@ from agentid.api.agentsecret import AgentSecretSpec
 from agentid.cluster.authority_store import AuthorityStore
 from agentid.cluster.connection import Connection
 from agentid.cluster.events import Events
-from agentid.cluster.lease import LeaseLock, Takeover
 from agentid.cluster.paths import AGENT_SECRETS
-from agentid.cluster.reads import Reads
 from agentid.cluster.reflector import Reflector, Scope
-from agentid.cluster.secrets import Secrets
 from agentid.cluster.sources import Sources
 from agentid.cluster.statuses import StatusWrites
-from agentid.cluster.tasks import Tasks
 from agentid.cluster.watch_activity import STALE_SECONDS
 from agentid.controller.admission_proof import AdmissionProof
 from agentid.controller.agent_statuses import AgentStatuses
 from agentid.controller.authority import Authority
 from agentid.controller.clock_proof import ClockProof
 from agentid.controller.clocks import Clock, boottime
+from agentid.controller.core import Core, core_of
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.duty import Duty
 from agentid.controller.freshness import Freshness
 from agentid.controller.intake import Intake
 from agentid.controller.issuing import Issuing
-from agentid.controller.job_tasks import JobTasks
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.namespaces import Namespaces, watched_namespaces
-from agentid.controller.observing import Observer
 from agentid.controller.opa import opa_of, second_opinion
-from agentid.controller.places import Places
-from agentid.controller.policies import Policies
+from agentid.controller.passes import observer_of, reconciler_of
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
 from agentid.controller.quotas import Quotas
 from agentid.controller.reconcile import Reconciler
-from agentid.controller.second_opinion import SecondOpinion
-from agentid.controller.secret_actions import SecretActions
 from agentid.controller.settings import Settings
 from agentid.controller.static_secrets import StaticSecrets, declared_spec
 from agentid.controller.sweep import Sweep
-from agentid.controller.telling import Teller
 from agentid.controller.watches import watched_paths
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
@@ -84,26 +73,6 @@ class Parts:
     opa: OpaClient | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Core:
-    """What most of the other parts are made of."""
-
-    settings: Settings
-    connection: Connection
-    clock: Clock
-    metrics: Metrics
-    reads: Reads
-    queue: WorkQueue
-    deadlines: Deadlines
-    world: World
-    places: Places
-    policies: Policies
-    policy_statuses: PolicyStatuses
-    events: Events
-    duty: Duty
-    leader: Leader
-
-
 def build(
     settings: Settings,
     connection: Connection,
@@ -112,7 +81,7 @@ def build(
     stale_seconds: float = STALE_SECONDS,
 ) -> Parts:
     """Return the parts of an operator with these settings, none of them running yet."""
-    core = _core(settings, connection, clock or Clock())
+    core = core_of(settings, connection, clock or Clock())
     proof, clock_proof, workloads = _proof(core), _clock_proof(core), _workloads(core)
     authority = _authority(core, clock_proof)
     namespaces, static_secrets = _namespaces(core), _static_secrets(core)
@@ -158,9 +127,9 @@ def build(
         intake=intake,
         leader=core.leader,
         duty=core.duty,
-        reconciler=_reconciler(
+        reconciler=reconciler_of(
             core,
-            _observer(core, workloads, static_secrets, judge, opinion, issuing, quotas),
+            observer_of(core, workloads, static_secrets, judge, opinion, issuing, quotas),
             static_secrets,
             authority,
             quotas,
@@ -183,56 +152,14 @@ def build(
     )
 
 
-def _core(settings: Settings, connection: Connection, clock: Clock) -> _Core:
-    metrics = Metrics()
-    queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
-    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add, queue.add_later)
-    places = Places(world.census, queue.add)
-    wipe_grace = settings.limits().wipe_grace
-    duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)
-    events = Events(connection, settings.instance, metrics.count_event)
-    policies = Policies(duty.look_at_layer, lambda policy: policy_statuses.note(policy))  # noqa: PLW0108 - made below
-
-    def take_over(takeover: Takeover) -> bool:
-        policy_statuses.note_all()
-        places.begin_anew()
-        return duty.take_over(takeover)
-
-    leader = Leader(_lock(settings, connection, clock), settings.lease_times(), take_over, duty.step_down)
-    policy_statuses = PolicyStatuses(
-        policies,
-        StatusWrites(connection, leader.require),
-        events,
-        metrics,
-        leads=lambda: duty.is_on,
-        clock=clock.now,
-    )
-    return _Core(
-        settings=settings,
-        connection=connection,
-        clock=clock,
-        metrics=metrics,
-        reads=Reads(connection),
-        queue=queue,
-        deadlines=deadlines,
-        world=world,
-        places=places,
-        policies=policies,
-        policy_statuses=policy_statuses,
-        events=events,
-        duty=duty,
-        leader=leader,
-    )
-
-
-def _authority(core: _Core, clock_proof: ClockProof) -> Authority:
+def _authority(core: Core, clock_proof: ClockProof) -> Authority:
     settings = core.settings
     trust_domain = TrustDomain(settings.trust_domain)
     store = AuthorityStore(core.connection, settings.namespace, trust_domain, clock_proof.sure_now)
     return Authority(store, core.metrics)
 
 
-def _proof(core: _Core) -> AdmissionProof:
+def _proof(core: Core) -> AdmissionProof:
     return AdmissionProof(
         core.connection,
         core.settings.admission(),
@@ -241,7 +168,7 @@ def _proof(core: _Core) -> AdmissionProof:
     )
 
 
-def _clock_proof(core: _Core) -> ClockProof:
+def _clock_proof(core: Core) -> ClockProof:
     return ClockProof(
         core.connection,
         core.clock,
@@ -250,7 +177,7 @@ def _clock_proof(core: _Core) -> ClockProof:
     )
 
 
-def _workloads(core: _Core) -> Workloads:
+def _workloads(core: Core) -> Workloads:
     return Workloads(
         core.connection,
         tuple(kind.as_resource() for kind in core.settings.workload_kinds),
@@ -260,16 +187,16 @@ def _workloads(core: _Core) -> Workloads:
     )
 
 
-def _namespaces(core: _Core) -> Namespaces:
+def _namespaces(core: Core) -> Namespaces:
     served = tuple(core.settings.watch_namespaces)
     return Namespaces(core.connection, served, core.duty.look_at_layer, clock=time.monotonic)
 
 
-def _agent_secrets(core: _Core) -> Scope:
+def _agent_secrets(core: Core) -> Scope:
     return Scope(AGENT_SECRETS, core.settings.namespace)
 
 
-def _static_secrets(core: _Core) -> StaticSecrets:
+def _static_secrets(core: Core) -> StaticSecrets:
     def declared(changed: Callable[[str], None]) -> Reflector[AgentSecretSpec | None]:
         scope = _agent_secrets(core)
         return Reflector(core.connection, scope, declared_spec, changed=changed, clock=time.monotonic)
@@ -286,81 +213,12 @@ def _static_secrets(core: _Core) -> StaticSecrets:
     )
 
 
-def _observer(  # noqa: PLR0913, PLR0917 - what an observation is made of
-    core: _Core,
-    workloads: Workloads,
-    static_secrets: StaticSecrets,
-    judge: Judge,
-    opinion: SecondOpinion | None,
-    issuing: Issuing,
-    quotas: Quotas,
-) -> Observer:
-    return Observer(
-        world=core.world,
-        reads=core.reads,
-        workloads=workloads,
-        static_secrets=static_secrets,
-        limits=core.settings.limits(),
-        clock=core.clock.now,
-        judge=judge,
-        opinion=opinion,
-        issuing=issuing,
-        quotas=quotas,
-        takeover=lambda: core.duty.takeover,
-    )
-
-
-def _reconciler(  # noqa: PLR0913, PLR0917 - what it is made of
-    core: _Core,
-    observer: Observer,
-    static_secrets: StaticSecrets,
-    authority: Authority,
-    quotas: Quotas,
-    workloads: Workloads,
-    issuing: Issuing,
-) -> Reconciler:
-    # Every write asks the leader first; see `Leader.require`.
-    secrets = Secrets(core.connection, core.leader.require)
-    tasks = Tasks(core.connection, core.leader.require)
-    trust_domain = TrustDomain(core.settings.trust_domain)
-    return Reconciler(
-        world=core.world,
-        observer=observer,
-        tasks=tasks,
-        secrets=SecretActions(
-            secrets,
-            trust_domain,
-            core.metrics,
-            clock=core.clock.now,
-            randomness=random.random,
-            static_secrets_in=static_secrets.names_in,
-        ),
-        static_secrets=static_secrets,
-        teller=Teller(core.events, core.metrics, core.clock.now),
-        deadlines=core.deadlines,
-        quotas=quotas,
-        job_tasks=JobTasks(
-            world=core.world,
-            reads=core.reads,
-            tasks=tasks,
-            workloads=workloads,
-            events=core.events,
-            issuing=issuing,
-            clock=core.clock.now,
-        ),
-        metrics=core.metrics,
-        limits=core.settings.limits(),
-        authority=authority.current,
-        clock=core.clock.now,
-    )
-
-
-def _agent_statuses(core: _Core) -> AgentStatuses:
+def _agent_statuses(core: Core) -> AgentStatuses:
     writes = StatusWrites(core.connection, core.leader.require)
     return AgentStatuses(core.world, writes, leads=lambda: core.duty.is_on)
 
 
-def _sweep(core: _Core, intake: Intake) -> Sweep:
+def _sweep(core: Core, intake: Intake) -> Sweep:
     return Sweep(
         connection=core.connection,
         reads=core.reads,
@@ -369,17 +227,4 @@ def _sweep(core: _Core, intake: Intake) -> Sweep:
         intake=intake,
         namespaces=tuple(core.settings.watch_namespaces),
         on_finding=core.metrics.count_sweep_findings,
-    )
-
-
-def _lock(settings: Settings, connection: Connection, clock: Clock) -> LeaseLock:
-    return LeaseLock(
-        connection,
-        name=settings.lease_name,
-        namespace=settings.namespace,
-        # Two processes never share an identity, not even a restarted one with its former self.
-        identity=f"{settings.instance}_{uuid.uuid4().hex[:8]}",
-        times=settings.lease_times(),
-        clock=clock.now,
-        boottime=boottime,
     )
