@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agentid.api import crd
+from agentid.api import kinds
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import CommandError
 from devcluster.install import (
@@ -33,7 +33,7 @@ from tests.cluster.people import refusal
 
 PREVIOUS = Path(__file__).parent / "previous" / "agentid-0.1.0.tgz"
 """The chart as it was before it had a Deployment."""
-CRDS = {kind.crd_name for kind in crd.KINDS}
+CRDS = {kind.crd_name for kind in kinds.KINDS}
 OF_POLICIES = {name for name in CRDS if "policies" in name}
 OF_THE_RELEASE = (
     "deployments,services,networkpolicies,poddisruptionbudgets,priorityclasses,serviceaccounts,roles,rolebindings,"

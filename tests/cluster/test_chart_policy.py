@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentid.api import crd
+from agentid.api import kinds
 from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, RELEASE, helm, install_chart, uninstall_chart
 from devcluster.kubectl import Object
@@ -23,7 +23,7 @@ DEFAULT = (CHECKOUT / "deploy" / "policies" / "default.cedar").read_text(encodin
 OURS = "permit (principal, action, resource);\n"
 OTHER_VALUES = {"limits": {"maxTtlSeconds": 3600}}
 SECONDS = timedelta(seconds=10)
-CRDS = [kind.crd_name for kind in crd.KINDS]
+CRDS = [kind.crd_name for kind in kinds.KINDS]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agentid.api import crd
+from agentid.api import kinds
 from agentid.api.admission import AdmissionSettings, OwnerKind, differences, rules
 from tests.rendering import of_kind, one, render
 
@@ -78,9 +78,9 @@ def test_crds_are_kept_or_left_out_as_asked() -> None:
     kept = of_kind(render(), "CustomResourceDefinition")
     loose = of_kind(render("crds.keep=false"), "CustomResourceDefinition")
 
-    assert {each["metadata"]["name"] for each in kept} == {kind.crd_name for kind in crd.KINDS}
+    assert {each["metadata"]["name"] for each in kept} == {kind.crd_name for kind in kinds.KINDS}
     assert all(each["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"} for each in kept)
-    assert len(loose) == len(crd.KINDS)
+    assert len(loose) == len(kinds.KINDS)
     assert all("annotations" not in each["metadata"] for each in loose)
     assert of_kind(render("crds.enabled=false"), "CustomResourceDefinition") == []
 

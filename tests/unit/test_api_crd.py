@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentid.api import crd, generate
+from agentid.api import crd, generate, kinds
 from agentid.api.agentapproval import MAX_PROJECTION_LENGTH
 from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
 from agentid.api.agenttask import AgentTaskSpec
@@ -27,13 +27,13 @@ def nodes(schema: crd.Schema, path: str = "") -> Iterator[tuple[str, crd.Schema]
         yield from nodes(schema["items"], f"{path}[]")
 
 
-def schema_of(kind: crd.Kind) -> crd.Schema:
+def schema_of(kind: kinds.Kind) -> crd.Schema:
     (version,) = crd.definition(kind)["spec"]["versions"]
     whole: crd.Schema = version["schema"]["openAPIV3Schema"]
     return whole
 
 
-ALL_NODES = list(itertools.chain.from_iterable(nodes(schema_of(kind)) for kind in crd.KINDS))
+ALL_NODES = list(itertools.chain.from_iterable(nodes(schema_of(kind)) for kind in kinds.KINDS))
 
 
 @pytest.mark.parametrize(("path", "node"), [(p, n) for p, n in ALL_NODES if not p.endswith("[]")])
@@ -71,7 +71,7 @@ def test_schemas_are_structural(path: str, node: crd.Schema) -> None:
 
 
 def test_all_of_the_spec_but_intent_and_state_is_fixed() -> None:
-    spec = schema_of(crd.AGENT_TASK)["properties"]["spec"]
+    spec = schema_of(kinds.AGENT_TASK)["properties"]["spec"]
     said = "can't be changed after creation"
     fixed = {
         rule["fieldPath"].removeprefix(".")
@@ -96,17 +96,17 @@ def test_every_rule_says_what_to_do() -> None:
     ],
 )
 def test_columns_of_tasks(wide: bool, columns: list[str]) -> None:  # noqa: FBT001 - parametrized
-    assert [each.name for each in crd.AGENT_TASK.columns if each.wide == wide] == columns
+    assert [each.name for each in kinds.AGENT_TASK.columns if each.wide == wide] == columns
 
 
 def test_columns_of_approvals() -> None:
-    columns = [each.name for each in crd.AGENT_APPROVAL.columns if not each.wide]
+    columns = [each.name for each in kinds.AGENT_APPROVAL.columns if not each.wide]
 
     assert columns == ["Task", "Decision", "Approver", "Expires", "Age"]
 
 
 def test_an_approval_never_changes_and_has_nothing_but_its_spec() -> None:
-    (version,) = crd.definition(crd.AGENT_APPROVAL)["spec"]["versions"]
+    (version,) = crd.definition(kinds.AGENT_APPROVAL)["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]
 
     rules = {rule["rule"] for rule in schema["properties"]["spec"]["x-kubernetes-validations"]}
@@ -116,19 +116,19 @@ def test_an_approval_never_changes_and_has_nothing_but_its_spec() -> None:
     assert "subresources" not in version
 
 
-@pytest.mark.parametrize("kind", [crd.CLUSTER_AGENT_POLICY, crd.AGENT_POLICY], ids=lambda kind: kind.name)
-def test_columns_of_policies(kind: crd.Kind) -> None:
+@pytest.mark.parametrize("kind", [kinds.CLUSTER_AGENT_POLICY, kinds.AGENT_POLICY], ids=lambda kind: kind.name)
+def test_columns_of_policies(kind: kinds.Kind) -> None:
     assert [each.name for each in kind.columns if not each.wide] == ["Accepted", "Digest", "Age"]
 
 
 def test_only_the_cluster_s_policies_are_cluster_scoped() -> None:
-    scopes = {kind.name: crd.definition(kind)["spec"]["scope"] for kind in crd.KINDS}
+    scopes = {kind.name: crd.definition(kind)["spec"]["scope"] for kind in kinds.KINDS}
 
     assert {name for name, scope in scopes.items() if scope == "Cluster"} == {"ClusterAgentPolicy"}
 
 
 def test_names_and_categories() -> None:
-    names: dict[str, Any] = {kind.name: crd.definition(kind)["spec"]["names"] for kind in crd.KINDS}
+    names: dict[str, Any] = {kind.name: crd.definition(kind)["spec"]["names"] for kind in kinds.KINDS}
 
     assert names["AgentTask"]["shortNames"] == ["atask"]
     assert names["AgentApproval"]["shortNames"] == ["aapproval"]
@@ -136,7 +136,7 @@ def test_names_and_categories() -> None:
 
 
 def test_an_object_that_may_be_left_out_gets_the_defaults_of_its_parts() -> None:
-    properties = schema_of(crd.AGENT_TASK)["properties"]["spec"]["properties"]
+    properties = schema_of(kinds.AGENT_TASK)["properties"]["spec"]["properties"]
 
     assert properties["credential"]["default"] == {}
     assert properties["credential"]["properties"]["ttlSeconds"]["default"] == 300

@@ -47,7 +47,7 @@ class _Scene:
         self._version += 1
         metadata = {"name": name, "namespace": "ns", "uid": f"u-{name}", "generation": 3}
         body = {"metadata": metadata | {"resourceVersion": str(self._version)}, "spec": {}}
-        self.world.take_agent(body | ({} if status is None else {"status": status}))
+        self.world.agents.take(body | ({} if status is None else {"status": status}))
 
     def task(self, name: str, status: dict[str, Any]) -> None:
         self._version += 1

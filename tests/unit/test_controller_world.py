@@ -187,17 +187,17 @@ def test_a_pod_whose_label_changed_leaves_one_task_for_the_other(world: World, t
 def test_an_agents_change_is_told_to_all_its_tasks(world: World, told: _Told) -> None:
     world.take_task(_task(1))
     told.clear()
-    world.take_agent(_agent(1))
+    world.agents.take(_agent(1))
     assert told.taken() == [_KEY]
-    world.take_agent(_agent(2))
+    world.agents.take(_agent(2))
     assert told.taken() == []
-    world.take_agent(_agent(3, owner="somebody else"))
+    world.agents.take(_agent(3, owner="somebody else"))
     assert told.taken() == [_KEY]
-    world.drop_agent(("ns", "a"), "another")
+    world.agents.drop(("ns", "a"), "another")
     assert told.taken() == []
-    world.drop_agent(("ns", "a"), "a-1")
+    world.agents.drop(("ns", "a"), "a-1")
     assert told.taken() == [_KEY]
-    assert world.agent(("ns", "a")) is None
+    assert world.agents.of(("ns", "a")) is None
 
 
 def test_a_workloads_change_is_told_to_the_tasks_that_refer_to_it(world: World, told: _Told) -> None:

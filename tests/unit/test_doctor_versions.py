@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentid.api import crd
+from agentid.api import crd, kinds
 from agentid.api.admission import rule_keys
 from agentid.doctor import versions
 from agentid.doctor.finding import Standing
@@ -29,7 +29,7 @@ def test_what_a_version_of_kubernetes_gives(major: str, minor: str, standing: st
 
 
 def crd_found(**version: Any) -> dict[str, Any]:  # noqa: ANN401 - parts of a manifest
-    made: dict[str, Any] = json.loads(json.dumps(crd.definition(crd.KINDS[0])))
+    made: dict[str, Any] = json.loads(json.dumps(crd.definition(kinds.KINDS[0])))
     made["spec"]["versions"][0] |= version
     return {**made, "status": {"conditions": [{"type": "Established", "status": "True"}]}}
 
@@ -46,7 +46,7 @@ def crd_found(**version: Any) -> dict[str, Any]:  # noqa: ANN401 - parts of a ma
     ],
 )
 def test_how_a_crd_stands(found: dict[str, Any] | None, standing: str) -> None:
-    kind = crd.KINDS[0]
+    kind = kinds.KINDS[0]
 
     assert one(versions.judge_crd(kind.crd_name, crd.definition(kind), found)).standing == standing
 

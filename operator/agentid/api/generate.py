@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from agentid.api import crd
+from agentid.api import crd, kinds
 from agentid.api.admission import chart
 from agentid.api.names import GROUP
 
@@ -26,7 +26,7 @@ class _Dumper(yaml.SafeDumper):
 def generated() -> dict[str, str]:
     """Return the text of each generated file by its path below the root of the repository."""
     files: dict[str, str] = {}
-    for kind in crd.KINDS:
+    for kind in kinds.KINDS:
         text = yaml.dump(crd.definition(kind), Dumper=_Dumper, sort_keys=False, width=110)
         files[f"crds/{GROUP}_{kind.plural}.yaml"] = _HEADER + text
         files[f"charts/agentid/templates/crds/{kind.plural}.yaml"] = _HEADER + _crd_template(text)

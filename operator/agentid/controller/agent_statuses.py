@@ -49,7 +49,7 @@ class AgentStatuses:
 
     async def once(self) -> None:
         """Write each status that is to be another one."""
-        for key, agent in self._world.agents().items():
+        for key, agent in self._world.agents.all().items():
             status = self._status_of(key, agent)
             if status != agent.status and await self._wrote(key, agent, status):
                 await self._sleep(PAUSE_SECONDS)

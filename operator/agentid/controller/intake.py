@@ -54,9 +54,9 @@ class Intake:
         if kind == DELETED:
             metadata = mapping(body.get("metadata"))
             key = (text(metadata.get("namespace")), text(metadata.get("name")))
-            self._world.drop_agent(key, text(metadata.get("uid")))
+            self._world.agents.drop(key, text(metadata.get("uid")))
         else:
-            self._world.take_agent(body)
+            self._world.agents.take(body)
 
     def approval(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about an AgentApproval."""

@@ -177,14 +177,14 @@ class Observer:
 
     async def _agent(self, task: PackedTask, *, started: bool) -> AgentFacts | None:
         key = (task.namespace, task.agent)
-        known = self._world.agent(key)
+        known = self._world.agents.of(key)
         if known is not None or not started or not task.agent:
             return known
         # It takes the task's permission away for good, so the watch alone is not believed.
         body = await self._reads.get(AGENTS, *key)
         if body is not None:
-            self._world.take_agent(body)
-        return self._world.agent(key)
+            self._world.agents.take(body)
+        return self._world.agents.of(key)
 
     async def _workload(
         self, task: PackedTask, status: AgentTaskStatus

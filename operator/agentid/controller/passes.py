@@ -9,6 +9,7 @@ from agentid.controller.core import Core
 from agentid.controller.issuing import Issuing
 from agentid.controller.job_tasks import JobTasks
 from agentid.controller.judging import Judge
+from agentid.controller.making import Maker
 from agentid.controller.observing import Observer
 from agentid.controller.quotas import Quotas
 from agentid.controller.reconcile import Reconciler
@@ -70,7 +71,7 @@ def reconciler_of(  # noqa: PLR0913, PLR0917 - what it is made of
             randomness=random.random,
             static_secrets_in=static_secrets.names_in,
         ),
-        static_secrets=static_secrets,
+        maker=Maker(static_secrets, authority.current, core.metrics),
         teller=Teller(core.events, core.metrics, core.clock.now),
         deadlines=core.deadlines,
         quotas=quotas,
@@ -85,6 +86,5 @@ def reconciler_of(  # noqa: PLR0913, PLR0917 - what it is made of
         ),
         metrics=core.metrics,
         limits=core.settings.limits(),
-        authority=authority.current,
         clock=core.clock.now,
     )

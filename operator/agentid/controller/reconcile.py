@@ -1,12 +1,11 @@
 """One pass over one task name: observe, decide, make the credential, write the status, the Secret, tell."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
-from agentid.api.agenttask_status import Credential
 from agentid.cluster.errors import (
     ApiAnswerError,
     ConflictError,
@@ -18,18 +17,17 @@ from agentid.cluster.tasks import Tasks
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.departures import Departures, earlier
 from agentid.controller.job_tasks import JobTasks
+from agentid.controller.making import Maker
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
 from agentid.controller.quotas import Quotas
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_actions import Outcome, SecretActions
-from agentid.controller.static_secrets import StaticSecrets
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
     WIPES,
-    IssueOrder,
     Limits,
     Observation,
     Plan,
@@ -37,10 +35,6 @@ from agentid.lifecycle.model import (
     SecretState,
 )
 from agentid.lifecycle.record import may_write
-from agentid.lifecycle.reporting import issued
-from agentid.pki.authority import CertificateAuthority
-from agentid.pki.spiffe_id import SpiffeId
-from agentid.pki.svid import X509Svid, issue_x509_svid
 
 _log = structlog.get_logger("agentid.reconcile")
 
@@ -63,28 +57,26 @@ class Reconciler:
         observer: Observer,
         tasks: Tasks,
         secrets: SecretActions,
-        static_secrets: StaticSecrets,
+        maker: Maker,
         teller: Teller,
         deadlines: Deadlines,
         quotas: Quotas,
         job_tasks: JobTasks,
         metrics: Metrics,
         limits: Limits,
-        authority: Callable[[], CertificateAuthority],
         clock: Callable[[], datetime],
     ) -> None:
         self._world = world
         self._observer = observer
         self._tasks = tasks
         self._secrets = secrets
-        self._static_secrets = static_secrets
+        self._maker = maker
         self._teller = teller
         self._departures = Departures(observer, secrets, teller, limits, clock)
         self._deadlines = deadlines
         self._quotas = quotas
         self._job_tasks = job_tasks
         self._metrics = metrics
-        self._authority = authority
         self._clock = clock
 
     async def reconcile(self, key: Key) -> None:
@@ -141,10 +133,10 @@ class Reconciler:
         plan = decide(observation)
         self._quotas.decided(task, observation, plan)
         self._job_tasks.see(key, record, observation)
-        made = await self._made(observation, plan)
+        made = await self._maker.make(observation, plan)
         if made is None or record.task is not task:
             return True, None, None
-        svid, report, copies = made
+        report, svid = made.report, made.svid
         wrote = report is not None and report.status != observation.task.status
         before = record.known_of_secret
 
@@ -155,7 +147,7 @@ class Reconciler:
                 observation,
                 plan,
                 svid,
-                copies,
+                made.copies,
                 lambda: self._is_newest(key, record, observation, plan),
             )
 
@@ -179,29 +171,6 @@ class Reconciler:
         changed = wrote or outcome is Outcome.FAILED or before != record.known_of_secret
         turns_at = observation.judgement.holds_until if observation.judgement is not None else None
         return changed, wake_at, turns_at
-
-    async def _made(
-        self, observation: Observation, plan: Plan
-    ) -> tuple[X509Svid | None, Report | None, Mapping[str, bytes]] | None:
-        """Make what is ordered, and the report; None: a static secret can't be read, so decide again."""
-        if plan.issue is None:
-            return None, plan.report, {}
-        copies = await self._static_secrets.copies(observation.static_secrets)
-        if copies is None:
-            return None
-        svid = self._make(plan.issue, observation.now)
-        report = issued(observation, plan, _credential(svid, plan.issue.generation), copies.held)
-        return svid, report, copies.files
-
-    def _make(self, order: IssueOrder, now: datetime) -> X509Svid:
-        with self._metrics.signing.time():
-            return issue_x509_svid(
-                self._authority(),
-                SpiffeId.parse(order.spiffe_id),
-                now=now,
-                ttl=order.ttl,
-                not_after_limit=order.not_after_limit,
-            )
 
     async def _write_status(self, key: Key, record: Record, observation: Observation, report: Report) -> None:
         """Write the status over the one that was decided on.
@@ -266,9 +235,3 @@ class Reconciler:
             return False
         status = record.task.facts().status
         return status.credential_generation == plan.issue.generation and bool(status.credentials)
-
-
-def _credential(svid: X509Svid, generation: int) -> Credential:
-    return Credential(
-        generation=generation, serial=svid.serial, not_before=svid.not_before, not_after=svid.not_after
-    )

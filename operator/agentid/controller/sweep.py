@@ -220,7 +220,7 @@ class Sweep:
         }
 
     def _known_agents(self) -> Known:
-        return {record.facts.uid: (*key, record.version) for key, record in self._world.agents().items()}
+        return {record.facts.uid: (*key, record.version) for key, record in self._world.agents.all().items()}
 
     def _known_approvals(self) -> Known:
         found = self._world.approvals.all()

@@ -5,23 +5,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from agentid.api.agent import AgentStatus
+from agentid.controller.agents import Agents
 from agentid.controller.approvals import Approvals
 from agentid.controller.census import Census
 from agentid.controller.facts import (
-    agent_facts,
     controller_of,
     mapping,
     pod_facts,
     pod_task,
-    read,
     text,
     version_number,
 )
 from agentid.controller.kinship import Kinship
 from agentid.controller.packed_task import PackedTask, Standing, WorkloadKey
-from agentid.controller.records import AgentRecord, Departed, Key, PodRecord, Record
-from agentid.lifecycle.model import AgentFacts
+from agentid.controller.records import Departed, Key, PodRecord, Record
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -38,7 +35,7 @@ class World:
         self._clock = clock
         self.census = Census()
         self._records: dict[Key, Record] = {}
-        self._agents: dict[Key, AgentRecord] = {}
+        self.agents = Agents(self._agent_changed)
         self._pod_keys: dict[str, Key] = {}
         self._by_agent: dict[Key, set[str]] = {}
         self._by_workload: dict[WorkloadKey, set[str]] = {}
@@ -53,15 +50,6 @@ class World:
     def records(self) -> Iterator[tuple[Key, Record]]:
         """Return everything, as it is now."""
         return iter(list(self._records.items()))
-
-    def agent(self, key: Key) -> AgentFacts | None:
-        """Return the Agent of that namespace and name."""
-        found = self._agents.get(key)
-        return found.facts if found is not None else None
-
-    def agents(self) -> dict[Key, AgentRecord]:
-        """Return all Agents, as they are now."""
-        return dict(self._agents)
 
     def workloads(self) -> set[WorkloadKey]:
         """Return every object that some task's `workload.ref` names."""
@@ -252,34 +240,6 @@ class World:
         record = self._records.get(key)
         if record is not None and record.pods.pop(uid, None) is not None:
             self._changed(key)
-
-    # Agents
-
-    def take_agent(self, body: Mapping[str, Any]) -> None:
-        """Take in an Agent."""
-        metadata = mapping(body.get("metadata"))
-        key = (text(metadata.get("namespace")), text(metadata.get("name")))
-        status, _ = read(AgentStatus, body.get("status"))
-        generation = metadata.get("generation")
-        new = AgentRecord(
-            agent_facts(body),
-            version_number(body),
-            generation if isinstance(generation, int) else 1,
-            status,
-        )
-        old = self._agents.get(key)
-        if old is not None and new.version <= old.version:
-            return
-        self._agents[key] = new
-        if old is None or old.facts != new.facts:
-            self._agent_changed(key)
-
-    def drop_agent(self, key: Key, uid: str) -> None:
-        """Take in that the Agent with that UID is gone."""
-        known = self._agents.get(key)
-        if known is not None and known.facts.uid == uid:
-            del self._agents[key]
-            self._agent_changed(key)
 
     def _agent_changed(self, key: Key) -> None:
         for name in self._by_agent.get(key, ()):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agentid.api import crd
+from agentid.api import crd, kinds
 from agentid.api.admission import Found
 from agentid.cluster.connection import Body
 from agentid.cluster.paths import Resource
@@ -55,7 +55,7 @@ def judge_kubernetes(version: Mapping[str, Any]) -> list[Finding]:
 async def look_at_crds(look: Look) -> list[Finding]:
     """Read each CRD and judge it."""
     findings: list[Finding] = []
-    for kind in crd.KINDS:
+    for kind in kinds.KINDS:
         expected = crd.definition(kind)
         found = await look.find(CUSTOM_RESOURCE_DEFINITIONS, None, kind.crd_name)
         findings += judge_crd(kind.crd_name, expected, found)
