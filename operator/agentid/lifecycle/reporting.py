@@ -1,9 +1,9 @@
 """Puts what was decided into the status and tells of it in one Event; both are values, nothing is done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from agentid.api.agenttask_status import AgentTaskStatus, BoundPod, Credential, HeldSecret
+from agentid.api.agenttask_status import BoundPod, Credential, HeldSecret
 from agentid.api.reasons import (
     ConditionType,
     EndReason,
@@ -14,48 +14,25 @@ from agentid.api.reasons import (
     WaitReason,
 )
 from agentid.api.spec_hash import spec_hash
-from agentid.lifecycle.allowance import (
-    approval_of,
-    decision_of,
-    delegation_of,
-    grants_of,
-    what_is_granted,
-)
-from agentid.lifecycle.conditions import Said, merge
+from agentid.lifecycle.allowance import approval_of, decision_of, delegation_of, grants_of, what_is_granted
+from agentid.lifecycle.conditions import Said
 from agentid.lifecycle.errors import UnorderedCredentialError
-from agentid.lifecycle.events import (
-    BESIDE_EARLIER_ONES,
-    draft,
-    is_stalled_by,
-    of_cleanup,
-    of_end,
-    of_grant,
-    of_hold,
-    of_issue,
-)
+from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_grant, of_hold, of_issue
 from agentid.lifecycle.model import Observation, Plan, PodFacts, Report, SecretState
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
 from agentid.lifecycle.record import (
     asked,
     condition,
     current,
-    has_started,
-    held,
-    holding,
-    is_granted,
-    is_step,
     this_second,
     wait_reason,
     was_never_released,
     was_suspended,
-    workload_uid,
 )
 from agentid.lifecycle.renewal import deadline
+from agentid.lifecycle.status_parts import counting, nothing_held, stalled, status_after
 from agentid.lifecycle.verdict import End, Grant, Hold, Keep
 from agentid.lifecycle.wording import at, nth
-
-MAX_CREDENTIALS: Final = 8
-"""How many credentials a status lists; the oldest ones of a task that is renewed faster are revoked."""
 
 _KEEPS_FROM_BINDING: Final = {
     WaitReason.AWAITING_WORKLOAD,
@@ -101,7 +78,7 @@ def issued(
     if pod is not None:
         where = f"pod {pod.name} on {pod.node}"
         said.append(Said(ConditionType.BOUND, True, EventReason.POD_BOUND, where))
-    status = _status(
+    status = status_after(
         observation,
         said,
         dropped=[ConditionType.STALLED],
@@ -109,7 +86,7 @@ def issued(
         spiffe_id=order.spiffe_id,
         bound_pod=pod,
         credential_generation=credential.generation,
-        credentials=_counting(observation, order.why, credential),
+        credentials=counting(observation, order.why, credential),
         start_time=observation.task.status.start_time or this_second(observation),
         deadline=ends,
         decision=decision_of(observation, order.why),
@@ -123,7 +100,7 @@ def issued(
 def granted(observation: Observation, grant: Grant) -> Report:
     """Return the report on a step that lets its parent's identity do more."""
     if grant.why is None:
-        return Report(_status(observation, [], [ConditionType.STALLED]))
+        return Report(status_after(observation, [], [ConditionType.STALLED]))
     ends = deadline(observation)
     message = f"{what_is_granted(observation)}, until {at(ends)}"
     said = [
@@ -131,7 +108,7 @@ def granted(observation: Observation, grant: Grant) -> Report:
         Said(ConditionType.GRANTED, True, grant.why, message),
         Said(ConditionType.FINISHED, False, RunReason.RUNNING, f"ends by {at(ends)}"),
     ]
-    status = _status(
+    status = status_after(
         observation,
         said,
         dropped=[ConditionType.STALLED],
@@ -167,7 +144,7 @@ def kept(observation: Observation, keep: Keep) -> Report:
             note = keep.overdue if in_doubt else f"renewal is due; {keep.overdue}"
             event = draft(kind, EventAction.RENEW, note, pod)
     is_written = newest is not None and newest == current(observation)
-    after = _status(
+    after = status_after(
         observation,
         said,
         dropped,
@@ -183,7 +160,7 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
     """Return the report on a task that waits without a credential."""
     status, newest = observation.task.status, current(observation)
     said = [*approval_of(observation), Said(ConditionType.FINISHED, False, hold.reason, hold.message)]
-    said += _stalled(hold.reason if hold.stalled else None, hold.message, cleanup_delayed)
+    said += stalled(hold.reason if hold.stalled else None, hold.message, cleanup_delayed)
     pod = status.bound_pod
     is_bound = pod is not None and (
         observation.task.spec is None or ends_with_its_pod(observation) or not is_over(bound_pod(observation))
@@ -196,8 +173,8 @@ def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None)
         said.append(Said(ConditionType.CREDENTIAL_ISSUED, False, hold.reason, revoked))
     else:
         why = WaitReason.SUSPENDED if was_suspended(observation) else hold.reason
-        said.append(_nothing_held(observation, why, hold.message, "yet"))
-    after = _status(
+        said.append(nothing_held(observation, why, hold.message, "yet"))
+    after = status_after(
         observation,
         said,
         dropped=[ConditionType.STALLED],
@@ -235,7 +212,7 @@ def ended(observation: Observation, end: End) -> Report:
             )
         )
     else:
-        gone = _nothing_held(observation, end.reason, end.message)
+        gone = nothing_held(observation, end.reason, end.message)
         said.append(gone)
         if status.credential_generation and wait_reason(observation) == WaitReason.AWAITING_POD:
             # Its pod went a moment before, and then no Event told of the credential.
@@ -248,60 +225,13 @@ def ended(observation: Observation, end: End) -> Report:
         "deadline": None,
         "end_time": this_second(observation),
     }
-    after = _status(observation, said, [ConditionType.STALLED], **changes)
+    after = status_after(observation, said, [ConditionType.STALLED], **changes)
     return Report(after, of_end(observation, end, note))
 
 
 def stayed(observation: Observation, cleanup_delayed: str | None) -> Report:
     """Return the report on a task that ended in an earlier pass."""
-    said = _stalled(None, "", cleanup_delayed)
+    said = stalled(None, "", cleanup_delayed)
     nothing: dict[str, object] = {"credentials": [], "static_secrets": [], "grants": []}
-    after = _status(observation, said, [ConditionType.STALLED], **nothing)
+    after = status_after(observation, said, [ConditionType.STALLED], **nothing)
     return Report(after, of_cleanup(observation, cleanup_delayed))
-
-
-def _status(
-    observation: Observation,
-    said: Iterable[Said],
-    dropped: Iterable[ConditionType],
-    **changes: object,
-) -> AgentTaskStatus:
-    before, generation = observation.task.status, observation.task.generation
-    conditions = merge(
-        before.conditions, said, dropped=dropped, generation=generation, now=this_second(observation)
-    )
-    update = {
-        "observed_generation": generation,
-        "workload_uid": workload_uid(observation),
-        "conditions": conditions,
-        **changes,
-    }
-    return before.model_copy(update=update)
-
-
-def _counting(observation: Observation, why: IssueReason, new: Credential) -> list[Credential]:
-    """Return the credentials that count once `new` is there; earlier ones only beside a renewal."""
-    if why not in BESIDE_EARLIER_ONES:
-        return [new]
-    in_life = [each for each in held(observation) if observation.now < each.not_after]
-    return [*sorted(in_life, key=lambda each: each.generation), new][-MAX_CREDENTIALS:]
-
-
-def _nothing_held(observation: Observation, reason: str, cause: str, until: str = "") -> Said:
-    """Say that a task has no credential, or a step no grant; how the last one went stays told."""
-    task = observation.task
-    if is_granted(task):
-        return Said(ConditionType.GRANTED, False, reason, f"granted no longer: {cause}")
-    kind = holding(task)
-    before = condition(task.status, kind)
-    was_held = task.status.credential_generation or (is_step(task) and has_started(observation))
-    none = "nothing was granted" if is_step(task) else "no credential was issued"
-    is_told = before is not None and before.status == "False" and was_held
-    message = before.message if before is not None and is_told else f"{none} {until}".rstrip()
-    return Said(kind, False, reason, message)
-
-
-def _stalled(reason: str | None, message: str, cleanup_delayed: str | None) -> list[Said]:
-    if cleanup_delayed is not None:
-        return [Said(ConditionType.STALLED, True, EventReason.CLEANUP_DELAYED, cleanup_delayed)]
-    return [] if reason is None else [Said(ConditionType.STALLED, True, reason, message)]
