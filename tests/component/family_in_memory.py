@@ -115,6 +115,7 @@ class Operator:
         del self.waiting[key]
         record = self.world.record(key)
         if record is None or record.task is None:
+            self.wakes.pop(key, None)
             return True
         facts = record.task.facts()
         observation = self._observed(key)
