@@ -181,7 +181,7 @@ def test_renewal_is_decided_again(team: Kubectl) -> None:
 
 def test_task_is_allowed_from_a_time_on_and_until_another(team: Kubectl) -> None:
     now = datetime.now(UTC)
-    begins, ends = (now + timedelta(seconds=each) for each in (6, 12))
+    begins, ends = (now + timedelta(seconds=each) for each in (20, 50))
     accepted(
         team,
         agent_policy(
