@@ -357,7 +357,7 @@ def test_task_looks_again_when_the_decision_may_turn():
     for facts in (NEW, RUNNING, ALONE, judged(NEW, **DENIED), judged(NEW, **UNAPPROVED), observe()):
         assert facts.judgement is not None
         timed = replace(facts, judgement=replace(facts.judgement, holds_until=turns))
-        assert decide(timed).wake_at == turns
+        assert decide(timed).turns_at == turns
 
 
 def test_disabled_agent_ends_the_task_whatever_policy_says():
@@ -406,8 +406,7 @@ def test_nobody_sleeps_beyond_the_time_at_which_the_decision_may_turn(facts: Obs
         return
     plan = decide(facts)
     if condition(after(facts).task.status, ConditionType.FINISHED) is None or finished(facts)[0] == "False":
-        assert plan.wake_at is not None
-        assert plan.wake_at <= judgement.holds_until
+        assert plan.turns_at == judgement.holds_until
 
 
 @LIVE

@@ -307,8 +307,10 @@ class Plan:
     `report` is None exactly when there is an `issue` (`reporting.issued` makes the report once the
     credential is there), when the task is gone, or when its status cannot be read. `delete_task` removes the
     finished object. `wake_at` is when to look again although nothing happened; None: only when something
-    does. After a plan that did anything, decide again on the new facts: only a plan that does nothing has the
-    last word on `wake_at`. What waits because of `Blocked` has to be decided again when that changes.
+    does. `turns_at` is when policy has to be asked again, as its answer may turn with time: for many tasks at
+    once, on a full hour. After a plan that did anything, decide again on the new facts: only a plan that does
+    nothing has the last word on these times. What waits because of `Blocked` has to be decided again when
+    that changes.
     """
 
     rule: str
@@ -317,6 +319,7 @@ class Plan:
     secret: SecretAction = SecretAction.NONE
     delete_task: bool = False
     wake_at: datetime | None = None
+    turns_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
