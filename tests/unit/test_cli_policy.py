@@ -247,6 +247,7 @@ def test_files_that_cannot_be_used_are_named_with_what_is_wrong(
         ("policy", "test", "x", "-o", "xml"),
         ("policy", "simulate", "--local", "--task", "x"),
         ("policy", "simulate", "--local", "--task", "x", "--policies", "live+x"),
+        ("policy", "simulate", "--local", "--task", "x", "--policies", "live"),
         ("policy", "simulate", "--task", "x", "--at", "yesterday"),
         ("policy", "simulate", "--task", "x", "--as-group", "g"),
         ("policy", "simulate", "--task", "x", "--cluster-label", "region"),
@@ -264,6 +265,8 @@ def test_files_that_cannot_be_used_are_named_with_what_is_wrong(
         ("suspend", "--requester", "", "--reason", "because"),
         ("resume", "--on-behalf-of", "", "--reason", "because"),
         ("suspend", "x", "-A", "--reason", "because"),
+        ("end", "x", "--reason", "because", "-n", ".."),
+        ("why", "x", "-n", ""),
         ("resume", "x", "--reason", "two\nlines"),
         ("resume", "x", "--reason", "x" * 257),
         ("end", "x", "--reason", "because", "--timeout", "0"),
@@ -291,6 +294,18 @@ def test_no_way_to_a_cluster_ends_with_1_and_one_sentence(tmp_path: Path, argume
     assert result.exit_code == 1
     assert f"there is no kubeconfig {missing}" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_file_may_be_called_as_what_is_in_force_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = written(tmp_path, TASK, AGENT, name="task.yaml")
+    policies = Path(written(tmp_path, policy(), name="livep.yaml")).name
+    result = agentid(
+        "policy", "simulate", "--local", "--task", task, "--policies", policies, "--as", "alice@example.com"
+    )
+    assert result.exit_code == 0, result.stderr
 
 
 def test_where_policies_are_from_is_read_from_one_word() -> None:
