@@ -10,6 +10,7 @@ import pytest
     ("missing", "command", "extra"),
     [
         ("typer", "version", "operator"),
+        ("typer", "version", "cli"),
         ("uvloop", "operator", "operator"),
         ("typer", "operator", "operator"),
         ("aiohttp", "doctor", "cli"),

@@ -1,6 +1,10 @@
 """`agentid policy test | schema | simulate` where no cluster is asked: what they print, and how they end."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +310,35 @@ def test_a_file_may_be_called_as_what_is_in_force_begins(
         "policy", "simulate", "--local", "--task", task, "--policies", policies, "--as", "alice@example.com"
     )
     assert result.exit_code == 0, result.stderr
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """What the command prints on a terminal."""
+    ours, its = os.openpty()
+    kept = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "agentid", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=its,
+            env={**kept, "TERM": "xterm-256color", **environment},
+            timeout=60,
+            check=True,
+        )
+        return os.read(ours, 65536).decode()
+    finally:
+        os.close(its)
+        os.close(ours)
+
+
+def test_colour_is_for_terminals_only_and_never_with_no_color(tmp_path: Path) -> None:
+    task, policies = written(tmp_path, TASK, AGENT, name="t.yaml"), written(tmp_path, policy(), name="p.yaml")
+    asked = ("policy", "simulate", "--local", "--task", task, "--policies", policies, "--as", "alice")
+    green = re.compile(r"\x1b\[[0-9;]*3[0-9]")
+
+    assert green.search(on_a_terminal(*asked))
+    assert not green.search(on_a_terminal(*asked, NO_COLOR="1"))
+    assert "\x1b" not in agentid(*asked).stdout
 
 
 def test_where_policies_are_from_is_read_from_one_word() -> None:
