@@ -7,6 +7,7 @@ import pytest
 
 from agentid.controller.packed_task import WorkloadKey
 from agentid.controller.records import Key
+from agentid.controller.second_opinion import Opinion
 from agentid.controller.world import World
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
@@ -150,6 +151,15 @@ def test_of_a_task_that_went_under_another_operator_there_is_nothing_left_to_tel
     record = world.record(_KEY)
     assert record is not None
     assert record.departed["u-1"].task is None
+
+
+def test_what_opa_said_before_another_operator_was_at_work_does_not_count(world: World) -> None:
+    world.take_task(_task(1))
+    record = world.record(_KEY)
+    assert record is not None
+    record.opinion = Opinion(b"asked", allowed=True)
+    world.begin_anew()
+    assert record.opinion is None
 
 
 def test_a_pod_is_told_to_its_task_only_when_something_counts(world: World, told: _Told) -> None:

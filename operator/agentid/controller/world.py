@@ -60,11 +60,11 @@ class World:
             self._changed((workload.namespace, name))
 
     def begin_anew(self) -> None:
-        """Forget what was remembered of Secrets, because another operator may have written them since."""
+        """Forget what was remembered of Secrets and opinions; another operator may have been at work."""
         for record in self._records.values():
             record.secret.forget()
             record.failed_write, record.failures, record.lost_writes = None, 0, 0
-            record.unconfirmed = None
+            record.unconfirmed = record.opinion = None
             # Those that went while another operator was at work, it has told of.
             for uid, each in record.departed.items():
                 record.depart(uid, replace(each, task=None))
