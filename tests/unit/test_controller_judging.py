@@ -38,7 +38,7 @@ DIGESTS = (f"registry.example.com/refund@sha256:{'a' * 64}",)
 ALICE = {"username": "alice@example.com", "groups": ["support"]}
 NEW = observe(
     spec=task_spec(requester=ALICE),
-    pods=[pod(images=IMAGES, running_images=DIGESTS)],
+    pods=[pod(images=IMAGES, running_images=DIGESTS, all_run=True)],
 )
 RUNNING = running(NEW)
 ENVIRONMENT = Environment("prod.example.com", {"region": "eu"}, {"env": "test"})

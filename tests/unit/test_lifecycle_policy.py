@@ -85,8 +85,14 @@ def in_doubt_what_the_secret_holds(facts: Observation) -> Observation:
 def on_images(facts: Observation) -> Observation:
     """The same with containers that run."""
     return replace(
-        facts, pods=tuple(replace(each, running_images=("image@sha256:1",)) for each in facts.pods)
+        facts,
+        pods=tuple(replace(each, running_images=("image@sha256:1",), all_run=True) for each in facts.pods),
     )
+
+
+def starting(facts: Observation) -> Observation:
+    """The same with containers of which some run already, such as an init container."""
+    return replace(facts, pods=tuple(replace(each, running_images=("init@sha256:1",)) for each in facts.pods))
 
 
 def without_credential(facts: Observation) -> Observation:
@@ -97,6 +103,11 @@ ASKED: dict[str, tuple[Observation, PolicyAction | None]] = {
     "new, no pod yet": (observe(), PolicyAction.ISSUE),
     "new, its pod there": (NEW, PolicyAction.ISSUE),
     "holding its first credential, its containers not yet running": (RUNNING, PolicyAction.ISSUE),
+    "holding its first credential, its init containers running": (starting(RUNNING), PolicyAction.ISSUE),
+    "resumed, its init containers running": (
+        starting(after(asks(suspended(RUNNING), state="Active"))),
+        PolicyAction.RESUME,
+    ),
     "nothing due yet, its containers not yet running": (at(RUNNING, 180), PolicyAction.ISSUE),
     "running on its first credential": (on_images(RUNNING), PolicyAction.RENEW),
     "running without a pod": (ALONE, PolicyAction.RENEW),

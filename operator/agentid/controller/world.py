@@ -11,6 +11,7 @@ from agentid.controller.facts import (
     mapping,
     pod_facts,
     pod_task,
+    seen_before,
     text,
     version_number,
 )
@@ -191,6 +192,8 @@ class World:
         record = self._record(key)
         new = PodRecord(pod_facts(body, labelled=bool(name)), controller_of(body), version_number(body))
         old = record.pods.get(uid)
+        if old is not None:
+            new.facts = seen_before(old.facts, new.facts)
         if old is not None and old.owner == new.owner and old.facts.controllers:
             new.facts = replace(new.facts, controllers=old.facts.controllers)
         record.pods[uid] = new

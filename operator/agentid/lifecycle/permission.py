@@ -161,12 +161,13 @@ def _is_to_be_renewed(observation: Observation) -> bool:
 
 
 def _runs(observation: Observation) -> bool:
-    """Whether there is a credential to keep, and containers that run, where it is for a pod.
+    """Whether there is a credential to keep, and containers that all run, where it is for a pod.
 
-    A pod that waits for its first credential runs nothing yet: rules about images that run say nothing of it.
+    While a pod starts, its init containers may run alone: a rule that demands an image would miss one that
+    is still to come, and end the task for good. Such rules are heard once all are there, or at the renewal.
     """
     pod = next_holder(observation)
-    return current(observation) is not None and (pod is None or bool(pod.running_images))
+    return current(observation) is not None and (pod is None or pod.all_run)
 
 
 def _made_by(observation: Observation) -> PolicyAction:
