@@ -99,12 +99,21 @@ def asks(observation: Observation) -> PolicyAction | None:
 def stays_by(observation: Observation) -> PolicyAction | None:
     """Return by what else a running task may keep its credential, where no rule says anything of `renew`.
 
-    Who permits `issue` alone permits one credential, for its life: it stays by what it was made by.
+    Who permits `issue` alone permits one credential, for its life: it stays by what it was made by. One that
+    is in doubt is made again by that too, so that an operator that stops costs nobody the task.
     """
-    if asks(observation) is not PolicyAction.RENEW or _is_to_be_renewed(observation):
+    if asks(observation) is not PolicyAction.RENEW:
         return None
     made_by = _made_by(observation)
     return None if made_by is PolicyAction.RENEW else made_by
+
+
+def is_not_renewed(observation: Observation) -> bool:
+    """Whether a running task keeps its credential by what allowed that, and no rule allows the next one."""
+    judgement = observation.judgement
+    if judgement is None or asks(observation) is not PolicyAction.RENEW:
+        return False
+    return judgement.action is not PolicyAction.RENEW
 
 
 def is_resumed_as_another(observation: Observation) -> bool:
