@@ -38,7 +38,7 @@ DIGESTS = (f"registry.example.com/refund@sha256:{'a' * 64}",)
 ALICE = {"username": "alice@example.com", "groups": ["support"]}
 NEW = observe(
     spec=task_spec(requester=ALICE),
-    pods=[pod(images=IMAGES, running_images=DIGESTS)],
+    pods=[pod(images=IMAGES, running_images=DIGESTS, all_run=True)],
 )
 RUNNING = running(NEW)
 ENVIRONMENT = Environment("prod.example.com", {"region": "eu"}, {"env": "test"})
@@ -159,7 +159,10 @@ async def test_digest_is_another_for_other_policies() -> None:
 async def test_answer_is_about_what_is_asked() -> None:
     due = at(RUNNING, 211)
     assert (await answer(RUNNING, policy(PERMIT))).allowed
-    said = await answer(due, policy(PERMIT))
+    said = await answer(due, policy(PERMIT + FREEZE_RENEWAL))
+    assert (said.action, said.allowed) == (PolicyAction.RENEW, False)
+    renewed = after(due)
+    said = await answer(renewed, policy(PERMIT))
     assert (said.action, said.allowed) == (PolicyAction.RENEW, False)
     resumed = asks(after(asks(RUNNING, state="Suspended")), state="Active")
     said = await answer(resumed, policy(PERMIT))
@@ -170,6 +173,7 @@ FORBID_BAD = f"""@id("recalled")
 forbid(principal, action in [Action::"renew", Action::"resume"], resource)
 when {{ context.runningImages.containsAny(["{DIGESTS[0]}"]) }};
 """
+FREEZE_RENEWAL = 'forbid(principal, action == Action::"renew", resource);'
 FREEZE = '@id("freeze") forbid(principal, action == Action::"issue", resource);'
 
 
@@ -189,13 +193,24 @@ async def test_rule_that_forbids_to_issue_lets_go_on_what_runs() -> None:
 
 
 async def test_credential_that_may_be_issued_and_of_whose_renewal_no_rule_speaks_stays_for_its_life() -> None:
-    said = await answer(RUNNING, policy(PERMIT))
-    assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
+    for facts in (RUNNING, at(RUNNING, 211), at(RUNNING, 300)):
+        said = await answer(facts, policy(PERMIT))
+        assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
     assert not (await answer(RUNNING, policy(PERMIT + FREEZE))).allowed
     own = policy(PERMIT, namespace="support", name="own", uid="u-3")
     assert (await answer(RUNNING, policy(PERMIT_ALL), own)).allowed
     forbidden = policy(FORBID_BAD, namespace="support", name="own", uid="u-3")
     assert not (await answer(RUNNING, policy(PERMIT), forbidden)).allowed
+
+
+async def test_credential_that_stays_is_asked_about_again_when_its_renewal_may_be_permitted() -> None:
+    later = 'context.time >= datetime("2026-05-31T14:04:00Z")'
+    renew = f'permit(principal, action == Action::"renew", resource) when {{ {later} }};'
+    said = await answer(at(RUNNING, 211), policy(PERMIT + renew))
+    assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
+    assert said.holds_until == NOW + timedelta(seconds=240)
+    said = await answer(at(RUNNING, 240), policy(PERMIT + renew))
+    assert (said.action, said.allowed) == (PolicyAction.RENEW, True)
 
 
 async def test_rule_on_renewals_that_cannot_be_evaluated_is_not_passed_over() -> None:

@@ -69,7 +69,9 @@ def judge(observation: Observation, action: PolicyAction, in_force: InForce) -> 
         also = _answer(observation, PolicyAction.ISSUE, in_force)
         return Answer(_both(answer.judgement, also.judgement), answer.asked + also.asked)
     stays = None if answer.asked[0][1].is_said else stays_by(observation)
-    return answer if stays is None else _answer(observation, stays, in_force)
+    return (
+        answer if stays is None else _until_it_turns(_answer(observation, stays, in_force), answer.judgement)
+    )
 
 
 def requests(answer: Answer) -> tuple[Request, ...]:
@@ -129,6 +131,13 @@ def _answer(observation: Observation, action: PolicyAction, in_force: InForce) -
     question = question_about(observation, action, in_force.environment)
     decision = decide(question, in_force.cluster, in_force.namespace)
     return Answer(_judgement(action, decision), ((question, decision),))
+
+
+def _until_it_turns(stays: Answer, denied: Judgement) -> Answer:
+    """Return by what a credential stays, for as long as the renewal is denied: then that is asked again."""
+    times = (stays.judgement.holds_until, denied.holds_until)
+    soonest = min((each for each in times if each is not None), default=None)
+    return replace(stays, judgement=replace(stays.judgement, holds_until=soonest))
 
 
 def _both(first: Judgement, also: Judgement) -> Judgement:
