@@ -7,6 +7,7 @@ import pytest
 
 from devcluster.kubectl import Kubectl
 from tests.cluster.people import People, refusal, task
+from tests.cluster.policies import PERMIT_ALL, agent_policy
 
 AGENT: dict[str, Any] = {
     "apiVersion": "agentid.dev/v1alpha1",
@@ -169,12 +170,12 @@ def test_columns(kubectl: Kubectl, people: People) -> None:
     ]
 
 
-def test_the_category_shows_tasks_and_agents_and_all_does_not(kubectl: Kubectl) -> None:
+def test_the_category_shows_everything_of_ours_and_all_does_not(kubectl: Kubectl) -> None:
     kubectl.create(task())
-    kubectl.create(AGENT)
+    kubectl.create([AGENT, agent_policy(PERMIT_ALL)])
 
     shown = json.loads(kubectl("get", "agentid", "--output=json"))["items"]
-    assert {each["kind"] for each in shown} == {"AgentTask", "Agent"}
+    assert {each["kind"] for each in shown} == {"AgentTask", "Agent", "AgentPolicy", "ClusterAgentPolicy"}
     assert "refund-4711" not in kubectl("get", "all")
 
 
