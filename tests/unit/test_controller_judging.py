@@ -366,6 +366,7 @@ async def test_layer_that_cannot_be_put_together_denies_in_doubt(
         said = await answer(NEW, policy(PERMIT))
     assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
     assert type(error).__name__ in said.message
+    assert said.holds_until == NEW.now + timedelta(minutes=1)
     assert [each["event"] for each in logs] == ["policy could not be asked"]
 
 

@@ -1,5 +1,6 @@
 """What a list shows is taken in policies first, and what the watches missed of policies is found."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -136,6 +137,21 @@ async def test_policies_of_the_cluster_are_listed_whole_and_others_in_each_names
         CLUSTER_AGENT_POLICIES.path(None),
         *(resource.path(where) for resource in _KINDS[1:] for where in ("a", "b")),
     ]
+
+
+async def test_view_is_behind_until_what_watches_asked_for_when_they_began_is_compared(
+    server: Server, connection: Connection
+) -> None:
+    server.put(TASKS, task())
+    scene = Scene(connection)
+    scene.sweep.request()
+    await scene.sweep.take_everything()
+    assert scene.sweep.behind
+    sweeping = asyncio.create_task(scene.sweep.run(3600))
+    async with asyncio.timeout(10):
+        while scene.sweep.behind:  # noqa: ASYNC110 - it is a plain attribute
+            await asyncio.sleep(0)
+    sweeping.cancel()
 
 
 @pytest.mark.parametrize("kind", _KINDS[:2], ids=lambda kind: kind.kind)

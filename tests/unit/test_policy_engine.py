@@ -163,7 +163,7 @@ def test_a_crash_of_the_engine_denies(error: BaseException, monkeypatch: pytest.
 
     assert (decision.allowed, decision.reason) == (False, Reason.ENGINE_ERROR)
     assert f"{type(error).__name__}: engine" in decision.message
-    assert decision.holds_until == NOW + engine._ASK_AGAIN_AFTER  # noqa: SLF001 - a minute
+    assert decision.holds_until == NOW + engine.ASK_AGAIN_AFTER
 
 
 def test_a_crash_while_the_entities_are_read_denies(monkeypatch: pytest.MonkeyPatch) -> None:

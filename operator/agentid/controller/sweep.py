@@ -76,7 +76,8 @@ class Sweep:
         """Take in all that there is, after the watches have begun.
 
         What is deleted while its list is read may be taken in all the same, from a page of an earlier moment:
-        the first comparison, which the watches have asked for when they began, finds it.
+        the first comparison, which the watches have asked for when they began, finds it. The view is behind
+        until then.
 
         Raises:
             ApiAnswerError: a list could not be read; what was read is taken in.
@@ -94,6 +95,7 @@ class Sweep:
                     for body in bodies:
                         await self._take(resource, None, body)
         self._listed = True
+        self.behind = self._wanted.is_set()
 
     def _wheres(self, resource: Resource) -> tuple[str | None, ...]:
         return (None,) if resource == CLUSTER_AGENT_POLICIES else self._namespaces or (None,)
