@@ -16,6 +16,7 @@ from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import AGENT_POLICIES, AGENTS, CLUSTER_AGENT_POLICIES, PODS, TASKS, Resource
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import Intake
+from agentid.controller.policy_intake import PolicyIntake
 from agentid.controller.records import Key
 from agentid.controller.sweep import Sweep
 from agentid.controller.world import World
@@ -84,12 +85,14 @@ class Scene:
         self.installed = Installed()
         self.world = World(self._looked_at, lambda: _NOW)
         reads = Reads(connection)
+        self.policy_intake = PolicyIntake(self.installed.policies, reads)
+        self.running = asyncio.create_task(self.policy_intake.run())
         self.sweep = Sweep(
             connection=connection,
             reads=reads,
             world=self.world,
             policies=self.installed.policies,
-            intake=Intake(self.world, self.installed.policies, reads),
+            intake=Intake(self.world, self.policy_intake, reads),
             namespaces=namespaces,
             on_finding=lambda plural, _: self.findings.append(plural),
         )

@@ -94,6 +94,8 @@ class Sweep:
                 async for bodies, _ in pages:
                     for body in bodies:
                         await self._take(resource, None, body)
+            if resource in _POLICIES:
+                await self._intake.policies_settled()
         self._listed = True
         self.behind = self._wanted.is_set()
 
@@ -134,8 +136,11 @@ class Sweep:
             ApiAnswerError: a list or an object could not be read.
         """
         findings = 0
+        await self._intake.policies_settled()
         for resource in _WATCHED:
             found = await self._compare(resource, self._known(resource))
+            if found and resource in _POLICIES:
+                await self._intake.policies_settled()
             if found and requested:
                 _log.info("found what a new watch does not show", resource=resource.plural, objects=found)
             elif found:
@@ -191,7 +196,7 @@ class Sweep:
         elif resource is AGENTS:
             self._intake.agent(kind, body)
         elif resource in _POLICIES:
-            await self._intake.policy(resource, kind, body)
+            self._intake.policy(resource, kind, body)
         else:
             await self._intake.pod(kind, body)
 
