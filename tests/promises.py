@@ -271,6 +271,8 @@ FAULTS: Final = frozenset(f"{fault} at {write}" for fault, write in product(AT_A
 POLICY: Final = frozenset(
     {
         "a text is bounded and held to the schema",
+        "what is kept of policies is bounded, and beyond it a layer denies",
+        "the policies of tenants hold up neither those of the cluster nor the event loop",
         "an invalid text replaces no accepted one, after a restart neither",
         "an accepted text that cannot be read any more denies",
         "a refused text is told with line and column, Event and metric",

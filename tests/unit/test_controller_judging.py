@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.cluster.errors import ConnectionLostError
+from agentid.controller import judging
 from agentid.controller.judging import Judge
 from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.model import Judgement, Observation, PodPhase, PolicyAction
@@ -336,7 +337,7 @@ async def test_namespace_that_requires_policy_denies_without_one() -> None:
     assert answers() == [False, True]
     await installed.take(own)
     assert answers() == [True, True]
-    installed.drop(own)
+    await installed.drop(own)
     assert answers() == [False, True]
 
 
@@ -370,6 +371,22 @@ async def test_engine_that_fails_denies_in_doubt_and_is_asked_again(monkeypatch:
 
 
 @pytest.mark.parametrize("error", [ValueError("a policy stands twice"), PanicError("index out of bounds")])
+async def test_question_that_cannot_be_put_denies_in_doubt(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(judging, "judge", fails)
+    with capture_logs() as logs:
+        said = await answer(NEW, policy(PERMIT))
+    assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
+    assert type(error).__name__ in said.message
+    assert said.holds_until == NEW.now + timedelta(minutes=1)
+    assert [each["event"] for each in logs] == ["policy could not be asked"]
+
+
+@pytest.mark.parametrize("error", [ValueError("a policy stands twice"), PanicError("index out of bounds")])
 async def test_layer_that_cannot_be_put_together_denies_in_doubt(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
@@ -380,15 +397,14 @@ async def test_layer_that_cannot_be_put_together_denies_in_doubt(
     with capture_logs() as logs:
         said = await answer(NEW, policy(PERMIT))
     assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
-    assert type(error).__name__ in said.message
-    assert [each["event"] for each in logs] == ["policy could not be asked"]
+    assert [each["event"] for each in logs] == ["policies could not be put together"]
 
 
 async def test_end_of_the_process_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def ends(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(Layer, "of", ends)
+    monkeypatch.setattr(judging, "judge", ends)
     with pytest.raises(SystemExit):
         await answer(NEW, policy(PERMIT))
 

@@ -25,6 +25,7 @@ class PolicyReason(StrEnum):
 
     VALID = "Valid"
     INVALID = "Invalid"
+    TOO_LARGE = "TooLarge"
 
 
 class WaitReason(StrEnum):

@@ -67,6 +67,7 @@ class Operator:
                 parts.workloads.run(),
                 parts.namespaces.run(),
                 parts.authority.run(),
+                parts.policy_intake.run(),
             )
             watches = self._start_watches(own_signals)
             stopped = asyncio.create_task(stop.wait())

@@ -59,6 +59,11 @@ class AcceptedPolicy:
     digest: str
     rules: tuple[Rule, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its text."""
+        return len(self.text.encode())
+
 
 def accept(source: str, text: str) -> AcceptedPolicy:
     """Read `text` as the policy of the object `source` (`ClusterAgentPolicy/default`).

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
@@ -89,9 +90,9 @@ def _as_if_approved(asked: Request, decision: Decision) -> Request:
     return asked.with_consent(replace(asked.consent, approved=True, approvals=decision.need.approvals))
 
 
-def doubt(action: PolicyAction, message: str) -> Judgement:
-    """Return a denial of what could not be found out."""
-    return Judgement(action, allowed=False, message=message, in_doubt=True)
+def doubt(action: PolicyAction, message: str, holds_until: datetime | None = None) -> Judgement:
+    """Return a denial of what could not be found out; None: until something changes."""
+    return Judgement(action, allowed=False, message=message, in_doubt=True, holds_until=holds_until)
 
 
 def digest_of(layers: Iterable[LayerDecision]) -> str:
