@@ -208,6 +208,10 @@ DOCTOR: Final = frozenset(
 
 CLI: Final = frozenset(
     {
+        "a pod that poses as the operator is not believed",
+        "done is said only of what the operator has acted on, and of nothing that it refused",
+        "one name that is wrong stops none of the others",
+        "what was changed is told, whatever fails afterwards",
         "cases run in CI, with an exit code",
         "the published schema",
         "what is simulated is what is decided",

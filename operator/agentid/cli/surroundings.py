@@ -77,7 +77,7 @@ class Surroundings:
         return [
             each.sentence
             for each in self.gaps
-            if any(path[: len(of)] == of for path in read for of in each.of)
+            if any(of == _ANYTHING or any(path[: len(of)] == of for path in read) for of in each.of)
         ]
 
 
