@@ -227,6 +227,10 @@ DOCTOR: Final = frozenset(
 
 CLI: Final = frozenset(
     {
+        "a pod that poses as the operator is not believed",
+        "done is said only of what the operator has acted on, and of nothing that it refused",
+        "one name that is wrong stops none of the others",
+        "what was changed is told, whatever fails afterwards",
         "cases run in CI, with an exit code",
         "the published schema",
         "what is simulated is what is decided",
@@ -290,6 +294,8 @@ FAULTS: Final = frozenset(f"{fault} at {write}" for fault, write in product(AT_A
 POLICY: Final = frozenset(
     {
         "a text is bounded and held to the schema",
+        "what is kept of policies is bounded, and beyond it a layer denies",
+        "the policies of tenants hold up neither those of the cluster nor the event loop",
         "an invalid text replaces no accepted one, after a restart neither",
         "an accepted text that cannot be read any more denies",
         "a refused text is told with line and column, Event and metric",

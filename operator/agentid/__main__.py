@@ -14,7 +14,8 @@ def main() -> None:
         if (error.name or "").partition(".")[0] == "agentid":
             raise
         sys.stderr.write(
-            f"agentid: {error.name} is not installed; install agentid[operator] or agentid[cli].\n"
+            f"agentid: {error.name} is not installed; in a checkout of agentid's repository, `pip install "
+            "'.[operator]'` or `pip install '.[cli]'` brings it. (The agentid on PyPI is another project.)\n"
         )
         raise SystemExit(_WRONG_USAGE) from error
     app(prog_name="kubectl agentid" if Path(sys.argv[0]).name.startswith("kubectl-") else None)

@@ -13,6 +13,7 @@ import yaml
 
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
+from devcluster.waiting import wait_until
 
 _QUICKLY = timedelta(minutes=3)
 RBAC = "rbac.authorization.k8s.io"
@@ -57,6 +58,9 @@ def caller(cluster: ControlPlane, here: Kubectl, name: str, folder: Path, *roles
             *(_binding(name, role) for role in roles),
         ]
     )
+    wanted = [each for role in roles for each in _first_rights(here, role)]
+    # The API server takes bindings up a moment after it has them.
+    wait_until(f"RBAC lets {name} be {roles}", lambda: all(_may(here, name, each) for each in wanted))
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"] = [{"name": name, "user": {"token": here("create", "token", name).strip()}}]
     for each in config["contexts"]:
@@ -79,6 +83,25 @@ def _binding(name: str, role: str) -> dict[str, Any]:
         "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
         "subjects": [{"kind": "ServiceAccount", "name": name}],
     }
+
+
+def _first_rights(here: Kubectl, role: str) -> list[dict[str, str]]:
+    """One right of each rule of a role: who has these has been given all of it."""
+    return [
+        {"verb": rule["verbs"][0], "group": rule["apiGroups"][0], "resource": rule["resources"][0]}
+        for rule in here.get("clusterrole", role)["rules"]
+    ]
+
+
+def _may(here: Kubectl, name: str, right: dict[str, str]) -> bool:
+    # `kubectl auth can-i` warns of verbs that it does not know, such as resume.
+    attributes = {**right, "namespace": here.namespace}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user_of(here, name), "resourceAttributes": attributes},
+    }
+    return bool(here.create(review)["status"]["allowed"])
 
 
 def policy(name: str, cedar: str, *, cluster: bool = False) -> dict[str, Any]:

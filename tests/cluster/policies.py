@@ -1,8 +1,11 @@
 """Policies as tests apply them, and how they stand: accepted, or refused and why."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from devcluster.kubectl import Kubectl, Object
+from devcluster.waiting import wait_until
 from tests.cluster import story
 
 NAME = "refunds"
@@ -28,7 +31,7 @@ def _policy(kind: str, cedar: str, name: str) -> Object:
     }
 
 
-def accepted(here: Kubectl, policy: Object, within: timedelta = story.PROMPTLY) -> Object:
+def accepted(here: Kubectl, policy: Mapping[str, Any], within: timedelta = story.PROMPTLY) -> Object:
     """Apply a policy and wait until its text is in force; return it as it is then."""
     return _told(here, policy, "True", within)
 
@@ -38,7 +41,9 @@ def refused(here: Kubectl, policy: Object, within: timedelta = story.PROMPTLY) -
     return _told(here, policy, "False", within)
 
 
-def stands(here: Kubectl, policy: Object, status: str, within: timedelta = story.PROMPTLY) -> Object:
+def stands(
+    here: Kubectl, policy: Mapping[str, Any], status: str, within: timedelta = story.PROMPTLY
+) -> Object:
     """Wait until the condition `Accepted` of the policy as it is applied has this status."""
     kind, name = policy["kind"].lower(), policy["metadata"]["name"]
     generation = here.get(kind, name)["metadata"]["generation"]
@@ -50,7 +55,7 @@ def stands(here: Kubectl, policy: Object, status: str, within: timedelta = story
     return here.wait_for(kind, name, is_told, within, f"Accepted of {kind} {name} is {status}")
 
 
-def _told(here: Kubectl, policy: Object, status: str, within: timedelta) -> Object:
+def _told(here: Kubectl, policy: Mapping[str, Any], status: str, within: timedelta) -> Object:
     here.apply(policy)
     return stands(here, policy, status, within)
 
@@ -83,7 +88,11 @@ def revoked(here: Kubectl, name: str, message: str) -> Object:
     assert message in story.conditions(over)["Finished"]["message"]
     assert story.conditions(over)["Approved"]["status"] == "False"
     story.secret_gone_or_empty(here, name)
-    event = story.told(here, over, at_least=2)[-1]
-    assert (event.reason, event.action, event.kind) == ("TaskRevoked", "End", "Warning")
+    event = wait_until(
+        f"an Event tells that {name} was revoked",
+        lambda: [each for each in story.told(here, over) if each.reason == "TaskRevoked"],
+        within=story.PROMPTLY,
+    )[0]
+    assert (event.action, event.kind) == ("End", "Warning")
     assert message in event.note
     return over

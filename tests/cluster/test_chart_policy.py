@@ -22,7 +22,6 @@ KIND = "clusteragentpolicy"
 DEFAULT = (CHECKOUT / "deploy" / "policies" / "default.cedar").read_text(encoding="utf-8")
 OURS = "permit (principal, action, resource);\n"
 OTHER_VALUES = {"limits": {"maxTtlSeconds": 3600}}
-SECONDS = timedelta(seconds=10)
 CRDS = [kind.crd_name for kind in kinds.KINDS]
 
 
@@ -95,7 +94,7 @@ def test_the_first_installation_allows_what_the_default_policy_allows(
     here = release.kubectl.in_namespace(namespace)
     with operating(release):
         found = release.kubectl.wait_for(
-            KIND, "default", lambda seen: "status" in seen, SECONDS, "the operator took it up"
+            KIND, "default", lambda seen: "status" in seen, story.PROMPTLY, "the operator took it up"
         )
         assert found["spec"]["cedar"] == found["status"]["accepted"]["cedar"] == DEFAULT
         here.create([service_account(), agent(), task(**ANY_POD), pod(), task("unbound")])

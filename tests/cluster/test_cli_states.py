@@ -6,8 +6,9 @@ import pytest
 
 from agentid.api.agenttask import DesiredState
 from agentid.cli.options import Where
+from agentid.cli.orders import Order, Result
 from agentid.cli.session import session
-from agentid.cli.states import Order, Result, carry_out
+from agentid.cli.states import carry_out
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 from tests.cluster import story

@@ -8,6 +8,7 @@ import pytest
 from devcluster.kubectl import Kubectl
 from tests.cluster.approving import approval, denial
 from tests.cluster.people import People, refusal, task
+from tests.cluster.policies import PERMIT_ALL, agent_policy
 
 AGENT: dict[str, Any] = {
     "apiVersion": "agentid.dev/v1alpha1",
@@ -269,12 +270,18 @@ def test_the_largest_projection_is_taken_and_kept(kubectl: Kubectl) -> None:
     assert kubectl.patch("agentapproval", "approval", again)["spec"]["projection"] == largest
 
 
-def test_the_category_shows_tasks_agents_and_approvals_and_all_does_not(kubectl: Kubectl) -> None:
+def test_the_category_shows_everything_of_ours_and_all_does_not(kubectl: Kubectl) -> None:
     kubectl.create(approval(kubectl.create(task())))
-    kubectl.create(AGENT)
+    kubectl.create([AGENT, agent_policy(PERMIT_ALL)])
 
     shown = json.loads(kubectl("get", "agentid", "--output=json"))["items"]
-    assert {each["kind"] for each in shown} == {"AgentTask", "Agent", "AgentApproval"}
+    assert {each["kind"] for each in shown} == {
+        "AgentTask",
+        "Agent",
+        "AgentApproval",
+        "AgentPolicy",
+        "ClusterAgentPolicy",
+    }
     assert "refund-4711" not in kubectl("get", "all")
 
 

@@ -23,6 +23,7 @@ from tests.cluster import story
 from tests.cluster.in_force import wait_until_in_force
 from tests.cluster.lives import OPERATOR
 from tests.cluster.objects import task
+from tests.cluster.policies import accepted
 from tests.cluster.unguarded import as_written
 
 RULE = "reserved-secrets.agentid.dev"
@@ -216,7 +217,7 @@ def test_that_no_policy_is_left_or_none_is_accepted_is_told(
         admin.wait_for("clusteragentpolicy", name, lambda seen: "status" in seen)
         refused = problem(kubeconfig, "policies")
     finally:
-        admin.apply(EVERYTHING)
+        accepted(admin, EVERYTHING)
     assert left["sentence"] == "No ClusterAgentPolicy is there, so nothing is issued."
     assert "When no policy is left" in left["remedy"]
     assert f"so nothing is issued: ClusterAgentPolicy {name}: " in refused["sentence"]

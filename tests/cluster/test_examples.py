@@ -15,6 +15,7 @@ from devcluster.operator_process import OperatorProcess
 from devcluster.places import CHECKOUT
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
+from tests.cluster.policies import accepted
 from tests.cluster.unguarded import once_let
 
 EXAMPLES = CHECKOUT / "deploy" / "examples"
@@ -42,7 +43,7 @@ def under_the_default_policy(cluster: ControlPlane) -> Iterator[str]:
     """The session's one policy has the text of the default, for these tests; its name."""
     cluster.kubectl.apply({**EVERYTHING, "spec": {"cedar": DEFAULT}})
     yield EVERYTHING["metadata"]["name"]
-    cluster.kubectl.apply(EVERYTHING)
+    accepted(cluster.kubectl, EVERYTHING)
 
 
 @pytest.fixture

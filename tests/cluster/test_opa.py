@@ -79,6 +79,7 @@ def started(here: Kubectl) -> None:
     here.create([task(**ANY_POD), pod()])
     story.runs(here)
     playing.start(here, POD)
+    story.settled(here)
 
 
 def test_task_that_opa_denies_waits_and_gets_its_credential_once_the_data_changed(

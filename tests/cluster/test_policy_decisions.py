@@ -172,16 +172,28 @@ def test_renewal_is_decided_again(team: Kubectl) -> None:
     team.create(task(credential={"ttlSeconds": 30}))
     story.runs(team)
 
-    # It ends when its renewal is due, not before: it was allowed to have one credential.
-    over = revoked(team, TASK, "No rule of AgentPolicy/refunds permits it.")
+    # It ends with the one credential that it was allowed to have, not when the renewal of that is due.
+    over = story.ends(team, "Expired")
+    assert "no rule of policy permits to renew it" in story.conditions(over)["Finished"]["message"]
     assert over["status"]["credentialGeneration"] == 1
     began, ended = (datetime.fromisoformat(over["status"][each]) for each in ("startTime", "endTime"))
-    assert ended - began >= timedelta(seconds=18)
+    assert ended - began >= timedelta(seconds=29)
+    story.secret_gone_or_empty(team)
+
+
+def test_renewal_that_a_rule_forbids_ends_the_task(team: Kubectl) -> None:
+    accepted(team, agent_policy(PERMIT_ALL))
+    team.create(task(credential={"ttlSeconds": 3600}))
+    story.runs(team)
+
+    accepted(team, forbids("no-next", "true", only("renew")))
+
+    revoked(team, TASK, f"{RULE.format('no-next')} forbids it.")
 
 
 def test_task_is_allowed_from_a_time_on_and_until_another(team: Kubectl) -> None:
     now = datetime.now(UTC)
-    begins, ends = (now + timedelta(seconds=each) for each in (6, 12))
+    begins, ends = (now + timedelta(seconds=each) for each in (20, 50))
     accepted(
         team,
         agent_policy(

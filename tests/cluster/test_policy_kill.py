@@ -96,11 +96,12 @@ def test_killed_in_the_midst_of_a_change_of_policy(
     trap = killed_at(
         mortal, interceptor, ("PATCH" if write == "status" else "DELETE", path), answered=answered
     )
-    policies.accepted(place, agent_policy(FROZEN))
+    place.apply(agent_policy(FROZEN))
     trap.wait()
 
     leases.begin(mortal, interceptor.environment)
 
+    policies.stands(place, agent_policy(FROZEN), "True", SLOWLY)
     for name in NAMES:
         over = story.ends(place, "Revoked", name, SLOWLY)
         assert BY_FROZEN in story.conditions(over)["Finished"]["message"]

@@ -21,7 +21,8 @@ from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, agent, pod, service
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 SLOWLY = timedelta(seconds=60)
-RENEWED = {"ttlSeconds": 45}
+RENEWED = {"ttlSeconds": 75}
+"""Due after 50 s; the next one so late that a slow machine sees this one's outcome before."""
 
 
 def suspend(here: Kubectl, name: str) -> None:

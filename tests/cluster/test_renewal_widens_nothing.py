@@ -43,11 +43,13 @@ class Renewed:
 
     Attributes:
         task: As it is since.
+        started: As it was once it had its first certificate: with its deadline, which an end takes away.
         old: The certificate before.
         new: The one that replaced it.
     """
 
     task: Object
+    started: Object
     old: x509.Certificate
     new: x509.Certificate
 
@@ -58,6 +60,7 @@ class Narrowed:
 
     here: Kubectl
     cluster: ControlPlane
+    started: Mapping[str, Object]
 
     def renewed(self, name: str) -> Renewed:
         """Wait until a task is renewed under the narrower bounds, and return the certificates."""
@@ -69,7 +72,8 @@ class Narrowed:
             within=PATIENTLY,
             every=timedelta(seconds=1),
         )
-        return Renewed(self.here.get("agenttask", name), chain[before - 1], chain[before])
+        task_now = self.here.get("agenttask", name)
+        return Renewed(task_now, self.started[name], chain[before - 1], chain[before])
 
     def _written(self, name: str) -> list[x509.Certificate]:
         return [
@@ -95,12 +99,11 @@ def narrowed(cluster: ControlPlane, node: str, operator_of_session: OperatorProc
     here.create([service_account(), agent()])
     here.create([task(name, credential={"ttlSeconds": 30}, **spec) for name, spec in TASKS.items()])
     here.create([pod(name, of=name) for name, spec in TASKS.items() if "workload" in spec])
-    for name in TASKS:
-        story.runs(here, name)
+    started = {name: story.runs(here, name) for name in TASKS}
     here.patch("agenttask", "intent", {"spec": {"intent": {"actions": ["orders:read"]}}})
     here.wait_for("agenttask", "intent", lambda seen: seen["status"].get("observedGeneration") == 2)
     here.patch("agent", AGENT, {"spec": {"actions": ["orders:read"], "maxActiveDeadlineSeconds": 300}})
-    yield Narrowed(here, cluster)
+    yield Narrowed(here, cluster, started)
     playing.clear(here)
     cluster.kubectl.delete("namespace", NAMESPACE, "--wait=false")
 
@@ -115,7 +118,7 @@ def test_renewed_certificate_says_the_same_with_another_key_for_no_longer(
     narrowed: Narrowed, name: str
 ) -> None:
     renewed = narrowed.renewed(name)
-    old, new, status = renewed.old, renewed.new, renewed.task["status"]
+    old, new, status = renewed.old, renewed.new, renewed.started["status"]
 
     assert but_of_its_key(new) == but_of_its_key(old)
     assert (new.subject, new.issuer) == (old.subject, old.issuer)
@@ -141,7 +144,7 @@ def test_renewed_certificate_says_the_same_with_another_key_for_no_longer(
 def test_renewal_near_the_deadline_is_shorter_and_ends_with_it(narrowed: Narrowed, name: str) -> None:
     renewed = narrowed.renewed(name)
 
-    deadline = datetime.fromisoformat(renewed.task["status"]["deadline"])
+    deadline = datetime.fromisoformat(renewed.started["status"]["deadline"])
     assert renewed.new.not_valid_after_utc == deadline
     lives = [each.not_valid_after_utc - each.not_valid_before_utc for each in (renewed.old, renewed.new)]
     assert lives[1] < lives[0]

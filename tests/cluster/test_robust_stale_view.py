@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from devcluster.controlplane import ControlPlane
+from devcluster.install import EVERYTHING
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
@@ -15,6 +16,7 @@ from tests.cluster.in_this_process import InThisProcess
 from tests.cluster.intercepting import Interceptor
 from tests.cluster.lives import made_and_deleted
 from tests.cluster.objects import pod, task
+from tests.cluster.policies import PERMIT_ALL, agent_policy
 
 STALE_SECONDS = 10.0
 """In place of two minutes; the watches are kept talking meanwhile, as bookmarks do once a minute."""
@@ -35,11 +37,15 @@ def talking(here: Kubectl) -> Iterator[None]:
                 "agent/refund-agent",
                 "agenttask/bystander",
                 "pod/bystander",
+                "agentpolicy/bystander",
+                f"clusteragentpolicy/{EVERYTHING['metadata']['name']}",
+                f"namespace/{here.namespace}",
                 f"said={said}",
                 "--overwrite",
             )
 
-    here.create([task("bystander"), pod("bystander", of="bystander")])
+    policy = agent_policy(PERMIT_ALL, "bystander")
+    here.create([task("bystander"), pod("bystander", of="bystander"), policy])
     thread = threading.Thread(target=talk, daemon=True)
     thread.start()
     try:

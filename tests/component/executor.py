@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from agentid.controller.departures import earlier
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.departure import decide_departure
 from agentid.lifecycle.model import (
@@ -54,7 +55,7 @@ class Operator:
         """Look and decide now; carry the plan out action by action, yielding the name of each one done."""
         observation = self._observe()
         plan = decide(observation) if isinstance(observation, Observation) else decide_departure(observation)
-        self.wake_at = plan.wake_at
+        self.wake_at = earlier(plan.wake_at, plan.turns_at)
         return self._carry_out(observation, plan)
 
     def _observe(self) -> Observation | Departure:

@@ -137,8 +137,9 @@ class Operator:
         state = SecretState.ABSENT if newest is None else SecretState.FILLED
         self.secrets[facts.uid] = SecretFacts(state, generation=newest)
         self.wakes.pop(key, None)
-        if plan.wake_at is not None:
-            self.wakes[key] = plan.wake_at
+        times = [each for each in (plan.wake_at, plan.turns_at) if each is not None]
+        if times:
+            self.wakes[key] = min(times)
         return True
 
     def _observed(self, key: Key) -> Observation:

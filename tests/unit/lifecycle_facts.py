@@ -34,6 +34,7 @@ from agentid.lifecycle.model import (
     WorkloadState,
 )
 from agentid.lifecycle.permission import asks as asks_policy
+from agentid.lifecycle.permission import stays_by
 from agentid.lifecycle.reporting import issued
 
 NOW = datetime(2026, 5, 31, 14, 0, 0, tzinfo=UTC)
@@ -121,6 +122,7 @@ def static_secret(name: str = "legacy-crm-key", **changes: object) -> StaticSecr
 
 
 ALLOWED_BY = "allowed by ClusterAgentPolicy/default"
+NOT_RENEWED = "allowed by ClusterAgentPolicy/default, of whose renewal no rule says anything"
 
 
 def judged(observation: Observation, **judgement: object) -> Observation:
@@ -143,6 +145,8 @@ def answered_again(observation: Observation) -> Observation:
     """Return the same with the answer that it holds given to what policy is asked now."""
     known, action = observation.judgement, asks_policy(observation)
     if known is None or known.action is action:
+        return observation
+    if known.message == NOT_RENEWED and known.action is stays_by(observation):
         return observation
     return replace(observation, judgement=None if action is None else replace(known, action=action))
 

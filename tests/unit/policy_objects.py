@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resource
-from agentid.controller.policies import InstalledPolicy, Policies
+from agentid.controller.installed_policy import InstalledPolicy
+from agentid.controller.policies import Policies
 
 PERMIT: Final = 'permit(principal, action in [Action::"issue", Action::"delegate"], resource);\n'
 PERMIT_ALL: Final = "permit(principal, action, resource);\n"
@@ -55,13 +56,15 @@ class Installed:
         """Take them in, and return the last one as it is known then."""
         for body in bodies:
             await self.policies.take(resource_of(body), body)
+            await self.policies.renew_all()
         found = self.policies.find(bodies[-1]["metadata"]["uid"])
         assert found is not None
         return found
 
-    def drop(self, body: dict[str, Any]) -> None:
+    async def drop(self, body: dict[str, Any]) -> None:
         """Take in that it is gone."""
         metadata = body["metadata"]
         self.policies.drop(
             resource_of(body), metadata.get("namespace", ""), metadata["name"], metadata["uid"]
         )
+        await self.policies.renew_all()

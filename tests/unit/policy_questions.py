@@ -7,7 +7,7 @@ from typing import Any, Final
 from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.policy.accept import accept
-from agentid.policy.layer import Layer
+from agentid.policy.layer import NAMESPACE_LIMIT, Layer
 from agentid.policy.question import Environment, Person, Pod, Question
 from agentid.policy.vocabulary import Action
 
@@ -72,7 +72,8 @@ def cluster(*texts: str) -> Layer:
 
 
 def namespace(*texts: str) -> Layer:
-    return Layer.of(accept(f"AgentPolicy/p{n}", text) for n, text in enumerate(texts))
+    policies = [accept(f"AgentPolicy/p{n}", text) for n, text in enumerate(texts)]
+    return Layer.of(policies, limit=NAMESPACE_LIMIT)
 
 
 def when(condition: str) -> str:

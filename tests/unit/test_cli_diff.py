@@ -1,19 +1,27 @@
 """What other policies are to live tasks: by what is asked now, and by what is asked at their renewal."""
 
+import asyncio
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from aiohttp import web
+from typer.testing import CliRunner
 
 from agentid.api.agent import AgentSpec
 from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.spec_hash import hash_of, projection_text, spec_hash
+from agentid.cli.main import app
 from agentid.cli.policy_diff import Effect, compare
 from agentid.cli.surroundings import CLUSTER_LABELS, Surroundings
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import AgentFacts
+from tests.unit.plain_server import serving
 from tests.unit.policy_objects import Installed, policy
 
 NOW = datetime(2026, 6, 3, 10, 0, tzinfo=UTC)
@@ -220,3 +228,49 @@ async def test_what_is_wider_than_its_parent_is_denied_whatever_policy_says() ->
     wider = below(activeDeadlineSeconds=86400)
     found, _, _ = compare([wider], with_parent(), (await policies(ALL), await policies(APPROVED)), NOW)
     assert found == []
+
+
+async def test_only_tasks_with_the_labels_that_are_said_are_compared(tmp_path: Path) -> None:
+    tasks = []
+    for name, team in (("hers", "blue"), ("others", "red")):
+        tasks.append(task())
+        tasks[-1]["metadata"] |= {"namespace": "default", "name": name, "labels": {"team": team}}
+    agent = {
+        "metadata": {"namespace": "default", "name": "refund-agent", "uid": "u-a"},
+        "spec": {"owner": "o", "class": "Ephemeral", "actions": ["orders:read"]},
+    }
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.endswith("/agents/refund-agent"):
+            return web.json_response(agent)
+        if request.path == "/api/v1/namespaces/default":
+            return web.json_response({"metadata": {"name": "default"}})
+        key, _, value = request.query.get("labelSelector", "").partition("=")
+        asked = tasks if request.path.endswith("/agenttasks") else []
+        items = [each for each in asked if not key or each["metadata"]["labels"].get(key) == value]
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
+
+    draft = tmp_path / "draft.yaml"
+    spec = {"cedar": ALL}
+    draft.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "agentid.dev/v1alpha1",
+                "kind": "ClusterAgentPolicy",
+                "metadata": {"name": "all"},
+                "spec": spec,
+            }
+        )
+    )
+    async with serving(answer, tmp_path) as kubeconfig:
+        told = ["policy", "diff", "live", f"live+{draft}", "-o", "json", "--kubeconfig", str(kubeconfig)]
+        all_of_them = await asyncio.to_thread(CliRunner().invoke, app, told)
+        labelled = await asyncio.to_thread(CliRunner().invoke, app, [*told, "-l", "team=blue"])
+
+    for ended, gain in ((all_of_them, ["hers", "others"]), (labelled, ["hers"])):
+        assert ended.exit_code == 0, ended.stderr
+        said = json.loads(ended.stdout)
+        assert [(each["effect"], each["task"]["name"]) for each in said["differences"]] == [
+            ("gains", each) for each in gain
+        ]
+        assert said["liveTasks"] == len(gain)

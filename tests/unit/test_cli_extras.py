@@ -10,6 +10,7 @@ import pytest
     ("missing", "command", "extra"),
     [
         ("typer", "version", "operator"),
+        ("typer", "version", "cli"),
         ("uvloop", "operator", "operator"),
         ("typer", "operator", "operator"),
         ("aiohttp", "doctor", "cli"),
@@ -25,4 +26,6 @@ def test_a_missing_extra_is_named(missing: str, command: str, extra: str) -> Non
     )
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1, ended.stderr
-    assert f"{missing} is not installed; install agentid[{extra}]" in ended.stderr
+    assert f"{missing} is not installed; in a checkout of agentid's repository" in ended.stderr
+    assert f"`pip install '.[{extra}]'`" in ended.stderr
+    assert "The agentid on PyPI is another project" in ended.stderr

@@ -1,6 +1,10 @@
 """`agentid policy test | schema | simulate` where no cluster is asked: what they print, and how they end."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +251,7 @@ def test_files_that_cannot_be_used_are_named_with_what_is_wrong(
         ("policy", "test", "x", "-o", "xml"),
         ("policy", "simulate", "--local", "--task", "x"),
         ("policy", "simulate", "--local", "--task", "x", "--policies", "live+x"),
+        ("policy", "simulate", "--local", "--task", "x", "--policies", "live"),
         ("policy", "simulate", "--task", "x", "--at", "yesterday"),
         ("policy", "simulate", "--task", "x", "--as-group", "g"),
         ("policy", "simulate", "--task", "x", "--cluster-label", "region"),
@@ -257,7 +262,15 @@ def test_files_that_cannot_be_used_are_named_with_what_is_wrong(
         ("end", "x"),
         ("end", "--reason", "because"),
         ("end", "x", "--agent", "y", "--reason", "because"),
+        ("end", "-l", "", "--reason", "because"),
+        ("end", "--selector", " ", "-A", "--reason", "because"),
+        ("end", "--agent", "", "--reason", "because"),
+        ("end", "--agent", "y", "-l", "", "--reason", "because"),
+        ("suspend", "--requester", "", "--reason", "because"),
+        ("resume", "--on-behalf-of", "", "--reason", "because"),
         ("suspend", "x", "-A", "--reason", "because"),
+        ("end", "x", "--reason", "because", "-n", ".."),
+        ("why", "x", "-n", ""),
         ("resume", "x", "--reason", "two\nlines"),
         ("resume", "x", "--reason", "x" * 257),
         ("end", "x", "--reason", "because", "--timeout", "0"),
@@ -285,6 +298,47 @@ def test_no_way_to_a_cluster_ends_with_1_and_one_sentence(tmp_path: Path, argume
     assert result.exit_code == 1
     assert f"there is no kubeconfig {missing}" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_file_may_be_called_as_what_is_in_force_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = written(tmp_path, TASK, AGENT, name="task.yaml")
+    policies = Path(written(tmp_path, policy(), name="livep.yaml")).name
+    result = agentid(
+        "policy", "simulate", "--local", "--task", task, "--policies", policies, "--as", "alice@example.com"
+    )
+    assert result.exit_code == 0, result.stderr
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """What the command prints on a terminal."""
+    ours, its = os.openpty()
+    kept = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "agentid", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=its,
+            env={**kept, "TERM": "xterm-256color", **environment},
+            timeout=60,
+            check=True,
+        )
+        return os.read(ours, 65536).decode()
+    finally:
+        os.close(its)
+        os.close(ours)
+
+
+def test_colour_is_for_terminals_only_and_never_with_no_color(tmp_path: Path) -> None:
+    task, policies = written(tmp_path, TASK, AGENT, name="t.yaml"), written(tmp_path, policy(), name="p.yaml")
+    asked = ("policy", "simulate", "--local", "--task", task, "--policies", policies, "--as", "alice")
+    green = re.compile(r"\x1b\[[0-9;]*3[0-9]")
+
+    assert green.search(on_a_terminal(*asked))
+    assert not green.search(on_a_terminal(*asked, NO_COLOR="1"))
+    assert "\x1b" not in agentid(*asked).stdout
 
 
 def test_where_policies_are_from_is_read_from_one_word() -> None:

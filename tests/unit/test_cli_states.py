@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 from agentid.api.agenttask import DesiredState
 from agentid.cli.main import app
 from agentid.cli.options import Output
+from agentid.cli.orders import Order, Outcome, Result
 from agentid.cli.printing import paragraphs, table, told
 from agentid.cli.selecting import Selection
-from agentid.cli.states import Order, Outcome, Result, already, settled_as
+from agentid.cli.settling import settled_as
+from agentid.cli.states import already
 from agentid.cluster.access import current_namespace
 from agentid.cluster.errors import ConfigurationError
 
@@ -24,7 +26,8 @@ ACTIVE, SUSPENDED, ENDED = DesiredState.ACTIVE, DesiredState.SUSPENDED, DesiredS
 
 
 def task(state: str = "Active", finished: str | None = None, **metadata: object) -> dict[str, Any]:
-    conditions = [] if finished is None else [{"type": "Finished", "status": "True", "reason": finished}]
+    end = {"type": "Finished", "status": "True", "reason": finished, "message": "No rule permits it."}
+    conditions = [] if finished is None else [end]
     return {
         "metadata": {"namespace": "support", "name": "one", "uid": "u-1", "generation": 3, **metadata},
         "spec": {
@@ -37,6 +40,21 @@ def task(state: str = "Active", finished: str | None = None, **metadata: object)
     }
 
 
+def unfollowed(seen: dict[str, Any]) -> dict[str, Any]:
+    """The same, before the operator has acted on its last change."""
+    return {**seen, "status": {**seen["status"], "observedGeneration": 2}}
+
+
+def standing(reason: str, approved: str) -> dict[str, Any]:
+    """An active task that is not over: whether policy allows it, and what kubectl shows as STATUS."""
+    said = {"reason": reason, "message": "No rule permits it."}
+    conditions = [
+        {"type": "Approved", "status": approved, **said},
+        {"type": "Finished", "status": "False", **said},
+    ]
+    return {**task(), "status": {"conditions": conditions, "observedGeneration": 3}}
+
+
 @pytest.mark.parametrize(
     ("wanted", "seen", "result", "part"),
     [
@@ -45,6 +63,11 @@ def task(state: str = "Active", finished: str | None = None, **metadata: object)
         (ENDED, task("Ended"), Result.UNCHANGED, "support/one has ended already"),
         (ENDED, task(finished="Completed"), Result.UNCHANGED, "has ended already"),
         (ENDED, task(deletionTimestamp="2026-06-03T10:00:00Z"), Result.UNCHANGED, "has ended already"),
+        (ENDED, unfollowed(task("Ended")), Result.DONE, "the operator has not acted on it yet"),
+        (ENDED, unfollowed(task("Ended", finished="Ended")), Result.UNCHANGED, "has ended already"),
+        (SUSPENDED, unfollowed(task("Suspended")), Result.DONE, "the operator has not acted on it yet"),
+        (SUSPENDED, unfollowed(task("Ended")), Result.REFUSED, "has ended (state Ended), which is final"),
+        (ACTIVE, unfollowed(task()), Result.DONE, "the operator has not acted on it yet"),
         (SUSPENDED, task(), None, ""),
         (SUSPENDED, task("Suspended"), Result.UNCHANGED, "is Suspended already"),
         (SUSPENDED, task("Ended"), Result.REFUSED, "has ended (state Ended), which is final"),
@@ -71,20 +94,58 @@ def test_who_set_a_state_that_is_so_already_is_said() -> None:
     assert said.message == "AgentTask support/one is Suspended already, set by sec@example.com: looks wrong"
 
 
+@pytest.mark.parametrize("wanted", list(DesiredState))
 @pytest.mark.parametrize(
     ("observed", "settled"), [(2, False), (None, False), ("3", False), (3, True), (4, True)]
 )
-def test_the_operator_has_acted_once_it_observed_the_change(observed: object, settled: bool) -> None:  # noqa: FBT001 - a table
+def test_the_operator_has_acted_once_it_observed_the_change(
+    wanted: DesiredState,
+    observed: object,
+    settled: bool,  # noqa: FBT001 - a table
+) -> None:
     now = task()
     now["status"]["observedGeneration"] = observed
-    found = settled_as(task(), now)
+    found = settled_as(wanted, task(), now)
     assert (found == Outcome(now, Result.DONE)) is settled
     assert (found is None) is not settled
 
 
 @pytest.mark.parametrize("now", [None, task(uid="u-2")])
 def test_a_task_that_went_meanwhile_is_settled(now: dict[str, Any] | None) -> None:
-    assert settled_as(task(), now) == Outcome(task(), Result.DONE, "it is gone")
+    assert settled_as(ENDED, task(), now) == Outcome(task(), Result.DONE, "it is gone")
+    for wanted in (ACTIVE, SUSPENDED):
+        refused = Outcome(task(), Result.REFUSED, "AgentTask support/one is gone")
+        assert settled_as(wanted, task(), now) == refused
+
+
+@pytest.mark.parametrize(
+    ("wanted", "now", "result", "part"),
+    [
+        (
+            ACTIVE,
+            task(finished="Revoked"),
+            Result.REFUSED,
+            "support/one has ended (Revoked): No rule permits",
+        ),
+        (SUSPENDED, task(finished="Revoked"), Result.REFUSED, "has ended (Revoked): No rule permits it."),
+        (SUSPENDED, unfollowed(task(finished="Expired")), Result.REFUSED, "has ended (Expired)"),
+        (ACTIVE, task(deletionTimestamp="2026-06-03T10:00:00Z"), Result.REFUSED, "it is being deleted"),
+        (ENDED, task(finished="Revoked"), Result.DONE, ""),
+        (ACTIVE, standing("AwaitingPolicy", "False"), Result.REFUSED, "waits (AwaitingPolicy): No rule per"),
+        (ACTIVE, standing("AwaitingApproval", "False"), Result.REFUSED, "waits (AwaitingApproval): No rule"),
+        (ACTIVE, unfollowed(standing("AwaitingPolicy", "False")), None, ""),
+        (ACTIVE, standing("AwaitingPod", "True"), Result.DONE, ""),
+        (ACTIVE, standing("Running", "True"), Result.DONE, ""),
+        (ACTIVE, standing("Running", "False"), Result.DONE, ""),
+        (SUSPENDED, standing("Suspended", "False"), Result.DONE, ""),
+    ],
+)
+def test_a_task_that_lost_its_permission_meanwhile_was_not_resumed(
+    wanted: DesiredState, now: dict[str, Any], result: Result | None, part: str
+) -> None:
+    found = settled_as(wanted, task(), now)
+    assert (found and found.result) == result
+    assert part in (found.message if found is not None else "")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,27 @@ def test_a_running_pod() -> None:
     assert not facts.containers_ended
 
 
+_SIDECAR = {"initContainerStatuses": [{"name": "i", "imageID": "init@sha256:1"}]}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "all_run"),
+    [
+        ({}, False),
+        (_SIDECAR, False),
+        (_SIDECAR | {"containerStatuses": [{"name": "c", "imageID": ""}]}, False),
+        (_SIDECAR | {"containerStatuses": [{"name": "other", "imageID": "app@sha256:2"}]}, False),
+        (_SIDECAR | {"containerStatuses": [{"name": "c", "imageID": "app@sha256:2"}]}, True),
+        ({"containerStatuses": [{"name": "c", "imageID": "app@sha256:2"}]}, True),
+    ],
+)
+def test_a_pod_runs_once_each_container_of_its_spec_has_an_image(
+    statuses: dict[str, Any],
+    all_run: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert pod_facts(_pod({"phase": "Pending", **statuses}), labelled=True).all_run is all_run
+
+
 _ENDED = {"state": {"terminated": {"exitCode": 0}}}
 _RUNS = {"state": {"running": {}}}
 

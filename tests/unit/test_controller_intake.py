@@ -11,14 +11,13 @@ from agentid.api.names import TASK_LABEL
 from agentid.cluster.errors import ServerError, TooManyRequestsError
 from agentid.cluster.paths import PODS, Resource
 from agentid.controller.intake import DELETED, LOOKS_AT_ONCE, Intake
-from agentid.controller.policies import Policies
 from agentid.controller.queue import LONGEST_RETRY_SECONDS
 from agentid.controller.records import Key
 from agentid.controller.world import World
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _KEY = ("ns", "t")
-_NO_POLICIES = Policies(lambda _: None, lambda _: None)
+_NO_POLICIES: Any = None
 
 
 class _Reads:

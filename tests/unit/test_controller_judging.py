@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.cluster.errors import ConnectionLostError
+from agentid.controller import judging
 from agentid.controller.judging import Judge
 from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.consent import Approver, Consent
@@ -41,7 +42,7 @@ DIGESTS = (f"registry.example.com/refund@sha256:{'a' * 64}",)
 ALICE = {"username": "alice@example.com", "groups": ["support"]}
 NEW = observe(
     spec=task_spec(requester=ALICE),
-    pods=[pod(images=IMAGES, running_images=DIGESTS)],
+    pods=[pod(images=IMAGES, running_images=DIGESTS, all_run=True)],
 )
 RUNNING = running(NEW)
 ENVIRONMENT = Environment("prod.example.com", {"region": "eu"}, {"env": "test"})
@@ -218,7 +219,10 @@ async def test_digest_is_another_for_other_policies() -> None:
 async def test_answer_is_about_what_is_asked() -> None:
     due = at(RUNNING, 211)
     assert (await answer(RUNNING, policy(PERMIT))).allowed
-    said = await answer(due, policy(PERMIT))
+    said = await answer(due, policy(PERMIT + FREEZE_RENEWAL))
+    assert (said.action, said.allowed) == (PolicyAction.RENEW, False)
+    renewed = after(due)
+    said = await answer(renewed, policy(PERMIT))
     assert (said.action, said.allowed) == (PolicyAction.RENEW, False)
     resumed = asks(after(asks(RUNNING, state="Suspended")), state="Active")
     said = await answer(resumed, policy(PERMIT))
@@ -229,6 +233,7 @@ FORBID_BAD = f"""@id("recalled")
 forbid(principal, action in [Action::"renew", Action::"resume"], resource)
 when {{ context.runningImages.containsAny(["{DIGESTS[0]}"]) }};
 """
+FREEZE_RENEWAL = 'forbid(principal, action == Action::"renew", resource);'
 FREEZE = '@id("freeze") forbid(principal, action == Action::"issue", resource);'
 
 
@@ -248,13 +253,24 @@ async def test_rule_that_forbids_to_issue_lets_go_on_what_runs() -> None:
 
 
 async def test_credential_that_may_be_issued_and_of_whose_renewal_no_rule_speaks_stays_for_its_life() -> None:
-    said = await answer(RUNNING, policy(PERMIT))
-    assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
+    for facts in (RUNNING, at(RUNNING, 211), at(RUNNING, 300)):
+        said = await answer(facts, policy(PERMIT))
+        assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
     assert not (await answer(RUNNING, policy(PERMIT + FREEZE))).allowed
     own = policy(PERMIT, namespace="support", name="own", uid="u-3")
     assert (await answer(RUNNING, policy(PERMIT_ALL), own)).allowed
     forbidden = policy(FORBID_BAD, namespace="support", name="own", uid="u-3")
     assert not (await answer(RUNNING, policy(PERMIT), forbidden)).allowed
+
+
+async def test_credential_that_stays_is_asked_about_again_when_its_renewal_may_be_permitted() -> None:
+    later = 'context.time >= datetime("2026-05-31T14:04:00Z")'
+    renew = f'permit(principal, action == Action::"renew", resource) when {{ {later} }};'
+    said = await answer(at(RUNNING, 211), policy(PERMIT + renew))
+    assert (said.action, said.allowed) == (PolicyAction.ISSUE, True)
+    assert said.holds_until == NOW + timedelta(seconds=240)
+    said = await answer(at(RUNNING, 240), policy(PERMIT + renew))
+    assert (said.action, said.allowed) == (PolicyAction.RENEW, True)
 
 
 async def test_rule_on_renewals_that_cannot_be_evaluated_is_not_passed_over() -> None:
@@ -380,7 +396,7 @@ async def test_namespace_that_requires_policy_denies_without_one() -> None:
     assert answers() == [False, True]
     await installed.take(own)
     assert answers() == [True, True]
-    installed.drop(own)
+    await installed.drop(own)
     assert answers() == [False, True]
 
 
@@ -414,6 +430,22 @@ async def test_engine_that_fails_denies_in_doubt_and_is_asked_again(monkeypatch:
 
 
 @pytest.mark.parametrize("error", [ValueError("a policy stands twice"), PanicError("index out of bounds")])
+async def test_question_that_cannot_be_put_denies_in_doubt(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(judging, "judge", fails)
+    with capture_logs() as logs:
+        said = await answer(NEW, policy(PERMIT))
+    assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
+    assert type(error).__name__ in said.message
+    assert said.holds_until == NEW.now + timedelta(minutes=1)
+    assert [each["event"] for each in logs] == ["policy could not be asked"]
+
+
+@pytest.mark.parametrize("error", [ValueError("a policy stands twice"), PanicError("index out of bounds")])
 async def test_layer_that_cannot_be_put_together_denies_in_doubt(
     monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
@@ -424,15 +456,14 @@ async def test_layer_that_cannot_be_put_together_denies_in_doubt(
     with capture_logs() as logs:
         said = await answer(NEW, policy(PERMIT))
     assert (said.allowed, said.in_doubt, said.awaits_approval) == (False, True, False)
-    assert type(error).__name__ in said.message
-    assert [each["event"] for each in logs] == ["policy could not be asked"]
+    assert [each["event"] for each in logs] == ["policies could not be put together"]
 
 
 async def test_end_of_the_process_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def ends(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(Layer, "of", ends)
+    monkeypatch.setattr(judging, "judge", ends)
     with pytest.raises(SystemExit):
         await answer(NEW, policy(PERMIT))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentid.controller import policies as module
+from agentid.controller import installed_policy as module
+from agentid.controller import policies
 from agentid.controller.policy_statuses import status_of
 from agentid.policy.accept import AcceptedPolicy, accept
 from agentid.policy.engine import decide
@@ -157,7 +158,7 @@ async def test_lost_policy_of_the_cluster_is_missed_everywhere_until_it_is_gone(
     body = policy(BROKEN, status=UNREADABLE)
     await installed.take(body)
     assert installed.policies.lost("any") == ("ClusterAgentPolicy/default",)
-    installed.drop(body)
+    await installed.drop(body)
     assert installed.policies.lost("any") == ()
 
 
@@ -172,7 +173,7 @@ async def test_older_state_that_is_looked_through_longer_is_ignored(
     installed: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = asyncio.Event()
-    monkeypatch.setattr(module.asyncio, "to_thread", _late_for(PERMIT, waits))
+    monkeypatch.setattr(policies.asyncio, "to_thread", _late_for(PERMIT, waits))
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         older = group.create_task(installed.take(policy(PERMIT)))
         await asyncio.sleep(0)
@@ -186,12 +187,12 @@ async def test_policy_that_goes_while_it_is_looked_through_does_not_come_back(
     installed: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = asyncio.Event()
-    monkeypatch.setattr(module.asyncio, "to_thread", _late_for(PERMIT, waits))
+    monkeypatch.setattr(policies.asyncio, "to_thread", _late_for(PERMIT, waits))
     body = policy(PERMIT)
     async with asyncio.timeout(10):
         taking = asyncio.create_task(installed.policies.take(module.Resource("v1", "P", "ps"), body))
         await asyncio.sleep(0)
-        installed.drop(body)
+        await installed.drop(body)
         waits.set()
         await taking
     assert installed.policies.installed() == []
@@ -203,10 +204,10 @@ async def test_policy_that_goes_while_it_is_looked_through_does_not_come_back(
 
 
 def _late_for(cedar: str, event: asyncio.Event) -> Any:  # noqa: ANN401 - in place of asyncio.to_thread
-    async def to_thread(function: Any, resource: Any, body: Any, old: Any) -> Any:  # noqa: ANN401
-        if body["spec"]["cedar"] == cedar:
+    async def to_thread(function: Any, *of: Any) -> Any:  # noqa: ANN401
+        if function is module.look_through and of[1]["spec"]["cedar"] == cedar:
             await event.wait()
-        return function(resource, body, old)
+        return function(*of)
 
     return to_thread
 
@@ -215,9 +216,9 @@ async def test_deleted_policy_holds_no_longer(installed: Installed) -> None:
     permit, forbid = policy(PERMIT), policy(FORBID, name="freeze", uid="u-2")
     await installed.take(permit, forbid)
     assert not allows(installed)
-    installed.drop(forbid)
+    await installed.drop(forbid)
     assert allows(installed)
-    installed.drop(permit)
+    await installed.drop(permit)
     assert not allows(installed)
     assert installed.policies.cluster.sources == ()
     assert installed.changed == [None] * 4
@@ -225,9 +226,9 @@ async def test_deleted_policy_holds_no_longer(installed: Installed) -> None:
 
 async def test_end_of_another_object_of_the_name_changes_nothing(installed: Installed) -> None:
     await installed.take(policy(PERMIT, uid="u-2"))
-    installed.drop(policy(PERMIT, uid="u-1"))
-    installed.drop(policy(PERMIT, uid="u-2", namespace="support"))
-    installed.drop(policy(PERMIT, uid="u-2", name="other"))
+    await installed.drop(policy(PERMIT, uid="u-1"))
+    await installed.drop(policy(PERMIT, uid="u-2", namespace="support"))
+    await installed.drop(policy(PERMIT, uid="u-2", name="other"))
     assert allows(installed)
     assert installed.changed == [None]
 
@@ -239,7 +240,7 @@ async def test_each_namespace_has_a_layer_of_its_own(installed: Installed) -> No
     assert not allows(installed, namespace="support")
     assert allows(installed, namespace="other")
     assert installed.policies.of("other").sources == ()
-    installed.drop(forbid)
+    await installed.drop(forbid)
     assert allows(installed, namespace="support")
     assert installed.changed == [None, "support", "support"]
 

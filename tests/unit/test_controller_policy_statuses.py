@@ -25,8 +25,9 @@ from agentid.cluster.paths import Resource
 from agentid.cluster.statuses import StatusWrites
 from agentid.controller import policy_statuses as module
 from agentid.controller.errors import NotLeadingError
+from agentid.controller.installed_policy import InstalledPolicy
 from agentid.controller.metrics import Metrics
-from agentid.controller.policies import InstalledPolicy, Policies
+from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses, status_of
 from agentid.controller.queue import FIRST_RETRY_SECONDS, retry_pause
 from agentid.errors import AgentidError
@@ -311,3 +312,15 @@ async def test_policy_that_is_gone_meanwhile_is_not_written(scene: Scene) -> Non
     scene.policies.drop(resource_of(body), "", "default", "u-1")
     await scene.settle()
     assert scene.writes.written == []
+
+
+async def test_status_of_the_clusters_policy_is_written_before_those_that_wait(scene: Scene) -> None:
+    scene.leads = False
+    for number in range(3):
+        await scene.take(policy(PERMIT, namespace="support", name=f"p{number}", uid=f"u-{number}"))
+    await scene.take(policy(PERMIT, namespace="other", uid="u-other"))
+    await scene.take(policy(PERMIT, uid="u-cluster"))
+    scene.leads = True
+    scene.statuses.note_all()
+    await scene.settle()
+    assert [each[3] for each in scene.writes.written] == ["u-cluster", "u-0", "u-other", "u-1", "u-2"]

@@ -156,6 +156,21 @@ async def test_change_of_policy_does_not_wait_for_the_pause_after_a_failure() ->
     assert seen == {("ns", "a"): 2}
 
 
+async def test_what_failed_is_not_put_behind_others_by_a_change_of_policy() -> None:
+    queue, seen = _queue(), Counter[Key]()
+
+    async def look_at(key: Key) -> None:
+        seen[key] += 1
+        if seen[key] == 1:
+            raise ServerError("500")
+
+    queue.add(("ns", "failed"))
+    await _run_until_idle(queue, look_at)
+    for name in ("a", "b", "failed"):
+        queue.add_later(("ns", name))
+    assert (await _order(queue))[0] == "failed"
+
+
 async def test_at_most_so_many_are_worked_on_at_once() -> None:
     queue, full, let_go = _queue(), asyncio.Event(), asyncio.Event()
 
@@ -269,11 +284,14 @@ async def test_what_is_due_is_told_once_and_in_order() -> None:
 async def test_what_is_due_only_to_be_decided_again_is_told_apart() -> None:
     clock, told, again = _Clock(), asyncio.Queue[Key](), asyncio.Queue[Key]()
     deadlines = Deadlines(clock, told.put_nowait, again.put_nowait)
-    for number, is_again in enumerate((True, False, True)):
-        deadlines.set(("ns", str(number)), clock.now - timedelta(seconds=9 - number), again=is_again)
-    deadlines.set(("ns", "0"), clock.now - timedelta(seconds=1))
-    assert await _first(deadlines, told, 2) == [("ns", "1"), ("ns", "0")]
-    assert again.get_nowait() == ("ns", "2")
+    past, soon = clock.now - timedelta(seconds=9), clock.now - timedelta(seconds=1)
+    deadlines.set(("ns", "turned"), None, past)
+    deadlines.set(("ns", "both"), soon, past)
+    deadlines.set(("ns", "no more"), None, past)
+    deadlines.set(("ns", "no more"), past)
+    # What is due to be decided again is due for what else there is all the same.
+    assert await _first(deadlines, told, 2) == [("ns", "no more"), ("ns", "both")]
+    assert [again.get_nowait() for _ in range(2)] == [("ns", "both"), ("ns", "turned")]
     assert again.empty()
 
 

@@ -149,12 +149,12 @@ async def test_no_is_asked_again_after_growing_pauses_until_it_is_a_yes(scene: S
     scene.opa.says = NO
     pauses, second = [], 0.0
     for _ in range(9):
-        wake_at = decide(await scene.seen(second)).wake_at
-        assert wake_at is not None
+        turns_at = decide(await scene.seen(second)).turns_at
+        assert turns_at is not None
         before = len(scene.opa.asked)
         await scene.seen(second)  # whatever else happens meanwhile
         assert len(scene.opa.asked) == before
-        then = (wake_at - NOW).total_seconds()
+        then = (turns_at - NOW).total_seconds()
         pauses.append(then - second)
         second = then
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
@@ -248,8 +248,8 @@ async def test_silence_leaves_what_runs_for_the_grace_and_then_takes_it_away(
     for second in (began, began + 30, began + 59):
         plan = await scene.done(second, **changes)
         assert (plan.issue, plan.secret) == (None, SecretAction.NONE)
-        assert plan.wake_at is not None
-        assert plan.wake_at <= NOW + timedelta(seconds=began) + GRACE
+        assert plan.turns_at is not None
+        assert scene.facts.now < plan.turns_at <= NOW + timedelta(seconds=began) + GRACE
         assert generations(scene.facts) == [1]
     plan = await scene.done(began + 60)
     assert plan.secret is SecretAction.EMPTY
@@ -257,6 +257,24 @@ async def test_silence_leaves_what_runs_for_the_grace_and_then_takes_it_away(
     assert finished(await scene.seen())[:2] == ("False", "AwaitingPolicy")
     scene.opa.says = YES
     assert why(await scene.seen(began + 125)) is IssueReason.REISSUED
+
+
+async def test_silence_is_looked_at_again_however_long_the_look_after_it_took(scene: Scene) -> None:
+    await scene.runs()
+    scene.opa.says = SILENCE
+    looks = 0
+
+    async def slow_look() -> Observation:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            scene.facts = replace(scene.facts, now=scene.facts.now + timedelta(seconds=5))
+        return replace(scene.facts, judgement=scene.judge.judge(scene.facts))
+
+    scene.facts = replace(scene.facts, now=NOW + timedelta(seconds=scene.renewal_due))
+    plan = decide(await scene.opinion.heard(scene.holder, slow_look))
+    assert plan.turns_at is not None
+    assert scene.facts.now < plan.turns_at <= scene.facts.now + GRACE
 
 
 async def test_without_grace_silence_takes_away_at_once() -> None:
@@ -341,7 +359,7 @@ async def test_what_changes_all_the_time_is_denied(scene: Scene) -> None:
     scene.opa.meanwhile = another_owner
     plan = decide(await scene.seen())
     assert plan.issue is None
-    assert plan.wake_at is not None
+    assert plan.turns_at is not None
 
 
 async def test_question_that_cannot_be_put_is_denied(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """What a list shows is taken in policies first, and what the watches missed of policies is found."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from agentid.cluster.paths import (
 )
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import Intake
+from agentid.controller.policy_intake import PolicyIntake
 from agentid.controller.records import Key
 from agentid.controller.sweep import Sweep
 from agentid.controller.world import World
@@ -91,12 +93,14 @@ class Scene:
         self.installed = Installed()
         self.world = World(self._looked_at, lambda: _NOW)
         reads = Reads(connection)
+        self.policy_intake = PolicyIntake(self.installed.policies, reads)
+        self.running = asyncio.create_task(self.policy_intake.run())
         self.sweep = Sweep(
             connection=connection,
             reads=reads,
             world=self.world,
             policies=self.installed.policies,
-            intake=Intake(self.world, self.installed.policies, reads),
+            intake=Intake(self.world, self.policy_intake, reads),
             namespaces=namespaces,
             on_finding=lambda plural, _: self.findings.append(plural),
         )
@@ -144,6 +148,21 @@ async def test_policies_of_the_cluster_are_listed_whole_and_others_in_each_names
         CLUSTER_AGENT_POLICIES.path(None),
         *(resource.path(where) for resource in _KINDS[1:] for where in ("a", "b")),
     ]
+
+
+async def test_view_is_behind_until_what_watches_asked_for_when_they_began_is_compared(
+    server: Server, connection: Connection
+) -> None:
+    server.put(TASKS, task())
+    scene = Scene(connection)
+    scene.sweep.request()
+    await scene.sweep.take_everything()
+    assert scene.sweep.behind
+    sweeping = asyncio.create_task(scene.sweep.run(3600))
+    async with asyncio.timeout(10):
+        while scene.sweep.behind:  # noqa: ASYNC110 - it is a plain attribute
+            await asyncio.sleep(0)
+    sweeping.cancel()
 
 
 @pytest.mark.parametrize("kind", _KINDS[:2], ids=lambda kind: kind.kind)

@@ -8,6 +8,7 @@ import pytest
 from agentid.controller.census import Scope
 from agentid.controller.packed_task import Standing, WorkloadKey
 from agentid.controller.records import Key
+from agentid.controller.second_opinion import Opinion
 from agentid.controller.world import World
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
@@ -153,6 +154,15 @@ def test_of_a_task_that_went_under_another_operator_there_is_nothing_left_to_tel
     assert record.departed["u-1"].task is None
 
 
+def test_what_opa_said_before_another_operator_was_at_work_does_not_count(world: World) -> None:
+    world.take_task(_task(1))
+    record = world.record(_KEY)
+    assert record is not None
+    record.opinion = Opinion(b"asked", allowed=True)
+    world.begin_anew()
+    assert record.opinion is None
+
+
 def test_a_pod_is_told_to_its_task_only_when_something_counts(world: World, told: _Told) -> None:
     world.take_pod(_pod(1))
     assert told.taken() == [_KEY]
@@ -164,6 +174,37 @@ def test_a_pod_is_told_to_its_task_only_when_something_counts(world: World, told
     assert told.taken() == [_KEY]
     world.forget_if_empty(_KEY)
     assert world.record(_KEY) is None
+
+
+def _running(version: int, app: str, **spec: object) -> dict[str, Any]:
+    pod = _pod(version)
+    pod["spec"] |= {"containers": [{"name": "app", "image": "app"}], **spec}
+    pod["status"] |= {
+        "initContainerStatuses": [{"name": "init", "imageID": "init@sha256:1"}],
+        "containerStatuses": [{"name": "app", "imageID": app}],
+    }
+    return pod
+
+
+def test_a_container_that_starts_again_still_runs_what_it_ran(world: World, told: _Told) -> None:
+    def seen() -> tuple[tuple[str, ...], bool]:
+        record = world.record(_KEY)
+        assert record is not None
+        return record.pods["p-1"].facts.running_images, record.pods["p-1"].facts.all_run
+
+    world.take_pod(_running(1, app=""))
+    assert seen() == (("init@sha256:1",), False)
+    world.take_pod(_running(2, app="app@sha256:1"))
+    assert seen() == (("app@sha256:1", "init@sha256:1"), True)
+    told.clear()
+    world.take_pod(_running(3, app=""))
+    assert seen() == (("app@sha256:1", "init@sha256:1"), True)
+    assert told == []
+    world.take_pod(_running(4, app="app@sha256:2"))
+    assert seen() == (("app@sha256:2", "init@sha256:1"), True)
+    # Another image in its spec is another pod.
+    world.take_pod(_running(5, app="", containers=[{"name": "app", "image": "other"}]))
+    assert seen() == (("init@sha256:1",), False)
 
 
 def test_a_pod_without_its_label_stays_with_its_task(world: World) -> None:

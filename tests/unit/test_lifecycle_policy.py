@@ -12,9 +12,11 @@ from agentid.lifecycle.decide import decide
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import (
     AgentFacts,
+    Blocked,
     Observation,
     PodPhase,
     PolicyAction,
+    SecretAction,
     SecretFacts,
     SecretState,
 )
@@ -26,6 +28,7 @@ from tests.unit.lifecycle_facts import (
     ALLOW,
     ALLOWED_BY,
     JOB,
+    NOT_RENEWED,
     NOW,
     after,
     agent,
@@ -86,8 +89,14 @@ def in_doubt_what_the_secret_holds(facts: Observation) -> Observation:
 def on_images(facts: Observation) -> Observation:
     """The same with containers that run."""
     return replace(
-        facts, pods=tuple(replace(each, running_images=("image@sha256:1",)) for each in facts.pods)
+        facts,
+        pods=tuple(replace(each, running_images=("image@sha256:1",), all_run=True) for each in facts.pods),
     )
+
+
+def starting(facts: Observation) -> Observation:
+    """The same with containers of which some run already, such as an init container."""
+    return replace(facts, pods=tuple(replace(each, running_images=("init@sha256:1",)) for each in facts.pods))
 
 
 def without_credential(facts: Observation) -> Observation:
@@ -98,6 +107,11 @@ ASKED: dict[str, tuple[Observation, PolicyAction | None]] = {
     "new, no pod yet": (observe(), PolicyAction.ISSUE),
     "new, its pod there": (NEW, PolicyAction.ISSUE),
     "holding its first credential, its containers not yet running": (RUNNING, PolicyAction.ISSUE),
+    "holding its first credential, its init containers running": (starting(RUNNING), PolicyAction.ISSUE),
+    "resumed, its init containers running": (
+        starting(after(asks(suspended(RUNNING), state="Active"))),
+        PolicyAction.RESUME,
+    ),
     "nothing due yet, its containers not yet running": (at(RUNNING, 180), PolicyAction.ISSUE),
     "running on its first credential": (on_images(RUNNING), PolicyAction.RENEW),
     "running without a pod": (ALONE, PolicyAction.RENEW),
@@ -163,9 +177,13 @@ STAYS: dict[str, tuple[Observation, PolicyAction | None]] = {
     ),
     "running on a renewed credential": (on_images(renewed(RUNNING)), None),
     "its containers not yet running": (RUNNING, None),
-    "renewal due": (at(on_images(RUNNING), DUE_SECONDS), None),
+    "renewal due": (at(on_images(RUNNING), DUE_SECONDS), PolicyAction.ISSUE),
     "in doubt which of its credentials the Secret holds": (
         in_doubt_what_the_secret_holds(on_images(after(next_pod(REPLACEABLE)))),
+        PolicyAction.ISSUE,
+    ),
+    "in doubt which of its renewed credentials the Secret holds": (
+        in_doubt_what_the_secret_holds(on_images(renewed(RUNNING))),
         None,
     ),
     "new": (NEW, None),
@@ -175,9 +193,60 @@ STAYS: dict[str, tuple[Observation, PolicyAction | None]] = {
 
 
 @pytest.mark.parametrize("state", STAYS)
-def test_credential_stays_by_what_it_was_made_by_only_until_it_is_renewed(state: str):
+def test_credential_stays_by_what_it_was_made_by_unless_that_was_a_renewal(state: str):
     facts, action = STAYS[state]
     assert stays_by(facts) is action
+
+
+def unrenewable(facts: Observation, seconds: float) -> Observation:
+    """The same at that time, where policy says nothing of `renew` and permits what it was made by."""
+    then = at(facts, seconds)
+    action = stays_by(then)
+    assert action is not None
+    return judged(then, action=action, message=NOT_RENEWED)
+
+
+def test_credential_that_is_not_renewed_stays_for_its_life_and_is_the_end_of_its_task():
+    life = RUNNING.task.status.credentials[0]
+    for facts in (on_images(RUNNING), RUNNING, ALONE):
+        kept = unrenewable(facts, DUE_SECONDS)
+        plan = decide(kept)
+        assert (plan.rule, plan.issue, plan.secret) == ("keep_running", None, SecretAction.NONE)
+        assert plan.wake_at == life.not_after
+        assert after(kept).task.status == kept.task.status
+        over = unrenewable(facts, 300)
+        said = "its credential ran out at 2026-05-31T14:05:00Z, and no rule of policy permits to renew it"
+        assert finished(over) == ("True", EndReason.EXPIRED, said)
+        assert decide(over).issue is None
+        assert after(over).secret.state in {SecretState.EMPTIED, SecretState.ABSENT}
+
+
+def test_credential_is_renewed_as_soon_as_that_is_permitted():
+    kept = after(unrenewable(RUNNING, DUE_SECONDS))
+    assert why(judged(at(kept, 290))) is IssueReason.RENEWED
+
+
+def test_credential_that_is_not_renewed_is_made_again_where_the_secret_is_in_doubt():
+    others = {
+        "pod": (on_images(after(next_pod(REPLACEABLE))), PolicyAction.ISSUE),
+        "resumed": (on_images(after(asks(suspended(RUNNING), state="Active"))), PolicyAction.RESUME),
+    }
+    for facts, action in others.values():
+        doubtful = unrenewable(in_doubt_what_the_secret_holds(facts), 100)
+        assert (why(doubtful), finished(doubtful)[1]) == (IssueReason.REISSUED, "Running")
+        again = after(doubtful)
+        assert generations(again) == [facts.task.status.credentials[-1].generation + 1]
+        assert again.task.status.decision is not None
+        assert again.task.status.decision.action == action.value
+        blocked = replace(doubtful, blocked=Blocked("there is no authority"))
+        assert finished(blocked)[1] == WaitReason.ISSUANCE_BLOCKED
+        assert after(blocked).task.status.credentials == []
+
+
+def test_task_that_is_not_renewed_still_goes_on_with_its_next_pod():
+    gone = replace(unrenewable(REPLACEABLE, 300), pods=())
+    assert finished(gone)[1] == WaitReason.AWAITING_POD
+    assert why(judged(replace(after(gone), pods=(pod(2),)))) is IssueReason.POD_REPLACED
 
 
 ISSUED: dict[str, tuple[Observation, IssueReason]] = {
@@ -359,7 +428,7 @@ def test_task_looks_again_when_the_decision_may_turn():
     for facts in (NEW, RUNNING, ALONE, judged(NEW, **DENIED), judged(NEW, **UNAPPROVED), observe()):
         assert facts.judgement is not None
         timed = replace(facts, judgement=replace(facts.judgement, holds_until=turns))
-        assert decide(timed).wake_at == turns
+        assert decide(timed).turns_at == turns
 
 
 def test_disabled_agent_ends_the_task_whatever_policy_says():
@@ -408,8 +477,7 @@ def test_nobody_sleeps_beyond_the_time_at_which_the_decision_may_turn(facts: Obs
         return
     plan = decide(facts)
     if condition(after(facts).task.status, ConditionType.FINISHED) is None or finished(facts)[0] == "False":
-        assert plan.wake_at is not None
-        assert plan.wake_at <= judgement.holds_until
+        assert plan.turns_at == judgement.holds_until
 
 
 @LIVE

@@ -16,6 +16,7 @@ from tests.unit.lifecycle_facts import (
     at,
     finished,
     generations,
+    judged,
     made,
     observe,
     pod,
@@ -35,7 +36,7 @@ def test_renewal_is_due_at_two_thirds_of_the_life_and_woken_for():
     assert due is not None
     assert timedelta(seconds=190) <= due - NOW <= timedelta(seconds=210)
     assert decide(replace(RUNNING, now=due - timedelta(seconds=1))).issue is None
-    assert why(replace(RUNNING, now=due)) is IssueReason.RENEWED
+    assert why(judged(replace(RUNNING, now=due))) is IssueReason.RENEWED
 
 
 def test_renewals_of_many_tasks_are_spread():

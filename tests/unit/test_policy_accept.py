@@ -147,6 +147,10 @@ def test_all_mistakes_are_told() -> None:
         (f'@id("a/b") {PERMIT};', "@id must be"),
         (f'@id("") {PERMIT};', "@id must be"),
         (f'@advice("{"x" * 257}") {PERMIT};', "@advice has more than 256"),
+        (f'@id("a\\u{{202e}}b") {PERMIT};', "@id must be"),
+        (f'@advice("a\\u{{202e}}b") {PERMIT};', "@advice holds U+202E"),
+        (f'@advice("\\u{{1b}}[31mred") {PERMIT};', "@advice holds U+001B"),
+        (f'@advice("one line\\nand another") {PERMIT};', "@advice holds U+000A"),
         (when('unknown("x")'), "`Unknown`"),
         (when("true" + " && true" * 120), "nesting exceeds"),
         (when(f'resource.purpose like "*{"a" * 4096}"'), "the patterns of `like`"),
@@ -159,6 +163,12 @@ def test_all_mistakes_are_told() -> None:
 )
 def test_what_could_mislead_or_overload_is_refused(text: str, message: str) -> None:
     assert message in refused(text)[0].message
+
+
+def test_advice_that_hides_something_is_refused_where_it_is_written() -> None:
+    error = refused(f'{PERMIT};\n@id("frozen")\n@advice("Wait.\\u{{200b}}") {PERMIT};')[0]
+
+    assert (error.line, error.column, error.rule) == (3, 9, "frozen")
 
 
 def test_as_many_rules_as_are_allowed_are_accepted() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import cedarpy
 import pytest
 
+from agentid.lifecycle.model import PolicyAction
 from agentid.policy import generate
 from agentid.policy.question import Ancestor, Secret, Use
 from agentid.policy.request import request
@@ -44,8 +45,9 @@ def test_generated_files_are_checked_in(path: str) -> None:
 
 def test_every_action_of_the_design_is_there_and_says_when_it_is_asked() -> None:
     assert [row.action for row in ACTIONS] == list(Action)
-    assert {row.evaluated for row in ACTIONS} == {"at issue", "at request time"}
-    assert [row.action for row in ACTIONS if row.evaluated == "at request time"] == [Action.USE]
+    assert {row.evaluated for row in ACTIONS} == {"at issue", "not in this version"}
+    asked = {row.action.value for row in ACTIONS if row.evaluated == "at issue"}
+    assert asked == {each.value for each in PolicyAction}
     assert schema_text().count("@evaluated(") == len(Action)
 
 

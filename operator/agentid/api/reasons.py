@@ -26,6 +26,7 @@ class PolicyReason(StrEnum):
 
     VALID = "Valid"
     INVALID = "Invalid"
+    TOO_LARGE = "TooLarge"
 
 
 class WaitReason(StrEnum):

@@ -16,10 +16,11 @@ from agentid.api.agenttask import DesiredState, StateReason
 from agentid.api.names import GROUP
 from agentid.cli.errors import REFUSED, NotThereError, finish
 from agentid.cli.options import ListOutput, Where
+from agentid.cli.orders import Order, Outcome, Result
 from agentid.cli.printing import shown, table, told
-from agentid.cli.selecting import Selection, asker, live, named, standing, which
+from agentid.cli.selecting import Selection, asker, live, named, plain_name, standing, which
 from agentid.cli.session import Session, session
-from agentid.cli.states import Order, Outcome, Result, carry_out
+from agentid.cli.states import carry_out
 from agentid.cluster.connection import Body
 from agentid.controller.facts import mapping, text
 
@@ -33,6 +34,7 @@ _DONE: Final = {
     DesiredState.ACTIVE: "resumed",
     DesiredState.ENDED: "ended",
 }
+_AT_ONCE: Final = 16
 _PROGRESS_AFTER_SECONDS: Final = 2.0
 
 
@@ -58,25 +60,29 @@ def run(where: Where, chosen: Selection, order: Order, output: ListOutput) -> No
 async def _change(where: Where, chosen: Selection, order: Order, output: ListOutput) -> int:
     began = time.monotonic()
     async with session(where) as here:
-        tasks = await _meant(here, chosen, order)
+        meant = await _meant(here, chosen, order)
+        tasks = [each for each in meant if not isinstance(each, Outcome)]
         progress = _Progress(f"{COMMANDS[order.state]} {len(tasks)} tasks", len(tasks), began)
         try:
-            outcomes = await carry_out(here, order, tasks, progress.tell)
+            changed = iter(await carry_out(here, order, tasks, progress.tell))
         finally:
             progress.end()
+    outcomes = [each if isinstance(each, Outcome) else next(changed) for each in meant]
     seconds = time.monotonic() - began
     _show(outcomes, order, output, seconds, everywhere=where.everywhere)
     return REFUSED if any(each.result in {Result.REFUSED, Result.UNSETTLED} for each in outcomes) else 0
 
 
-async def _meant(here: Session, chosen: Selection, order: Order) -> list[Body]:
-    """Return the tasks that are meant.
+async def _meant(here: Session, chosen: Selection, order: Order) -> Sequence[Body | Outcome]:
+    """Return the tasks that are meant; of a name that none has, that it is refused.
 
     Raises:
-        NotThereError: there is none.
+        NotThereError: no names were given, and there is none.
     """
     if chosen.names:
-        return list(await asyncio.gather(*(named(here, name) for name in dict.fromkeys(chosen.names))))
+        gate = asyncio.Semaphore(_AT_ONCE)
+        names = dict.fromkeys(map(plain_name, chosen.names))
+        return await asyncio.gather(*(_named(here, name, gate) for name in names))
     found = await live(here, chosen)
     if order.state is DesiredState.ACTIVE:
         found = [each for each in found if mapping(each.get("spec")).get("state") == DesiredState.SUSPENDED]
@@ -86,6 +92,15 @@ async def _meant(here: Session, chosen: Selection, order: Order) -> list[Body]:
     kind = "suspended" if order.state is DesiredState.ACTIVE else "live"
     elsewhere = "" if here.everywhere else "; -A looks in all namespaces"
     raise NotThereError(f"there is no {kind} AgentTask {chosen} in {place}{elsewhere}")
+
+
+async def _named(here: Session, name: str, gate: asyncio.Semaphore) -> Body | Outcome:
+    try:
+        async with gate:
+            return await named(here, name)
+    except NotThereError as error:
+        task = {"metadata": {"namespace": here.namespace, "name": shown(name)}}
+        return Outcome(task, Result.REFUSED, str(error))
 
 
 class _Progress:

@@ -1,16 +1,18 @@
 """What commands can be told alike: the options of kubectl, and in which form to print."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 WRONG_USAGE = 2
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Output(StrEnum):
@@ -85,10 +87,12 @@ def where(
     """Return which cluster and namespace is meant.
 
     Raises:
-        BadParameter: one namespace and all of them.
+        BadParameter: one namespace and all of them, or what no namespace can be called.
     """
     if everywhere and namespace is not None:
         raise typer.BadParameter("takes no --namespace beside it", param_hint="--all-namespaces")
+    if namespace is not None and _NAMESPACE.fullmatch(namespace) is None:
+        raise typer.BadParameter(f"{namespace!r} cannot be the name of one", param_hint="--namespace")
     return Where(kubeconfig, context, namespace, everywhere)
 
 
@@ -116,5 +120,9 @@ def extra(command: str, name: str = "cli") -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "agentid":
             raise
-        typer.echo(f"agentid {command}: {error.name} is not installed; install agentid[{name}].", err=True)
+        typer.echo(
+            f"agentid {command}: {error.name} is not installed; in a checkout of agentid's repository, "
+            f"`pip install '.[{name}]'` brings it. (The agentid on PyPI is another project.)",
+            err=True,
+        )
         raise typer.Exit(WRONG_USAGE) from error

@@ -71,8 +71,6 @@ def simulate(  # noqa: PLR0913 - its options
     """Say what would be decided about a task, and why. Exit code 1: it would not be allowed."""
     place = options.where(kubeconfig, context, namespace)
     labels = options.pairs(cluster_label, "--cluster-label")
-    if local and policies.startswith("live"):
-        raise typer.BadParameter("takes --policies with a file or folder", param_hint="--local")
     if groups and requester is None:
         raise typer.BadParameter("takes --as beside it", param_hint="--as-group")
     with extra("policy simulate"):
@@ -80,9 +78,12 @@ def simulate(  # noqa: PLR0913 - its options
         from agentid.cli.sources import Source  # noqa: PLC0415 - as above
         from agentid.cli.surroundings import Assumed  # noqa: PLC0415 - as above
         from agentid.lifecycle.model import PolicyAction  # noqa: PLC0415 - as above
+    source = Source.read(policies)
+    if local and source.live:
+        raise typer.BadParameter("takes --policies with a file or folder", param_hint="--local")
     asked = Simulation(
         task=task,
-        policies=Source.read(policies),
+        policies=source,
         action=PolicyAction(action.value),
         at=moment(at),
         username=requester,

@@ -22,7 +22,7 @@ from agentid.cli.telling import task_as_json
 from agentid.cluster.connection import Body
 from agentid.controller.clocks import Clock
 from agentid.controller.policies import Policies
-from agentid.lifecycle.model import Observation
+from agentid.lifecycle.model import Observation, PolicyAction
 from agentid.lifecycle.permission import asks
 from agentid.lifecycle.renewal import renew_at
 
@@ -120,11 +120,19 @@ def compare(
 
 def effect_of(old: Verdict, new: Verdict) -> Effect | None:
     """Return what the other answer is to the task; None: it comes to the same."""
-    if old.outcome == new.outcome:
+    went_on, goes_on = (each.allowed and not _is_last(each) for each in (old, new))
+    if old.outcome == new.outcome and went_on == goes_on:
         return None
-    if old.allowed:
+    if went_on:
         return Effect.LOSES
-    return Effect.GAINS if new.allowed else Effect.CHANGES
+    return Effect.GAINS if goes_on else Effect.CHANGES
+
+
+def _is_last(verdict: Verdict) -> bool:
+    """Whether a renewal is due that no rule permits, so that the task ends with the credential it has."""
+    due, answer = renew_at(verdict.observation), verdict.answer
+    is_due = due is not None and due <= verdict.observation.now and verdict.action is PolicyAction.RENEW
+    return is_due and answer is not None and answer.judgement.action is not PolicyAction.RENEW
 
 
 def _moments(observation: Observation) -> Iterator[Observation]:

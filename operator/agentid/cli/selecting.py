@@ -81,6 +81,8 @@ async def named(here: Session, name: str) -> Body:
         raise NotThereError(
             f"AgentTask {where} does not exist; `kubectl get agenttasks -n {here.namespace}` lists what does"
         ) from error
+    except ValueError as error:
+        raise NotThereError(f"{name!r} cannot be the name of an AgentTask") from error
 
 
 async def live(here: Session, chosen: Selection) -> list[Body]:
@@ -119,3 +121,10 @@ def is_over(body: Body) -> bool:
 def standing(body: Body) -> str:
     """Return what kubectl shows as STATUS."""
     return text(condition(body, "Finished").get("reason"))
+
+
+def how_it_ended(body: Body) -> str:
+    """Return in a word or a few how a task that is over, or is to be, came to its end."""
+    if condition(body, "Finished").get("status") == "True":
+        return standing(body)
+    return "it is being deleted" if "deletionTimestamp" in mapping(body.get("metadata")) else "state Ended"

@@ -10,7 +10,8 @@ from agentid.cli.session import Session
 from agentid.cluster.errors import ForbiddenError
 from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resource
 from agentid.cluster.watching import list_chunks
-from agentid.controller.policies import InstalledPolicy, Policies
+from agentid.controller.installed_policy import InstalledPolicy
+from agentid.controller.policies import Policies
 
 LIVE: Final = "live"
 _KINDS: Final = {each.kind: each for each in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES)}
@@ -54,6 +55,7 @@ class Source:
             await _take_live(here, scope, found)
         if self.drafts is not None:
             await _take_drafts(self.drafts, namespace, found)
+        await found.renew_all()
         return found
 
 

@@ -1,16 +1,15 @@
 """Sets the state of tasks, one or many at once, and sees each through until the operator has acted on it."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from agentid.api.agenttask import DesiredState
 from agentid.api.names import API_VERSION
-from agentid.cli.selecting import condition, is_over, standing, which
+from agentid.cli.orders import Order, Outcome, Result
+from agentid.cli.selecting import how_it_ended, is_over, which
 from agentid.cli.session import Session, who_am_i
+from agentid.cli.settling import find, has_followed, seen_through
 from agentid.cluster.connection import Body
 from agentid.cluster.errors import (
     ApiAnswerError,
@@ -20,52 +19,10 @@ from agentid.cluster.errors import (
     PassingError,
 )
 from agentid.cluster.paths import TASKS
-from agentid.cluster.watching import list_chunks
 from agentid.controller.facts import mapping, text
 
 _AT_ONCE: Final = 16
 _TRIES: Final = 4
-_POLL_SECONDS: Final = 0.5
-_POLL_SECONDS_A_TASK: Final = 0.003
-"""To look at many takes the API server longer, and it is what they wait for."""
-_LIST_FROM: Final = 20
-"""From so many tasks on in one namespace, all are looked at by a list rather than one by one."""
-
-
-class Result(StrEnum):
-    """What came of one task."""
-
-    DONE = "done"
-    UNCHANGED = "unchanged"
-    REFUSED = "refused"
-    UNSETTLED = "unsettled"
-    """It was changed, and the operator has not acted on it in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done with tasks.
-
-    Attributes:
-        state: What they are set to.
-        reason: Why, for people.
-        dry_run: The API server looks at each change as if it were made, and makes none.
-        within_seconds: How long to wait while the operator acts on none of them; 0: not at all.
-    """
-
-    state: DesiredState
-    reason: str
-    dry_run: bool = False
-    within_seconds: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one task: as it was last seen, and why it is not as was asked for."""
-
-    task: Body
-    result: Result
-    message: str = ""
 
 
 async def carry_out(
@@ -100,27 +57,27 @@ async def carry_out(
     outcomes = [each for each in settled if each is not None]
     if order.dry_run or not order.within_seconds:
         return outcomes
-    return await _seen_through(here, order, outcomes)
+    return await seen_through(here, order, outcomes)
 
 
 def already(order: Order, task: Body) -> Outcome | None:
-    """Return what is to be said of a task that is as was asked for, or can't be any more; else None."""
-    name = "/".join(which(task))
+    """Return what is to be said of a task that is as was asked for, or can't be any more; else None.
+
+    One that somebody set so a moment ago is done only when the operator has acted on it.
+    """
+    name, ending = "/".join(which(task)), order.state is DesiredState.ENDED
     state = text(mapping(task.get("spec")).get("state")) or DesiredState.ACTIVE
-    if order.state is DesiredState.ENDED and (is_over(task) or state == DesiredState.ENDED):
+    if is_over(task) and ending:
         return Outcome(task, Result.UNCHANGED, f"AgentTask {name} has ended already")
-    if is_over(task) or state == DesiredState.ENDED:
-        said = f"AgentTask {name} has ended ({_end(task)}), which is final. Create a new AgentTask."
+    if is_over(task) or (state == DesiredState.ENDED and not ending):
+        said = f"AgentTask {name} has ended ({how_it_ended(task)}), which is final. Create a new AgentTask."
         return Outcome(task, Result.REFUSED, said)
-    if state == order.state:
-        return Outcome(task, Result.UNCHANGED, f"AgentTask {name} is {state} already{_set_by(task)}")
-    return None
-
-
-def _end(task: Body) -> str:
-    if condition(task, "Finished").get("status") == "True":
-        return standing(task)
-    return "it is being deleted" if "deletionTimestamp" in mapping(task.get("metadata")) else "state Ended"
+    if state != order.state:
+        return None
+    said = f"AgentTask {name} is {state} already{_set_by(task)}"
+    if not has_followed(task, task):
+        return Outcome(task, Result.DONE, f"{said}; the operator has not acted on it yet")
+    return Outcome(task, Result.UNCHANGED, f"AgentTask {name} has ended already" if ending else said)
 
 
 def _set_by(task: Body) -> str:
@@ -147,7 +104,9 @@ async def _set(here: Session, order: Order, task: Body, me: str) -> Outcome:
         try:
             changed = await here.connection.merge(TASKS.path(namespace, name), body, params)
             return Outcome(changed, Result.DONE)
-        except PassingError as error:
+        except (ConflictError, PassingError) as error:
+            if isinstance(error, ConflictError) and await _is_another(here, task):
+                return Outcome(task, Result.REFUSED, _refusal(namespace, name, error))
             # To do it again does no harm, where it was done after all.
             if attempt == _TRIES:
                 return Outcome(task, Result.REFUSED, f"AgentTask {namespace}/{name}: {error}")
@@ -155,6 +114,15 @@ async def _set(here: Session, order: Order, task: Body, me: str) -> Outcome:
         except ApiAnswerError as error:
             return Outcome(task, Result.REFUSED, _refusal(namespace, name, error))
     raise AssertionError("the last attempt returns")
+
+
+async def _is_another(here: Session, task: Body) -> bool:
+    """Whether the task that was seen is gone; False where nobody says, as its UID goes with each change."""
+    try:
+        now = await find(here, *which(task))
+    except ApiAnswerError:
+        return False
+    return mapping((now or {}).get("metadata")).get("uid") != mapping(task.get("metadata")).get("uid")
 
 
 def _refusal(namespace: str, name: str, error: ApiAnswerError) -> str:
@@ -165,78 +133,3 @@ def _refusal(namespace: str, name: str, error: ApiAnswerError) -> str:
     if isinstance(error, ConflictError | FixedFieldError):
         return f"{where} is another one by now: the one that was meant is gone. Look again."
     return f"{where}: {text(error.status.get('message')) or error}"
-
-
-async def _seen_through(here: Session, order: Order, outcomes: list[Outcome]) -> list[Outcome]:
-    """Wait until the operator has acted on each change, and return what came of each."""
-    until = time.monotonic() + order.within_seconds
-    waiting = {which(each.task): each for each in outcomes if each.result is Result.DONE}
-    seen: dict[tuple[str, str], Outcome] = {}
-    while waiting:
-        for key, task in (await _as_they_are(here, waiting)).items():
-            if (known := settled_as(waiting[key].task, task)) is not None:
-                seen[key] = known
-                del waiting[key]
-                # One that works through many is not late.
-                until = time.monotonic() + order.within_seconds
-        if waiting and time.monotonic() > until:
-            said = (
-                f"was changed, but no operator has acted on it in {order.within_seconds:g} s; "
-                "`agentid doctor` says what is wrong"
-            )
-            late = {
-                key: replace(each, result=Result.UNSETTLED, message=f"AgentTask {'/'.join(key)} {said}")
-                for key, each in waiting.items()
-            }
-            seen, waiting = seen | late, {}
-        elif waiting:
-            await asyncio.sleep(_POLL_SECONDS + len(waiting) * _POLL_SECONDS_A_TASK)
-    return [seen.get(which(each.task), each) for each in outcomes]
-
-
-def settled_as(changed: Body, now: Body | None) -> Outcome | None:
-    """Return what came of a task once the operator has acted on a change of it; None: not yet.
-
-    Args:
-        changed: The task as it was answered to the change.
-        now: The task as it is; None: gone.
-    """
-    metadata = mapping(changed.get("metadata"))
-    if now is None or mapping(now.get("metadata")).get("uid") != metadata.get("uid"):
-        return Outcome(changed, Result.DONE, "it is gone")
-    decided = mapping(now.get("status")).get("observedGeneration")
-    if not isinstance(decided, int) or decided < int(metadata.get("generation") or 0):
-        return None
-    return Outcome(now, Result.DONE)
-
-
-async def _as_they_are(here: Session, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Body | None]:
-    """Return tasks as they are now; None for one that is gone. What cannot be seen just now is left out."""
-    by_namespace: dict[str, list[str]] = {}
-    for namespace, name in keys:
-        by_namespace.setdefault(namespace, []).append(name)
-    found: dict[tuple[str, str], Body | None] = {}
-    for namespace, names in by_namespace.items():
-        try:
-            found |= await _in_namespace(here, namespace, names)
-        except PassingError:
-            continue
-    return found
-
-
-async def _in_namespace(
-    here: Session, namespace: str, names: list[str]
-) -> dict[tuple[str, str], Body | None]:
-    if len(names) < _LIST_FROM:
-        bodies = await asyncio.gather(*(_find(here, namespace, name) for name in names))
-        return {(namespace, name): body for name, body in zip(names, bodies, strict=True)}
-    pages = list_chunks(here.connection, TASKS, namespace)
-    listed = {which(body)[1]: body async for bodies, _ in pages for body in bodies}
-    return {(namespace, name): listed.get(name) for name in names}
-
-
-async def _find(here: Session, namespace: str, name: str) -> Body | None:
-    try:
-        return await here.connection.get(TASKS.path(namespace, name))
-    except NotFoundError:
-        return None

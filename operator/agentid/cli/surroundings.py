@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from agentid.api.names import TASK_LABEL
+from agentid.api.names import OPERATOR_LEASE, TASK_LABEL
 from agentid.cli.authority import CONSENT, look_above, look_for_approvals, parent_of
 from agentid.cli.errors import NotSeenError
+from agentid.cli.selecting import which
 from agentid.cli.session import Session
 from agentid.cli.static_secrets import Declared, asked_for, look
 from agentid.cluster.connection import METADATA, Body
 from agentid.cluster.errors import ForbiddenError, NotFoundError
-from agentid.cluster.paths import AGENTS, NAMESPACES, PODS, Resource
+from agentid.cluster.paths import AGENTS, LEASES, NAMESPACES, PODS, Resource
 from agentid.cluster.watching import list_chunks
 from agentid.controller.approvals import Approvals
 from agentid.controller.facts import agent_facts, mapping, pod_facts, pod_task, sequence, text
@@ -24,6 +25,7 @@ Key = tuple[str, str]
 """Namespace and name."""
 
 _AT_ONCE: Final = 16
+_CONTAINER: Final = "operator"
 _OPERATOR: Final = "app.kubernetes.io/name=agentid,app.kubernetes.io/component=operator"
 _POD: Final = frozenset(
     {
@@ -37,6 +39,8 @@ _POD: Final = frozenset(
 NAMESPACE_LABELS: Final = ("context", "environment", "namespaceLabels")
 CLUSTER_LABELS: Final = ("context", "environment", "clusterLabels")
 TRUST_DOMAIN: Final = ("context", "environment", "trustDomain")
+_ANYTHING: Final = ()
+"""What every answer depends on, whatever policies read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Surroundings:
         return [
             each.sentence
             for each in self.gaps
-            if any(path[: len(of)] == of for path in read for of in each.of)
+            if any(of == _ANYTHING or any(path[: len(of)] == of for path in read) for of in each.of)
         ]
 
 
@@ -107,9 +111,9 @@ async def look_around(
     keys = {_agent_key(each) for each in tasks}
     namespaces = {namespace for namespace, _ in keys}
     secrets = asked_for(tasks)
-    settings = {} if _is_given(assumed) and not secrets else await _operators_settings(here)
-    _take_installation(found, settings, tasks, assumed)
-    found.static_secrets = await look(here, secrets, settings.get("AGENTID_NAMESPACE"))
+    pods = await _operators_settings(here)
+    _take_installation(found, pods, tasks, assumed)
+    found.static_secrets = await look(here, secrets, _agreed(pods, "AGENTID_NAMESPACE"))
     found.above = await look_above(here, tasks)
     found.approvals, unseen = await look_for_approvals(here, namespaces)
     for each in unseen:
@@ -174,35 +178,58 @@ async def _take_pods(
 
 
 def _take_installation(
-    found: Surroundings, settings: Mapping[str, str], tasks: Sequence[Body], assumed: Assumed
+    found: Surroundings, pods: Sequence[Mapping[str, str]], tasks: Sequence[Body], assumed: Assumed
 ) -> None:
-    """Take over what the operator's settings say of the installation, or a task of its trust domain."""
-    domain = assumed.trust_domain or settings.get("AGENTID_TRUST_DOMAIN") or _trust_domain_of(tasks)
+    """Take over what the operator's pods say of the installation, or a task of its trust domain."""
+    domain = assumed.trust_domain or _agreed(pods, "AGENTID_TRUST_DOMAIN") or _trust_domain_of(tasks)
     if domain is None:
         found.gap([TRUST_DOMAIN], "the trust domain: none is assumed; say it with --trust-domain")
     found.trust_domain = domain or ""
     labels = assumed.cluster_labels
-    if labels is None and "AGENTID_CLUSTER_LABELS" in settings:
-        labels = _labels(settings["AGENTID_CLUSTER_LABELS"])
+    if labels is None and (written := _agreed(pods, "AGENTID_CLUSTER_LABELS")) is not None:
+        labels = _labels(written)
     if labels is None:
         found.gap([CLUSTER_LABELS], "the cluster's labels: none are assumed; say them with --cluster-label")
     found.cluster_labels = labels or {}
+    if any("AGENTID_OPA_URL" in each for each in pods):
+        found.gap([_ANYTHING], "what OPA says (it is not asked here)")
 
 
-def _is_given(assumed: Assumed) -> bool:
-    return assumed.trust_domain is not None and assumed.cluster_labels is not None
+async def _operators_settings(here: Session) -> list[Mapping[str, str]]:
+    """Return the variables of each of the operator's pods; nothing where they cannot be seen.
 
-
-async def _operators_settings(here: Session) -> dict[str, str]:
-    """Return the variables of one of the operator's pods; nothing where they cannot be seen."""
+    Anybody may give a pod the operator's labels: only pods beside the operator's Lease count, where that can
+    be seen.
+    """
     try:
         pages = list_chunks(here.connection, PODS, None, label_selector=_OPERATOR)
         pods = [body async for bodies, _ in pages for body in bodies]
     except ForbiddenError:
-        return {}
-    containers = [each for pod in pods for each in sequence(mapping(pod.get("spec")).get("containers"))]
-    variables = (each for container in containers for each in sequence(mapping(container).get("env")))
-    return {text(mapping(each).get("name")): text(mapping(each).get("value")) for each in variables}
+        return []
+    homes = await _operators_namespaces(here) if pods else frozenset()
+    return [_variables(each) for each in pods if not homes or which(each)[0] in homes]
+
+
+async def _operators_namespaces(here: Session) -> frozenset[str]:
+    """Return where the operator's Lease is; nothing where that cannot be seen."""
+    try:
+        pages = list_chunks(here.connection, LEASES, None, name=OPERATOR_LEASE, metadata_only=True)
+        return frozenset([which(body)[0] async for bodies, _ in pages for body in bodies])
+    except ForbiddenError:
+        return frozenset()
+
+
+def _variables(pod: Body) -> Mapping[str, str]:
+    containers = map(mapping, sequence(mapping(pod.get("spec")).get("containers")))
+    own = [each for each in containers if each.get("name") == _CONTAINER]
+    variables = [mapping(variable) for each in own for variable in sequence(each.get("env"))]
+    return {text(each.get("name")): text(each.get("value")) for each in variables}
+
+
+def _agreed(pods: Sequence[Mapping[str, str]], name: str) -> str | None:
+    """Return the value of a variable that all pods have alike; None: it is not known."""
+    values = {each.get(name) for each in pods}
+    return values.pop() if len(values) == 1 else None
 
 
 def _trust_domain_of(tasks: Sequence[Body]) -> str | None:

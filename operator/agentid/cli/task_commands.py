@@ -91,10 +91,13 @@ def _check(names: list[str] | None, filters: tuple[str | None, ...], *, everywhe
     Raises:
         UsageError: it does.
     """
-    filtered = any(each is not None for each in filters)
-    if not names and not filtered:
+    given = [each for each in filters if each is not None]
+    if not all(each.strip() for each in given):
+        # Such as a variable of a script that is not set: no filter would mean every task.
+        raise typer.BadParameter("--agent, --requester, --on-behalf-of and --selector take a value, not ''")
+    if not names and not given:
         raise typer.BadParameter("name a task, or say --agent, --requester, --on-behalf-of or --selector")
-    if names and filtered:
+    if names and given:
         raise typer.BadParameter("name tasks, or say whose all are meant; not both")
     if names and everywhere:
         raise typer.BadParameter("a name stands for a task of one namespace; say which with --namespace")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from sys import intern
 from typing import Any, Final, TypeVar
@@ -120,12 +120,33 @@ def pod_facts(body: Mapping[str, Any], *, labelled: bool) -> PodFacts:
         running_images=_images(
             status, ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"), "imageID"
         ),
+        all_run=_all_run(spec, status),
     )
+
+
+def seen_before(old: PodFacts, new: PodFacts) -> PodFacts:
+    """Return `new` with the images of `old`, where a container that ran has none at the moment.
+
+    A kubelet that starts a container again may say for a while that nothing of it runs. It must make no
+    difference: a rule that forbids an image goes on to see it, one that demands an image does not miss it,
+    and no pod gets around either by a container that it lets crash.
+    """
+    if new.all_run or not old.all_run or new.fingerprint != old.fingerprint:
+        return new
+    images = tuple(sorted({*old.running_images, *new.running_images}))
+    return replace(new, running_images=images, all_run=True)
 
 
 def _images(part: Mapping[str, Any], kinds: Iterable[str], field: str) -> tuple[str, ...]:
     found = {text(mapping(each).get(field)) for kind in kinds for each in sequence(part.get(kind))}
     return tuple(intern(image) for image in sorted(found - {""}))
+
+
+def _all_run(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    statuses = [mapping(each) for each in sequence(status.get("containerStatuses"))]
+    run = {text(each.get("name")) for each in statuses if text(each.get("imageID"))}
+    named = {text(mapping(each).get("name")) for each in sequence(spec.get("containers"))}
+    return bool(named) and named <= run
 
 
 def _phase(status: Mapping[str, Any]) -> PodPhase:

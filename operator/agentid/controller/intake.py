@@ -11,7 +11,7 @@ from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import PODS, Resource
 from agentid.cluster.reads import Reads
 from agentid.controller.facts import mapping, pod_task, text
-from agentid.controller.policies import Policies
+from agentid.controller.policy_intake import PolicyIntake
 from agentid.controller.queue import retry_pause
 from agentid.controller.world import World
 
@@ -28,7 +28,7 @@ class Intake:
     def __init__(
         self,
         world: World,
-        policies: Policies,
+        policies: PolicyIntake,
         reads: Reads,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         randomness: Callable[[], float] = random.random,
@@ -67,14 +67,18 @@ class Intake:
         else:
             self._world.approvals.take(body)
 
-    async def policy(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
+    def policy(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a ClusterAgentPolicy or AgentPolicy."""
         if kind == DELETED:
             metadata = mapping(body.get("metadata"))
             namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
             self._policies.drop(resource, namespace, name, text(metadata.get("uid")))
         else:
-            await self._policies.take(resource, body)
+            self._policies.take(resource, body)
+
+    async def policies_settled(self) -> None:
+        """Wait until the policies that were taken in by now are in force."""
+        await self._policies.settled()
 
     async def pod(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a labelled pod. DELETED also comes when a pod only lost its label."""

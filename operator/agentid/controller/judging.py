@@ -9,6 +9,7 @@ from agentid.controller.namespaces import Namespaces
 from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.permission import asks
+from agentid.policy.engine import ASK_AGAIN_AFTER
 from agentid.policy.judging import InForce, doubt, judge, requests
 from agentid.policy.question import Environment
 from agentid.policy.request import Request
@@ -54,7 +55,8 @@ class Judge:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             _log.exception("policy could not be asked")
-            return doubt(action, f"Denied, as policy could not be asked: {type(error).__name__}")
+            said = f"Denied, as policy could not be asked: {type(error).__name__}"
+            return doubt(action, said, observation.now + ASK_AGAIN_AFTER)
 
     def requests(self, observation: Observation) -> tuple[Request, ...]:
         """Return what policy was asked to come to this judgement, for whoever has a say beside it.

@@ -6,13 +6,20 @@ from agentid.controller.records import Key
 
 
 class Lanes:
-    """Each name once, in the order in which they came within a namespace; namespaces take turns."""
+    """Each name once, in the order in which they came within a namespace; namespaces take turns.
+
+    What has no namespace is the platform's, and comes before all others.
+    """
 
     def __init__(self) -> None:
         self._lanes: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._lanes)
+
+    def waiting(self, namespace: str) -> int:
+        """Return how many names of a namespace wait."""
+        return len(self._lanes.get(namespace, ()))
 
     def add(self, key: Key) -> None:
         """Put a name at the end of its lane, unless it is there."""
@@ -30,6 +37,8 @@ class Lanes:
 
     def next(self) -> Key:
         """Take out the next name, of the namespace whose turn it is."""
+        if "" in self._lanes:
+            self._lanes.move_to_end("", last=False)
         namespace, lane = self._lanes.popitem(last=False)
         key, _ = lane.popitem(last=False)
         if lane:

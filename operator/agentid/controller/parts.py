@@ -30,6 +30,7 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.namespaces import Namespaces, watched_namespaces
 from agentid.controller.opa import opa_of, second_opinion
 from agentid.controller.passes import observer_of, reconciler_of
+from agentid.controller.policy_intake import PolicyIntake
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
@@ -55,6 +56,7 @@ class Parts:
     deadlines: Deadlines
     world: World
     intake: Intake
+    policy_intake: PolicyIntake
     leader: Leader
     duty: Duty
     reconciler: Reconciler
@@ -94,7 +96,8 @@ def build(
     opa = opa_of(settings, connection, core.metrics)
     opinion = second_opinion(opa, judge, settings, core.clock) if opa else None
     quotas = Quotas(core.places, namespaces.labels, settings.max_active_tasks)
-    intake = Intake(core.world, core.policies, core.reads)
+    policy_intake = PolicyIntake(core.policies, core.reads)
+    intake = Intake(core.world, policy_intake, core.reads)
     sweep = _sweep(core, intake)
     # Whoever cannot see that a namespace requires policies now issues nothing either.
     served = tuple(settings.watch_namespaces)
@@ -125,6 +128,7 @@ def build(
         deadlines=core.deadlines,
         world=core.world,
         intake=intake,
+        policy_intake=policy_intake,
         leader=core.leader,
         duty=core.duty,
         reconciler=reconciler_of(

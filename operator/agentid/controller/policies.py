@@ -1,226 +1,199 @@
 """The policies that are installed: which text of each is in force, and the layers that they make."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import structlog
 
-from agentid.api.agentpolicy import PolicySpec, PolicyStatus
 from agentid.cluster.paths import Resource
-from agentid.controller.facts import mapping, read, text, version_number
-from agentid.policy.accept import AcceptedPolicy, accept
-from agentid.policy.errors import RefusedPolicyError
-from agentid.policy.layer import Layer
+from agentid.controller.facts import mapping, text, version_number
+from agentid.controller.installed_policy import InstalledPolicy, limit_of, look_through
+from agentid.controller.records import Key
+from agentid.policy.layer import Layer, LayerLimit
 
 _log = structlog.get_logger("agentid.policies")
 
+_NO_POLICIES: Final = Layer.of([])
+_REMEMBERED_ENDS: Final = 4096
+"""Of the cluster's policies, and of all others: what was read before an end is taken in soon after it."""
 
-@dataclass(frozen=True, slots=True)
-class InstalledPolicy:
-    """One policy object as last seen, and what is in force of it.
 
-    Attributes:
-        resource: Its kind.
-        namespace: Its namespace; empty for the cluster's.
-        name: Its name.
-        uid: Its UID.
-        version: Its resourceVersion as a number.
-        generation: Its metadata.generation.
-        status: Its status as it was seen; None where that cannot be read.
-        refusal: Why its text is not accepted; empty if it is.
-        in_force: The text in force: its own, or else the last one that was accepted, if any.
-        in_force_generation: The metadata.generation that the text in force is of.
-        is_lost: A text was accepted that cannot be read here, so that it is not known what it forbids.
-    """
+@dataclass(slots=True)
+class _Held:
+    """The policies of one layer, with what those have together that are not beyond its limit."""
 
-    resource: Resource
-    namespace: str
-    name: str
-    uid: str
-    version: int
-    generation: int
-    status: PolicyStatus | None
-    refusal: str
-    in_force: AcceptedPolicy | None
-    in_force_generation: int
-    is_lost: bool
-
-    @property
-    def rules_digest(self) -> str | None:
-        """The digest of the text in force, if one is."""
-        return self.in_force.digest if self.in_force is not None else None
-
-    @property
-    def source(self) -> str:
-        """How decisions name it."""
-        return f"{self.resource.kind}/{self.name}"
+    by_name: dict[str, InstalledPolicy] = field(default_factory=dict)
+    size: int = 0
+    objects: int = 0
 
 
 class Policies:
-    """All policies by layer; tells `changed` whose layer is another one now, None for the cluster's."""
+    """All policies by layer; tells `changed` whose layer is another one now, None for the cluster's.
+
+    A layer that is made of others is `stale` until it has been made anew; the one before is in force so long.
+    """
 
     def __init__(
         self, changed: Callable[[str | None], None], to_tell: Callable[[InstalledPolicy], None]
     ) -> None:
         self._changed = changed
         self._to_tell = to_tell
-        self._installed: dict[str, dict[str, InstalledPolicy]] = {"": {}}
+        self._held: dict[str, _Held] = {"": _Held()}
+        self._by_uid: dict[str, InstalledPolicy] = {}
         self._layers: dict[str, Layer] = {}
-        self._lost: dict[str, tuple[str, ...]] = {"": ()}
-        self._under_way = 0
-        self._gone: set[str] = set()
+        self._lost: dict[str, tuple[str, ...]] = {}
+        self._ended: dict[bool, OrderedDict[str, None]] = {True: OrderedDict(), False: OrderedDict()}
+        self.stale: set[str] = set()
+        """The namespaces whose layer has to be made anew; empty: the cluster's."""
 
     @property
     def cluster(self) -> Layer:
         """The layer of all ClusterAgentPolicies."""
-        return self._layer("")
+        return self.of("")
 
     def of(self, namespace: str) -> Layer:
         """Return the layer of a namespace's AgentPolicies."""
-        return self._layer(namespace)
+        return self._layers.get(namespace, _NO_POLICIES)
 
     def lost(self, namespace: str) -> tuple[str, ...]:
         """Return those of the cluster's and the namespace's policies of which the text in force is lost."""
-        return self._lost[""] + self._lost.get(namespace, ())
+        return self._lost.get("", ()) + self._lost.get(namespace, ())
 
     def installed(self) -> list[InstalledPolicy]:
         """Return all of them, as they are now."""
-        return [each for by_name in self._installed.values() for each in by_name.values()]
+        return list(self._by_uid.values())
 
     def find(self, uid: str) -> InstalledPolicy | None:
         """Return the policy with that UID."""
-        return next((each for each in self.installed() if each.uid == uid), None)
+        return self._by_uid.get(uid)
+
+    def named(self, namespace: str, name: str) -> InstalledPolicy | None:
+        """Return the policy of that name."""
+        return self._held[namespace].by_name.get(name) if namespace in self._held else None
+
+    def room(self, namespace: str) -> LayerLimit:
+        """Return what a layer can take in besides what it holds."""
+        held, limit = self._held.get(namespace, _Held()), limit_of(namespace)
+        return LayerLimit(limit.size - held.size, limit.objects - held.objects)
+
+    def fitting(self, namespace: str) -> list[InstalledPolicy]:
+        """Return those for which there was no room and is some now; their texts have to be read again."""
+        held, room = self._held.get(namespace, _Held()), self.room(namespace)
+        found: list[InstalledPolicy] = []
+        if held.objects == len(held.by_name):
+            return found
+        size = room.size
+        for each in held.by_name.values():
+            if len(found) >= room.objects:
+                break
+            if each.is_beyond and each.size <= size:
+                found.append(each)
+                size -= each.size
+        return found
 
     async def take(self, resource: Resource, body: Mapping[str, Any]) -> None:
         """Take in a policy as a watch or a read showed it; older states than the known one are ignored.
 
         A text can take a second to be looked through. Until that is done, what was in force stays so.
         """
-        metadata = mapping(body.get("metadata"))
-        namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
-        old = self._find(namespace, name)
-        if old is not None and version_number(body) <= old.version:
+        if not self.is_news(body):
             return
-        self._under_way += 1
-        try:
-            new = await asyncio.to_thread(_installed, resource, body, old)
-        finally:
-            self._under_way -= 1
-        if self._went_meanwhile(new.uid):
-            return
-        old = self._find(namespace, name)
-        if old is not None and new.version <= old.version:
-            return
-        self._installed.setdefault(namespace, {})[name] = new
-        if old is None or (old.rules_digest, old.is_lost) != (new.rules_digest, new.is_lost):
-            self._renew(namespace)
-        self._to_tell(new)
+        namespace, name = _key(body)
+        old, room = self.named(namespace, name), self.room(namespace)
+        if old is not None and not old.is_beyond:
+            room = LayerLimit(room.size + old.size, room.objects + 1)
+        new = await asyncio.to_thread(look_through, resource, body, old, room)
+        if self.is_news(body):
+            self._put(new)
+
+    def set_aside(self, resource: Resource, body: Mapping[str, Any]) -> None:
+        """Take in a policy for which there is no room in its layer; it takes no time."""
+        if self.is_news(body):
+            self._put(look_through(resource, body, None, LayerLimit(0, 0)))
 
     def drop(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Take in that the policy with that UID is gone: what it permitted or forbade holds no longer."""
-        if self._under_way:
-            # What is looked through just now may be what is gone.
-            self._gone.add(uid)
-        by_name = self._installed.get(namespace, {})
-        known = by_name.get(name)
+        # It may be looked through just now, or come with an answer of before its end.
+        ended = self._ended[not namespace]
+        ended[uid] = None
+        if len(ended) > _REMEMBERED_ENDS:
+            ended.popitem(last=False)
+        known = self.named(namespace, name)
         if known is None or known.uid != uid or known.resource != resource:
             return
-        del by_name[name]
-        if namespace and not by_name:
-            del self._installed[namespace]
-        self._renew(namespace)
+        self._remove(known)
+        if namespace and not self._held[namespace].by_name:
+            del self._held[namespace]
+        self.stale.add(namespace)
 
-    def _find(self, namespace: str, name: str) -> InstalledPolicy | None:
-        return self._installed.get(namespace, {}).get(name)
+    def is_news(self, body: Mapping[str, Any]) -> bool:
+        """Whether a state of a policy tells more than what is known of it."""
+        namespace, name = _key(body)
+        if text(mapping(body.get("metadata")).get("uid")) in self._ended[not namespace]:
+            return False
+        old, version = self.named(namespace, name), version_number(body)
+        # Of what there was no room for, nothing is known.
+        return old is None or version > old.version or (old.is_beyond and version == old.version)
 
-    def _went_meanwhile(self, uid: str) -> bool:
-        went = uid in self._gone
-        if not self._under_way:
-            self._gone.clear()
-        return went
-
-    def _renew(self, namespace: str) -> None:
-        self._layers.pop(namespace, None)
-        lost = tuple(each.source for each in self._installed.get(namespace, {}).values() if each.is_lost)
-        if lost or not namespace:
+    async def renew(self, namespace: str) -> None:
+        """Have a layer made anew in a thread. Until that is done, the one before is in force."""
+        self.stale.discard(namespace)
+        policies = list(self._held[namespace].by_name.values()) if namespace in self._held else []
+        layer = await asyncio.to_thread(_layer_of, policies, limit_of(namespace))
+        lost = tuple(each.source for each in policies if each.is_lost or layer is None)
+        self._lost.pop(namespace, None)
+        if lost:
             self._lost[namespace] = lost
-        else:
-            self._lost.pop(namespace, None)
+        if layer is not None:
+            self._layers.pop(namespace, None)
+            if policies:
+                self._layers[namespace] = layer
         self._changed(namespace or None)
 
-    def _layer(self, namespace: str) -> Layer:
-        found = self._layers.get(namespace)
-        if found is None:
-            policies = self._installed.get(namespace, {}).values()
-            found = Layer.of(
-                [each.in_force for each in policies if each.in_force is not None],
-                [each.source for each in policies if each.in_force is None],
-            )
-            if policies or not namespace:
-                self._layers[namespace] = found
-        return found
+    async def renew_all(self) -> None:
+        """Have all layers made anew that are stale."""
+        for namespace in sorted(self.stale):
+            await self.renew(namespace)
+
+    def _put(self, new: InstalledPolicy) -> None:
+        old = self.named(new.namespace, new.name)
+        if old is not None:
+            self._remove(old)
+        held = self._held.setdefault(new.namespace, _Held())
+        held.by_name[new.name] = self._by_uid[new.uid] = new
+        if not new.is_beyond:
+            held.size += new.size
+            held.objects += 1
+        if old is None or old.in_layer != new.in_layer:
+            self.stale.add(new.namespace)
+        self._to_tell(new)
+
+    def _remove(self, known: InstalledPolicy) -> None:
+        held = self._held[known.namespace]
+        del held.by_name[known.name]
+        self._by_uid.pop(known.uid, None)
+        if not known.is_beyond:
+            held.size -= known.size
+            held.objects -= 1
 
 
-def _installed(resource: Resource, body: Mapping[str, Any], old: InstalledPolicy | None) -> InstalledPolicy:
+def _key(body: Mapping[str, Any]) -> Key:
     metadata = mapping(body.get("metadata"))
-    name, uid, generation = text(metadata.get("name")), text(metadata.get("uid")), metadata.get("generation")
-    source = f"{resource.kind}/{name}"
-    spec, invalid = read(PolicySpec, body.get("spec"))
-    status, _ = read(PolicyStatus, body.get("status") or {})
-    number = generation if isinstance(generation, int) else 1
-    own, refusal = (None, invalid or "") if spec is None else _own(source, spec.cedar, old)
-    in_force, of, is_lost = (own, number, False) if own is not None else _kept(source, uid, status, old)
-    return InstalledPolicy(
-        resource=resource,
-        namespace=text(metadata.get("namespace")),
-        name=name,
-        uid=uid,
-        version=version_number(body),
-        generation=number,
-        status=status,
-        refusal=refusal,
-        in_force=in_force,
-        in_force_generation=of,
-        is_lost=is_lost,
-    )
+    return text(metadata.get("namespace")), text(metadata.get("name"))
 
 
-def _own(source: str, cedar: str, old: InstalledPolicy | None) -> tuple[AcceptedPolicy | None, str]:
-    """Return the text as it is accepted, or why it is not."""
-    if old is not None and old.in_force is not None and old.in_force.text == cedar:
-        return old.in_force, ""
-    return _accepted(source, cedar)
-
-
-def _accepted(source: str, cedar: str) -> tuple[AcceptedPolicy | None, str]:
-    """Return the text if it is accepted, or else why it is not; it runs in a thread, where nothing ends."""
+def _layer_of(policies: Sequence[InstalledPolicy], limit: LayerLimit) -> Layer | None:
+    """Return the layer of these policies, None where it cannot be made; it runs in a thread."""
     try:
-        return accept(source, cedar), ""
-    except RefusedPolicyError as error:
-        return None, str(error)
-    except BaseException as error:  # noqa: BLE001 - a panic of the engine; one text must not stop all
-        return None, f"{source}: the text could not be looked through: {type(error).__name__}"
-
-
-def _kept(
-    source: str, uid: str, status: PolicyStatus | None, old: InstalledPolicy | None
-) -> tuple[AcceptedPolicy | None, int, bool]:
-    """Return the text that was accepted last, its generation, and whether it is lost.
-
-    The status may not tell yet what is remembered, and after a restart nothing is remembered. Another version
-    of agentid may have accepted what this one does not, or written a status that this one cannot read.
-    """
-    known = old if old is not None and old.uid == uid else None
-    if status is None:
-        return (known.in_force, known.in_force_generation, known.is_lost) if known else (None, 0, True)
-    told = status.accepted
-    if known is not None and (told is None or told.generation <= known.in_force_generation):
-        return known.in_force, known.in_force_generation, known.is_lost
-    if told is None:
-        return None, 0, False
-    kept, refusal = _accepted(source, told.cedar)
-    if kept is None:
-        _log.error("accepted policy no longer accepted", policy=source, error=refusal)
-    return kept, told.generation, kept is None
+        return Layer.of(
+            [each.in_force for each in policies if each.in_force is not None],
+            [each.source for each in policies if each.in_force is None and not each.is_beyond],
+            {each.source: each.size for each in policies if each.is_beyond},
+            limit,
+        )
+    except BaseException:  # noqa: BLE001 - a panic of the engine; nothing is allowed then
+        _log.exception("policies could not be put together", policies=[each.source for each in policies[:5]])
+        return None

@@ -15,9 +15,12 @@ from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError
 from agentid.cluster.events import Event, Events, Reference
 from agentid.cluster.statuses import StatusWrites
 from agentid.controller.errors import NotLeadingError
+from agentid.controller.installed_policy import InstalledPolicy
+from agentid.controller.lanes import Lanes
 from agentid.controller.metrics import Metrics
-from agentid.controller.policies import InstalledPolicy, Policies
+from agentid.controller.policies import Policies
 from agentid.controller.queue import retry_pause
+from agentid.controller.records import Key
 from agentid.errors import AgentidError
 from agentid.lifecycle.wording import clip
 from agentid.policy.accept import AcceptedPolicy
@@ -47,12 +50,12 @@ class PolicyStatuses:
         self._clock = clock
         self._randomness = randomness
         self._failures: dict[str, int] = {}
-        self._untold: set[str] = set()
+        self._untold = Lanes()
         self._new = asyncio.Event()
 
     def note(self, policy: InstalledPolicy) -> None:
         """Have it looked at whether there is something to tell of a policy."""
-        self._note(policy.uid)
+        self._note((policy.namespace, policy.uid))
 
     def note_all(self) -> None:
         """Have all looked at: this operator has just become the active one."""
@@ -63,28 +66,30 @@ class PolicyStatuses:
         """Tell until cancelled."""
         while True:
             await self._new.wait()
-            self._new.clear()
-            for uid in self._take():
-                if (error := await self._tell(uid)) is None:
-                    self._failures.pop(uid, None)
-                else:
-                    self._try_again(uid, error)
+            if (key := self._next()) is None:
+                self._new.clear()
+            elif (error := await self._tell(key[1])) is None:
+                self._failures.pop(key[1], None)
+            else:
+                self._try_again(key, error)
 
-    def _try_again(self, uid: str, error: AgentidError) -> None:
+    def _try_again(self, key: Key, error: AgentidError) -> None:
         """Have it tried again, ever later: what is refused may be refused for good."""
-        failures = self._failures[uid] = self._failures.get(uid, 0) + 1
+        failures = self._failures[key[1]] = self._failures.get(key[1], 0) + 1
         asyncio.get_running_loop().call_later(
-            retry_pause(failures, self._randomness(), error), self._note, uid
+            retry_pause(failures, self._randomness(), error), self._note, key
         )
 
-    def _note(self, uid: str) -> None:
-        self._untold.add(uid)
+    def _note(self, key: Key) -> None:
+        self._untold.add(key)
         self._new.set()
 
-    def _take(self) -> set[str]:
-        untold, self._untold = self._untold, set()
-        # A standby tells nothing; when it leads, it looks at all.
-        return untold if self._leads() else set()
+    def _next(self) -> Key | None:
+        """Return namespace and UID of the next: one of the cluster, then namespaces in turn."""
+        if not self._leads():
+            # A standby tells nothing; when it leads, it looks at all.
+            self._untold.clear()
+        return self._untold.next() if self._untold else None
 
     async def _tell(self, uid: str) -> AgentidError | None:
         """Write the status of one policy if it is to be another one; return why it has to be tried again."""
@@ -138,16 +143,20 @@ def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
     before = policy.status or PolicyStatus()
     own = policy.in_force if not policy.refusal else None
     accepted, held = before.accepted, policy.in_force
+    # Of one that is beyond, the status keeps what the API server has: what is left out is not written over.
     if held is not None and (accepted is None or accepted.cedar != held.text):
         accepted = AcceptedText(
             cedar=held.text, digest=held.digest, generation=policy.in_force_generation, rules=len(held.rules)
         )
+    reason = PolicyReason.VALID if own is not None else PolicyReason.INVALID
+    if policy.is_beyond:
+        reason = PolicyReason.TOO_LARGE
     holds: Literal["True", "False"] = "True" if own is not None else "False"
     old = next((each for each in before.conditions if each.type is PolicyConditionType.ACCEPTED), None)
     condition = PolicyCondition(
         type=PolicyConditionType.ACCEPTED,
         status=holds,
-        reason=PolicyReason.VALID if own is not None else PolicyReason.INVALID,
+        reason=reason,
         message=_refusal(policy) if own is None else f"in force, {_counted(own)}",
         observed_generation=policy.generation,
         last_transition_time=old.last_transition_time
@@ -158,7 +167,10 @@ def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
 
 
 def _refusal(policy: InstalledPolicy) -> str:
-    if policy.is_lost:
+    if policy.is_beyond:
+        where = "in this namespace" if policy.namespace else "in the cluster"
+        stays = f"Nothing is allowed {where} until others are deleted or shortened; then this one is read."
+    elif policy.is_lost:
         stays = (
             "The text accepted before cannot be read by this version of agentid, so that nothing is allowed."
         )

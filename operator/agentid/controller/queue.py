@@ -64,7 +64,8 @@ class WorkQueue:
         if key in self._active:
             self._again_later.add(key)
         elif key not in self._waiting:
-            self._put(self._later, key)
+            # What failed is in the midst of something, such as an end.
+            self._put(self._prompt if key in self._timers else self._later, key)
 
     def _put(self, lanes: Lanes, key: Key) -> None:
         if (timer := self._timers.pop(key, None)) is not None:

@@ -116,7 +116,7 @@ class Reconciler:
             _log.warning("pass did not settle", namespace=key[0], task=key[1])
         if any(not pod.facts.labelled for pod in record.pods.values()):
             wake_at = earlier(wake_at, self._clock() + UNLABELLED_LOOK)
-        self._deadlines.set(key, wake_at, again=wake_at == turns_at)
+        self._deadlines.set(key, wake_at, turns_at)
         self._world.forget_if_empty(key)
         if failed is not None:
             raise failed
@@ -169,8 +169,7 @@ class Reconciler:
         if record.secret.facts_for(task.uid).state is SecretState.TAKEN:
             wake_at = earlier(wake_at, self._clock() + _TAKEN_LOOK)
         changed = wrote or outcome is Outcome.FAILED or before != record.known_of_secret
-        turns_at = observation.judgement.holds_until if observation.judgement is not None else None
-        return changed, wake_at, turns_at
+        return changed, wake_at, plan.turns_at
 
     async def _write_status(self, key: Key, record: Record, observation: Observation, report: Report) -> None:
         """Write the status over the one that was decided on.

@@ -68,6 +68,7 @@ class Operator:
                 parts.namespaces.run(),
                 parts.static_secrets.run(),
                 parts.authority.run(),
+                parts.policy_intake.run(),
             )
             watches = self._start_watches(own_signals)
             stopped = asyncio.create_task(stop.wait())

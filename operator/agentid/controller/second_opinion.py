@@ -26,6 +26,7 @@ _LONGEST_PAUSE_SECONDS: Final = 60.0
 _UNASKABLE: Final = "Denied, as OPA could not be asked; the operator's log says why"
 _RESTLESS: Final = "OPA was not asked: what it is asked about changes all the time"
 _RESTLESS_LOOK: Final = timedelta(seconds=5)
+_SOON: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,9 @@ class SecondOpinion:
                 judgement = replace(judgement, policies=(by_opa, *judgement.policies))
             return replace(observation, judgement=judgement)
         again_at = opinion.again_at
+        if again_at is not None and again_at <= observation.now:
+            # The look took longer than the pause; of a time that is past nobody would be woken.
+            again_at = observation.now + _SOON
         if opinion.allowed is not None:
             denied = _doubt(judgement, opinion.message, again_at)
             return replace(observation, judgement=replace(denied, policies=(by_opa,), in_doubt=False))

@@ -84,7 +84,8 @@ class Sweep:
         """Take in all that there is, after the watches have begun.
 
         What is deleted while its list is read may be taken in all the same, from a page of an earlier moment:
-        the first comparison, which the watches have asked for when they began, finds it.
+        the first comparison, which the watches have asked for when they began, finds it. The view is behind
+        until then.
 
         Raises:
             ApiAnswerError: a list could not be read; what was read is taken in.
@@ -101,7 +102,10 @@ class Sweep:
                 async for bodies, _ in pages:
                     for body in bodies:
                         await self._take(resource, None, body)
+            if resource in _POLICIES:
+                await self._intake.policies_settled()
         self._listed = True
+        self.behind = self._wanted.is_set()
 
     def _wheres(self, resource: Resource) -> tuple[str | None, ...]:
         return (None,) if resource == CLUSTER_AGENT_POLICIES else self._namespaces or (None,)
@@ -140,8 +144,11 @@ class Sweep:
             ApiAnswerError: a list or an object could not be read.
         """
         findings = 0
+        await self._intake.policies_settled()
         for resource in _WATCHED:
             found = await self._compare(resource, self._known(resource))
+            if found and resource in _POLICIES:
+                await self._intake.policies_settled()
             if found and requested:
                 _log.info("found what a new watch does not show", resource=resource.plural, objects=found)
             elif found:
@@ -199,7 +206,7 @@ class Sweep:
         elif resource is APPROVALS:
             self._intake.approval(kind, body)
         elif resource in _POLICIES:
-            await self._intake.policy(resource, kind, body)
+            self._intake.policy(resource, kind, body)
         else:
             await self._intake.pod(kind, body)
 

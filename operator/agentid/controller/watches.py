@@ -119,7 +119,7 @@ def kopf_registry(
 
         @kopf.on.event(GROUP, VERSION, resource.plural, registry=registry, id=resource.plural)
         async def policy(event: Mapping[str, Any], of: Resource = resource, **_: object) -> None:
-            await intake.policy(of, event["type"], event["object"])
+            intake.policy(of, event["type"], event["object"])
 
     @kopf.on.event("", "v1", PODS.plural, registry=registry)
     async def pod(event: Mapping[str, Any], **_: object) -> None:

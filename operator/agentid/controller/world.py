@@ -13,6 +13,7 @@ from agentid.controller.facts import (
     mapping,
     pod_facts,
     pod_task,
+    seen_before,
     text,
     version_number,
 )
@@ -70,11 +71,11 @@ class World:
             self._changed(key)
 
     def begin_anew(self) -> None:
-        """Forget what was remembered of Secrets, because another operator may have written them since."""
+        """Forget what was remembered of Secrets and opinions; another operator may have been at work."""
         for record in self._records.values():
             record.secret.forget()
             record.failed_write, record.failures, record.lost_writes = None, 0, 0
-            record.unconfirmed = None
+            record.unconfirmed = record.opinion = None
             # Those that went while another operator was at work, it has told of.
             for uid, each in record.departed.items():
                 record.depart(uid, replace(each, task=None))
@@ -213,6 +214,8 @@ class World:
         record = self._record(key)
         new = PodRecord(pod_facts(body, labelled=bool(name)), controller_of(body), version_number(body))
         old = record.pods.get(uid)
+        if old is not None:
+            new.facts = seen_before(old.facts, new.facts)
         if old is not None and old.owner == new.owner and old.facts.controllers:
             new.facts = replace(new.facts, controllers=old.facts.controllers)
         record.pods[uid] = new

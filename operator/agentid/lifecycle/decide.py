@@ -47,6 +47,7 @@ from agentid.lifecycle.holds import (
     leave_alone_while_status_is_unreadable,
 )
 from agentid.lifecycle.issuing import (
+    end_when_credential_that_is_not_renewed_ran_out,
     grant_while_a_step_is_allowed,
     issue_after_suspension,
     issue_anew_when_credential_was_lost,
@@ -132,6 +133,8 @@ RULES: Final[tuple[Rule, ...]] = (
     issue_after_suspension,
     issue_to_the_next_pod,
     issue_anew_when_intent_changed,
+    # Where policy permits one credential alone, nothing comes after it.
+    end_when_credential_that_is_not_renewed_ran_out,
     issue_anew_when_credential_was_lost,
     renew_when_secret_is_in_doubt,
     renew_when_due,

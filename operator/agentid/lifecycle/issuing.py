@@ -1,8 +1,9 @@
 """The rules by which a credential is made, kept or renewed, once nothing ends or holds the task."""
 
-from agentid.api.reasons import IssueReason, WaitReason
+from agentid.api.reasons import EndReason, IssueReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.model import Observation, SecretState
+from agentid.lifecycle.permission import is_not_renewed
 from agentid.lifecycle.pods import is_replaced, next_holder
 from agentid.lifecycle.record import (
     asked,
@@ -16,7 +17,7 @@ from agentid.lifecycle.record import (
 )
 from agentid.lifecycle.renewal import is_in_doubt, renew_at
 from agentid.lifecycle.static_secrets import rotated
-from agentid.lifecycle.verdict import Grant, Hold, Issue, Keep, Verdict
+from agentid.lifecycle.verdict import End, Grant, Hold, Issue, Keep, Verdict
 from agentid.lifecycle.wording import at
 
 
@@ -54,6 +55,15 @@ def issue_anew_when_intent_changed(observation: Observation) -> Verdict | None:
     return _anew(observation, IssueReason.INTENT_CHANGED, "spec.intent changed")
 
 
+def end_when_credential_that_is_not_renewed_ran_out(observation: Observation) -> End | None:
+    """Policy allowed one credential and no next one, and the life of that is over."""
+    newest = current(observation)
+    if newest is None or observation.now < newest.not_after or not is_not_renewed(observation):
+        return None
+    cause = f"its credential ran out at {at(newest.not_after)}, and no rule of policy permits to renew it"
+    return End(EndReason.EXPIRED, cause)
+
+
 def issue_anew_when_credential_was_lost(observation: Observation) -> Verdict | None:
     """No credential counts, or none of those that count is in the Secret or within its life."""
     if any(observation.now < each.not_after for each in held(observation)):
@@ -71,6 +81,9 @@ def renew_when_secret_is_in_doubt(observation: Observation) -> Verdict | None:
     """
     if not is_in_doubt(observation):
         return None
+    if is_not_renewed(observation):
+        # Beside it no other may be made, but it may be made again.
+        return _anew(observation, IssueReason.REISSUED, "it is in doubt whether its Secret holds it")
     is_replacement = len(observation.task.status.credentials) == 1
     if is_replacement and observation.blocked is not None:
         cause = "it is in doubt whether its Secret holds it or a revoked one"
@@ -79,9 +92,10 @@ def renew_when_secret_is_in_doubt(observation: Observation) -> Verdict | None:
 
 
 def renew_when_due(observation: Observation) -> Verdict | None:
-    """Two thirds of the newest credential's life are over, and the deadline leaves room for more."""
+    """Two thirds of the newest credential's life are over, the deadline leaves room for more, policy too."""
     due = renew_at(observation)
-    return None if due is None or observation.now < due else _renewed(observation)
+    is_due = due is not None and due <= observation.now and not is_not_renewed(observation)
+    return _renewed(observation) if is_due else None
 
 
 def renew_when_static_secret_was_rotated(observation: Observation) -> Verdict | None:

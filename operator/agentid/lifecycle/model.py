@@ -111,9 +111,11 @@ class PodFacts:
     `scheduled`: it has a node. `leaving`: it has a deletionTimestamp; `gone_by` is then the end of its
     grace. `containers_ended`: no container of it runs or can start again. `controllers` are the UIDs of its
     controlling owners, nearest first, as far as they could be followed. `images` are those of all containers
-    as written in its spec, `running_images` those that its status says run. `fingerprint` is a digest over
-    the names and images of all containers as written in its spec, ephemeral ones included, and the UID of its
-    controlling owner. `template` is the template that it asks for a task of, by its label.
+    as written in its spec, `running_images` those that its status says run. `all_run`: each container but
+    the init and ephemeral ones runs or has run, so that nothing is missing there. `fingerprint` is a digest
+    over the names and images of all containers as written in its spec, ephemeral ones included, and the UID
+    of its controlling owner. `template` is the template that it asks for a task of, by its
+    label.
     """
 
     name: str
@@ -132,6 +134,7 @@ class PodFacts:
     template: str | None = None
     images: tuple[str, ...] = ()
     running_images: tuple[str, ...] = ()
+    all_run: bool = False
 
     @property
     def scheduled(self) -> bool:
@@ -376,9 +379,10 @@ class Plan:
     `report` is None exactly when there is an `issue` (`reporting.issued` makes the report once the
     credential is there), when the task is gone, or when its status cannot be read. `delete_task` removes the
     finished object. `wake_at` is when to look again although nothing happened; None: only when something
-    does. After a plan that did anything, decide again on the new facts: only a plan that does nothing has the
-    last word on `wake_at`. What waits because of `Blocked` has to be decided again when that changes, and
-    what `awaits_room` when there is some.
+    does. `turns_at` is when policy has to be asked again, as its answer may turn with time: for many tasks at
+    once, on a full hour. After a plan that did anything, decide again on the new facts: only a plan that does
+    nothing has the last word on these times. What waits because of `Blocked` has to be decided again when
+    that changes, and what `awaits_room` when there is some.
     """
 
     rule: str
@@ -388,6 +392,7 @@ class Plan:
     delete_task: bool = False
     awaits_room: bool = False
     wake_at: datetime | None = None
+    turns_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,12 +102,21 @@ def asks(observation: Observation) -> PolicyAction | None:
 def stays_by(observation: Observation) -> PolicyAction | None:
     """Return by what else a running task may keep its credential, where no rule says anything of `renew`.
 
-    Who permits `issue` alone permits one credential, for its life: it stays by what it was made by.
+    Who permits `issue` alone permits one credential, for its life: it stays by what it was made by. One that
+    is in doubt is made again by that too, so that an operator that stops costs nobody the task.
     """
-    if asks(observation) is not PolicyAction.RENEW or _is_to_be_renewed(observation):
+    if asks(observation) is not PolicyAction.RENEW:
         return None
     made_by = _made_by(observation)
     return None if made_by is PolicyAction.RENEW else made_by
+
+
+def is_not_renewed(observation: Observation) -> bool:
+    """Whether a running task keeps its credential by what allowed that, and no rule allows the next one."""
+    judgement = observation.judgement
+    if judgement is None or asks(observation) is not PolicyAction.RENEW:
+        return False
+    return judgement.action is not PolicyAction.RENEW
 
 
 def is_resumed_as_another(observation: Observation) -> bool:
@@ -165,12 +174,13 @@ def _is_to_be_renewed(observation: Observation) -> bool:
 
 
 def _runs(observation: Observation) -> bool:
-    """Whether there is a credential to keep, and containers that run, where it is for a pod.
+    """Whether there is a credential to keep, and containers that all run, where it is for a pod.
 
-    A pod that waits for its first credential runs nothing yet: rules about images that run say nothing of it.
+    While a pod starts, its init containers may run alone: a rule that demands an image would miss one that
+    is still to come, and end the task for good. Such rules are heard once all are there, or at the renewal.
     """
     pod = next_holder(observation)
-    return current(observation) is not None and (pod is None or bool(pod.running_images))
+    return current(observation) is not None and (pod is None or pod.all_run)
 
 
 def _made_by(observation: Observation) -> PolicyAction:

@@ -59,19 +59,24 @@ def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
         static_secrets=static_secrets(observation),
     )
     due = earliest_renewal(observation.now, order.ttl)
-    times = [due, order.not_after_limit, _review(observation), _judged_until(observation)]
+    times = [due, order.not_after_limit, _review(observation)]
     return Plan(
         rule=rule,
         report=None,
         issue=order,
         secret=SecretAction.FILL,
         wake_at=_earliest(observation, times),
+        turns_at=_turns_at(observation),
     )
 
 
 def _grant(observation: Observation, rule: str, grant: Grant) -> Plan:
-    times = [deadline(observation), _review(observation), _judged_until(observation)]
-    return Plan(rule=rule, report=granted(observation, grant), wake_at=_earliest(observation, times))
+    return Plan(
+        rule=rule,
+        report=granted(observation, grant),
+        wake_at=_earliest(observation, [deadline(observation), _review(observation)]),
+        turns_at=_turns_at(observation),
+    )
 
 
 def _keep(observation: Observation, rule: str, keep: Keep) -> Plan:
@@ -81,7 +86,6 @@ def _keep(observation: Observation, rule: str, keep: Keep) -> Plan:
         newest.not_after if newest else None,
         observation.task.status.deadline,
         _review(observation),
-        _judged_until(observation),
         _retry(observation),
     ]
     return Plan(
@@ -89,6 +93,7 @@ def _keep(observation: Observation, rule: str, keep: Keep) -> Plan:
         report=kept(observation, keep),
         secret=SecretAction.PROBE if keep.probe else SecretAction.NONE,
         wake_at=_earliest(observation, times),
+        turns_at=_turns_at(observation),
     )
 
 
@@ -103,7 +108,6 @@ def _hold(observation: Observation, rule: str, hold: Hold) -> Plan:
         observation.task.status.deadline,
         start_deadline(observation),
         _review(observation),
-        _judged_until(observation),
         _retry(observation),
         *(pod.gone_by for pod in lingering(observation)),
     ]
@@ -114,6 +118,7 @@ def _hold(observation: Observation, rule: str, hold: Hold) -> Plan:
         secret=action,
         awaits_room=hold.reason is WaitReason.AWAITING_QUOTA,
         wake_at=_earliest(observation, times),
+        turns_at=_turns_at(observation),
     )
 
 
@@ -190,8 +195,8 @@ def _review(observation: Observation) -> datetime | None:
     return agent.spec.review_by if agent is not None and agent.spec is not None else None
 
 
-def _judged_until(observation: Observation) -> datetime | None:
-    return observation.judgement.holds_until if observation.judgement else None
+def _turns_at(observation: Observation) -> datetime | None:
+    return _earliest(observation, [observation.judgement.holds_until if observation.judgement else None])
 
 
 def _retry(observation: Observation) -> datetime | None:

@@ -59,6 +59,11 @@ class AcceptedPolicy:
     digest: str
     rules: tuple[Rule, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its text."""
+        return len(self.text.encode())
+
 
 def accept(source: str, text: str) -> AcceptedPolicy:
     """Read `text` as the policy of the object `source` (`ClusterAgentPolicy/default`).
@@ -163,6 +168,19 @@ def _misnamed(
         elif count[name] > 1:
             said = "two rules have this name. Give each an @id of its own."
             yield error_at(text, statement.start, said, name)
-        if len(node.annotations.get("advice", "")) > _MAX_TOLD_LENGTH:
+        advice = node.annotations.get("advice", "")
+        if len(advice) > _MAX_TOLD_LENGTH:
             said = f"@advice has more than {_MAX_TOLD_LENGTH} characters."
             yield error_at(text, statement.start, said, name)
+        if not advice.isprintable():
+            # An escape hides from `unfit`, and Cedar has undone it by now.
+            unseen = next(each for each in advice if not each.isprintable())
+            said = f"@advice holds U+{ord(unseen):04X}, which cannot be seen. Remove it."
+            yield error_at(text, _annotated(statement, "advice"), said, name)
+
+
+def _annotated(statement: Statement, annotation: str) -> int:
+    """Return where the text of an annotation begins."""
+    words = [token.text for token in statement.tokens]
+    names = (at for at, word in enumerate(words) if word == annotation and words[at - 1 : at] == ["@"])
+    return next((statement.tokens[at + 2].start for at in names), statement.start)

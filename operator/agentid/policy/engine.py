@@ -23,8 +23,10 @@ from agentid.policy.times import Bound, next_turn
 MAX_APPROVALS: Final = 5
 """The most approvals that are supposed when it is asked what consent would change."""
 
+ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
+"""What the engine failed at may go well the next time."""
+
 _MAX_ERROR_LENGTH: Final = 300
-_ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 
 _Layers = tuple[tuple[LayerName, Layer], ...]
 
@@ -76,7 +78,7 @@ def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         said = f"Denied, as the question could not be put to the policy engine: {_told(error)}"
-        return _refusal(question, Reason.ENGINE_ERROR, said, question.now + _ASK_AGAIN_AFTER)
+        return _refusal(question, Reason.ENGINE_ERROR, said, question.now + ASK_AGAIN_AFTER)
 
 
 def _decided(question: Question, layers: _Layers) -> Decision:
@@ -86,7 +88,7 @@ def _decided(question: Question, layers: _Layers) -> Decision:
     case = _Case(asked, cedarpy.Entities.from_json_str(asked.entities, schema()), layers)
     answer = case.answer(asked)
     bounds = frozenset[Bound]().union(*(layer.bounds for _, layer in layers))
-    turn, again = next_turn(bounds, asked.moments, question.now), question.now + _ASK_AGAIN_AFTER
+    turn, again = next_turn(bounds, asked.moments, question.now), question.now + ASK_AGAIN_AFTER
     reason, message, need = _reasoned(case, answer, may_wait=not question.break_glass)
     return Decision(
         answer.allowed,

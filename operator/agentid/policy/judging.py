@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from agentid.lifecycle.consent import Consent
@@ -89,9 +90,9 @@ def _as_if_approved(asked: Request, decision: Decision) -> Request:
     return asked.with_consent(replace(asked.consent, approved=True, approvals=decision.need.approvals))
 
 
-def doubt(action: PolicyAction, message: str) -> Judgement:
-    """Return a denial of what could not be found out."""
-    return Judgement(action, allowed=False, message=message, in_doubt=True)
+def doubt(action: PolicyAction, message: str, holds_until: datetime | None = None) -> Judgement:
+    """Return a denial of what could not be found out; None: until something changes."""
+    return Judgement(action, allowed=False, message=message, in_doubt=True, holds_until=holds_until)
 
 
 def digest_of(layers: Iterable[LayerDecision]) -> str:
@@ -149,7 +150,9 @@ def _of_the_task(observation: Observation, action: PolicyAction, in_force: InFor
         also = _answer(observation, PolicyAction.ISSUE, in_force)
         return Answer(_both(answer.judgement, also.judgement), answer.asked + also.asked)
     stays = None if answer.asked[0][1].is_said else stays_by(observation)
-    return answer if stays is None else _answer(observation, stays, in_force)
+    if stays is None:
+        return answer
+    return _until_it_turns(_answer(observation, stays, in_force), answer.judgement)
 
 
 def _with_static_secrets(observation: Observation, answer: Answer, in_force: InForce) -> Answer:
@@ -192,6 +195,13 @@ def _consented(answer: Judgement, given: Consent) -> Judgement:
         return replace(answer, holds_until=until)
     by = names(each.username for each in given.approvers)
     return replace(answer, holds_until=until, message=f"{answer.message}, approved by {by}")
+
+
+def _until_it_turns(stays: Answer, denied: Judgement) -> Answer:
+    """Return by what a credential stays, for as long as the renewal is denied: then that is asked again."""
+    times = (stays.judgement.holds_until, denied.holds_until)
+    soonest = min((each for each in times if each is not None), default=None)
+    return replace(stays, judgement=replace(stays.judgement, holds_until=soonest))
 
 
 def _both(first: Judgement, also: Judgement) -> Judgement:

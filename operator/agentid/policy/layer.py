@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, Self
 
 import cedarpy
@@ -30,8 +31,21 @@ class ConsentAsked:
     groups: frozenset[str]
 
 
-MAX_LAYER_BYTES: Final = 262_144
-"""Of all texts of a layer together: it bounds what one decision can take."""
+@dataclass(frozen=True, slots=True)
+class LayerLimit:
+    """What a layer may hold; with more it has no rules, and denies.
+
+    Attributes:
+        size: Bytes of all its texts together: it bounds what one decision can take.
+        objects: How many objects.
+    """
+
+    size: int
+    objects: int
+
+
+CLUSTER_LIMIT: Final = LayerLimit(262_144, 1024)
+NAMESPACE_LIMIT: Final = LayerLimit(65_536, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,9 @@ class Layer:
         parsed: What Cedar evaluates.
         bounds: When one of its rules may turn with time alone.
         consent: What its rules ask of approvals.
-        size: Bytes of its texts together; beyond MAX_LAYER_BYTES it has no rules, and denies.
+        size: Bytes of its texts together.
+        limit: What it may hold.
+        is_whole: Whether all of its texts were looked through; otherwise they are too many or too large.
     """
 
     sources: tuple[str, ...]
@@ -57,25 +73,40 @@ class Layer:
     bounds: frozenset[Bound]
     consent: ConsentAsked
     size: int
+    limit: LayerLimit
+    is_whole: bool
 
     @property
     def too_large(self) -> bool:
-        """Whether its texts are more than can be asked about."""
-        return self.size > MAX_LAYER_BYTES
+        """Whether it holds more than can be asked about: then it has no rules, and denies."""
+        return not self.is_whole or self.size > self.limit.size or len(self.sources) > self.limit.objects
 
     @classmethod
-    def of(cls, policies: Iterable[AcceptedPolicy], never_accepted: Iterable[str] = ()) -> Self:
-        """Put policies together; each source stands once. `never_accepted` names objects without a text.
+    def of(
+        cls,
+        policies: Iterable[AcceptedPolicy],
+        never_accepted: Iterable[str] = (),
+        beyond: Mapping[str, int] = MappingProxyType({}),
+        limit: LayerLimit = CLUSTER_LIMIT,
+    ) -> Self:
+        """Put policies together; each source stands once.
+
+        Args:
+            policies: Those with a text in force.
+            never_accepted: The objects without one.
+            beyond: The objects for which there was no room, with the bytes of their texts.
+            limit: What the layer may hold.
 
         Raises:
             ValueError: a source stands twice.
         """
         ordered = sorted(policies, key=lambda each: each.source)
-        sources = sorted([*(each.source for each in ordered), *never_accepted])
+        sources = sorted([*(each.source for each in ordered), *never_accepted, *beyond])
         if len(set(sources)) < len(sources):
             raise ValueError("a policy stands twice in one layer")
-        size = sum(len(each.text.encode()) for each in ordered)
-        in_force = ordered if size <= MAX_LAYER_BYTES else []
+        size = sum(each.size for each in ordered) + sum(beyond.values())
+        fits = not beyond and size <= limit.size and len(sources) <= limit.objects
+        in_force = ordered if fits else []
         rules = {rule.name: rule for policy in in_force for rule in policy.rules}
         nodes = {name: rule.node for name, rule in rules.items()}
         lines = "".join(f"{each.digest.removeprefix('sha256:')}  {each.source}\n" for each in ordered)
@@ -87,6 +118,8 @@ class Layer:
             frozenset().union(*(bounds_of(node) for node in nodes.values())),
             _consent_asked(nodes.values()),
             size,
+            limit,
+            not beyond,
         )
 
 

@@ -7,7 +7,7 @@ from agentid.policy.accept import accept
 from agentid.policy.casefile import Case, CaseFile, Given, GivenPerson, object_name
 from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
-from agentid.policy.layer import Layer
+from agentid.policy.layer import CLUSTER_LIMIT, NAMESPACE_LIMIT, Layer
 from agentid.policy.question import Ancestor, Environment, Person, Pod, Question, Secret, Use
 
 
@@ -73,7 +73,8 @@ def question(given: Given) -> Question:
 
 
 def _layer(kind: str, files: list[str], read: Callable[[str], str]) -> Layer:
-    return Layer.of(accept(f"{kind}/{object_name(file)}", read(file)) for file in files)
+    limit = NAMESPACE_LIMIT if kind == "AgentPolicy" else CLUSTER_LIMIT
+    return Layer.of((accept(f"{kind}/{object_name(file)}", read(file)) for file in files), limit=limit)
 
 
 def _run(case: Case, cluster: Layer, namespace: Layer) -> CaseResult:

@@ -165,7 +165,7 @@ ACTIONS: Final = (
     ),
     ActionRow(
         Action.USE_SECRET,
-        "A task gets a static secret; asked for each one beside `issue`.",
+        "A task gets a static secret; asked for each one beside what is asked of the task.",
         "at issue",
         (
             _record(
@@ -178,14 +178,14 @@ ACTIONS: Final = (
     ),
     ActionRow(
         Action.USE_AUDIENCE,
-        "A task gets a JWT-SVID for an audience; asked for each one beside `issue`.",
-        "at issue",
+        "A task gets a JWT-SVID for an audience; to be asked for each one beside `issue`.",
+        "not in this version",
         (Attribute("audience", _STRING, "The audience asked for."),),
     ),
     ActionRow(
         Action.USE,
-        "The identity is used: the decision point is asked about one call.",
-        "at request time",
+        "The identity is used: a decision point asks about one call.",
+        "not in this version",
         (
             _RUNNING,
             Attribute("operation", _STRING, "Which of the task's actions the call is, such as orders:read."),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agentid.policy.decision import ApprovalNeed, LayerDecision, Reason
-from agentid.policy.layer import MAX_LAYER_BYTES, Layer
+from agentid.policy.layer import Layer
 
 INSTALL_CLUSTER_POLICY: Final = (
     "No ClusterAgentPolicy is installed, so nothing is allowed. Have the platform team apply one; "
@@ -36,7 +36,8 @@ def allowed(decisions: Sequence[LayerDecision]) -> str:
 def too_large(layer: Layer) -> str:
     """Say that a layer holds more than may be asked about."""
     have = f"{_some(layer.sources, ', ')} have {layer.size} bytes together"
-    return f"Denied, as {have}; at most {MAX_LAYER_BYTES} are asked about. Delete what is not needed."
+    most = f"at most {layer.limit.size} bytes in {layer.limit.objects} objects are asked about"
+    return f"Denied, as {have}; {most}. Delete what is not needed."
 
 
 def approval_needed(need: ApprovalNeed, layers: Iterable[Layer]) -> str:
