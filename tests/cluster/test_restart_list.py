@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -33,6 +34,22 @@ def interceptor(cluster: ControlPlane, operator: OperatorProcess) -> Iterator[In
     with proxy.running():
         yield proxy
         operator.terminate()
+
+
+@contextmanager
+def listing(
+    operator: OperatorProcess, interceptor: Interceptor, path: str, query: str = LIST
+) -> Iterator[None]:
+    """Start the operator; within the block it waits for the answer to that list of its own."""
+    let_go = threading.Event()
+    held = Trap("GET", path, answered=False, let_go=let_go, query=query)
+    interceptor.set(held)
+    operator.start(interceptor.environment, wait=False)
+    held.wait()
+    try:
+        yield
+    finally:
+        let_go.set()
 
 
 def delete_the_task(here: Kubectl) -> None:
@@ -73,14 +90,9 @@ def test_what_ends_a_task_while_everything_is_listed_is_seen(
     place.create([task(**ANY_POD), pod()])
     story.runs(place)
     operator.terminate()
-    let_go = threading.Event()
-    held = Trap("GET", held_list, answered=False, let_go=let_go, query=LIST)
-    interceptor.set(held)
 
-    operator.start(interceptor.environment, wait=False)
-    held.wait()
-    happen(place)
-    let_go.set()
+    with listing(operator, interceptor, held_list):
+        happen(place)
 
     story.secret_gone_or_empty(place)
 
@@ -93,14 +105,9 @@ def test_what_is_deleted_between_the_pages_of_a_list_is_found(
     place.create([agent(last), task(agentRef={"name": last})])
     story.runs(place)
     operator.terminate()
-    let_go = threading.Event()
-    second_page = Trap("GET", AGENTS, answered=False, let_go=let_go, query="limit=50&continue=.*")
-    interceptor.set(second_page)
 
-    operator.start(interceptor.environment, wait=False)
-    second_page.wait()
-    place.delete("agent", last)
-    let_go.set()
+    with listing(operator, interceptor, AGENTS, "limit=50&continue=.*"):
+        place.delete("agent", last)
 
     story.ends(place, "Revoked")
 
@@ -139,16 +146,9 @@ def test_an_operator_that_is_stopped_while_it_lists_ends_at_once_and_has_written
     place.create([task(**ANY_POD), pod()])
     before = story.runs(place)
     operator.terminate()
-    let_go = threading.Event()
-    held = Trap("GET", TASKS, answered=False, let_go=let_go, query=LIST)
-    interceptor.set(held)
 
-    operator.start(interceptor.environment, wait=False)
-    held.wait()
-    try:
+    with listing(operator, interceptor, TASKS):
         assert operator.terminate(SOON) == 0
-    finally:
-        let_go.set()
     assert place.get("agenttask", TASK)["status"] == before["status"]
 
     operator.start()

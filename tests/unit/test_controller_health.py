@@ -141,7 +141,6 @@ async def test_a_stuck_queue_turns_it_red_until_a_pass_ends(served: Served) -> N
         await go_on.wait()
 
     working = asyncio.create_task(served.queue.run(look_at, 1))
-    await asyncio.sleep(0)
     served.queue.add(("ns", "stuck"))
     served.queue.add(("ns", "waits behind it"))
     async with asyncio.timeout(_LIMIT_SECONDS):
@@ -163,7 +162,6 @@ async def test_a_stuck_queue_turns_it_red_until_a_pass_ends(served: Served) -> N
 
 async def test_an_idle_queue_is_not_a_stuck_one(served: Served) -> None:
     working = asyncio.create_task(served.queue.run(_at_once, 1))
-    await asyncio.sleep(0)
     served.queue.add(("ns", "a"))
     async with asyncio.timeout(_LIMIT_SECONDS):
         await served.queue.wait_idle()

@@ -14,7 +14,7 @@ _BEHIND = Blocked("behind")
 
 
 class Part:
-    """A part that may be in the way, and has been asked about that so many times."""
+    """A part that may be in the way, and whether it has been asked about that."""
 
     def __init__(self) -> None:
         self.why: Blocked | None = None
@@ -53,7 +53,8 @@ class Place:
 async def place() -> AsyncIterator[Place]:
     place = Place()
     running = asyncio.create_task(place.issuing.run())
-    await asyncio.sleep(0)
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        await place.second.asked.wait()
     yield place
     running.cancel()
 
