@@ -126,7 +126,7 @@ class Bench:
     async def policies(self) -> list[PolicyRound]:
         """Measure what policies cost."""
         with step("issuing among policies") as said:
-            return await among_policies(self._api, self._agentid, self._work, self._lives, self._sizes, said)
+            return await among_policies(self._agentid, self._work, self._lives, self._sizes, said)
 
     async def _round(self, contender: Contender, sizes: Sizes) -> Round:
         async with running(contender):
@@ -168,7 +168,7 @@ class Bench:
             stages = await grow(self._agentid, self._work, self._lives, sizes, said)
         with step(f"restarting among {live} live tasks"):
             again = await restarts([self._agentid, limit], self._work, self._lives, sizes.restarts)
-        with step(f"tenants beside one with {sizes.crowd} waiting tasks"):
+        with step(f"tenants beside {live} tasks that are revoked, and {sizes.crowd} that wait"):
             beside = await neighbours(self._agentid, self._work, self._lives, sizes)
         return stages, again, beside
 

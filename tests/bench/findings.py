@@ -27,7 +27,7 @@ class Findings:
         collected: Secrets a second that the garbage collector took when their owner went.
         stages: agentid at each number of live tasks.
         restarts: For each try the seconds until a new task was served, by contender.
-        neighbours: What a tenant's crowd cost the others.
+        neighbours: What one tenant's many tasks cost the others.
         policies: Each round of issues among policies.
         profiles: Where the time of issues and of ends goes.
     """
@@ -122,11 +122,12 @@ def _drain(found: Findings) -> Figure:
 
 
 def _neighbours(beside: Neighbours) -> Figure:
-    worse = max(beside.beside_waiting, beside.beside_served) - beside.alone
+    worse = max(beside.beside_revoked, beside.beside_waiting, beside.beside_served) - beside.alone
     detail = (
-        f"median of a tenant's first task: alone {beside.alone:.1f} ms, beside a crowd that waits "
-        f"{beside.beside_waiting:.1f} ms, while the crowd is served {beside.beside_served:.1f} ms "
-        f"({beside.left} of it were still not served then)"
+        f"median of a tenant's first task: alone {beside.alone:.1f} ms, while a policy takes "
+        f"{beside.revoked} credentials away {beside.beside_revoked:.1f} ms ({beside.unrevoked} were still "
+        f"there after), beside a crowd that waits {beside.beside_waiting:.1f} ms, while the crowd is served "
+        f"{beside.beside_served:.1f} ms ({beside.unserved} of it were still not served after)"
     )
     return Figure("neighbour_delay_ms", worse, " ms", Goal(most=100), detail)
 

@@ -81,6 +81,14 @@ class Lives:
     def __getitem__(self, name: Name) -> Life:
         return self._known.setdefault(name, Life())
 
+    def holding(self, namespace: str) -> list[Name]:
+        """Return those of a namespace that have a Secret."""
+        return [
+            name
+            for name, life in self._known.items()
+            if name[0] == namespace and life.secret and not life.secret_gone
+        ]
+
     def forget(self) -> None:
         """Forget all lives."""
         self._known.clear()

@@ -1,9 +1,8 @@
 """What policies cost: issues among ten and two hundred of them, against one that allows everything."""
 
-from typing import Any, Final
+from typing import Final
 
 from devcluster.progress import Step
-from tests.bench.api import Api
 from tests.bench.contenders import Agentid, running
 from tests.bench.lives import Lives
 from tests.bench.rounds import Burst, Sizes, end_burst, issue_burst
@@ -11,8 +10,6 @@ from tests.bench.work import Work
 
 COUNTS: Final = (0, 10, 200)
 """How many policies there are beside the one that allows everything."""
-_API_VERSION: Final = "agentid.dev/v1alpha1"
-_PATH: Final = f"/apis/{_API_VERSION}/clusteragentpolicies"
 _RULES: Final = (
     'forbid (principal == Agent::"team-%/agent", action, resource) unless { context.approved };',
     "forbid (principal, action, resource) when { resource.sensitivity >= 3 && resource.depth > % };",
@@ -26,8 +23,8 @@ PolicyRound = dict[int, Burst]
 """The burst of issues, by how many policies there were."""
 
 
-async def among_policies(  # noqa: PLR0917 - what is measured, with what, and what is said meanwhile
-    api: Api, agentid: Agentid, work: Work, lives: Lives, sizes: Sizes, step: Step
+async def among_policies(
+    agentid: Agentid, work: Work, lives: Lives, sizes: Sizes, step: Step
 ) -> list[PolicyRound]:
     """Measure bursts of issues among each number of policies, in turn; none of them is left."""
     found = []
@@ -36,7 +33,7 @@ async def among_policies(  # noqa: PLR0917 - what is measured, with what, and wh
         for count in COUNTS if number % 2 == 0 else COUNTS[::-1]:
             step.still(f"round {number + 1} of {sizes.rounds}: {count} policies")
             for each in range(count):
-                await api.post(_PATH, _policy(each))
+                await work.policy(_name(each), _cedar(each))
             # It is ready once it has taken in all policies that there are.
             async with running(agentid):
                 names = work.names(sizes.burst)
@@ -44,19 +41,13 @@ async def among_policies(  # noqa: PLR0917 - what is measured, with what, and wh
                 await end_burst(agentid, work, lives, names)
             await work.clear()
             for each in range(count):
-                await api.send("DELETE", f"{_PATH}/{_name(each)}")
+                await work.no_policy(_name(each))
         found.append(seen)
     return found
 
 
-def _policy(number: int) -> dict[str, Any]:
-    cedar = _RULES[number % len(_RULES)].replace("%", str(number))
-    return {
-        "apiVersion": _API_VERSION,
-        "kind": "ClusterAgentPolicy",
-        "metadata": {"name": _name(number)},
-        "spec": {"cedar": f'@id("bench")\n{cedar}\n'},
-    }
+def _cedar(number: int) -> str:
+    return f'@id("bench")\n{_RULES[number % len(_RULES)].replace("%", str(number))}\n'
 
 
 def _name(number: int) -> str:

@@ -41,7 +41,7 @@ FULL: Final = Sizes(
     growth_burst=300,
     restarts=3,
     owned=250,
-    crowd=5000,
+    crowd=10_000,
     neighbours=15,
 )
 QUICK: Final = Sizes(

@@ -9,7 +9,7 @@ from devcluster.progress import Step
 from tests.bench.contenders import Agentid, Contender, resident_mebibytes, running
 from tests.bench.lives import Lives
 from tests.bench.rounds import Sizes, end_burst, issue_burst
-from tests.bench.work import Work
+from tests.bench.work import AGENT, NAMESPACE, Work
 
 _BETWEEN_NEIGHBOURS_SECONDS = 0.5
 
@@ -75,22 +75,37 @@ class Neighbours:
     """The median of the delays of tenants' first tasks, in milliseconds.
 
     Attributes:
-        alone: Without the crowd.
-        beside_waiting: While another tenant's tasks wait for their Agent.
+        alone: Without anything else going on.
+        beside_revoked: While a policy that was just made takes the credentials of all live tasks away.
+        beside_waiting: While another tenant's tasks, a crowd, wait for their Agent.
         beside_served: While those have got it, and all of them are being served.
-        left: How many of the crowd were not served yet when the last of these was.
+        revoked: How many live tasks the policy was about.
+        unrevoked: How many of them still had their credential when the last first task was served.
+        unserved: How many of the crowd were not served yet then.
     """
 
     alone: float
+    beside_revoked: float
     beside_waiting: float
     beside_served: float
-    left: int
+    revoked: int
+    unrevoked: int
+    unserved: int
 
 
 async def neighbours(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes) -> Neighbours:
-    """Measure what a tenant with many waiting tasks costs the others; agentid runs only meanwhile."""
+    """Measure what the many tasks of one tenant cost the others; agentid runs only meanwhile."""
     async with running(agentid):
+        # After a start all live tasks are looked at; these wait for that.
+        await _first_tasks(work, lives, "early", sizes.neighbours)
         alone = await _first_tasks(work, lives, "alone", sizes.neighbours)
+
+        live = lives.holding(NAMESPACE)
+        await work.policy("halt", f'forbid (principal == Agent::"{NAMESPACE}/{AGENT}", action, resource);')
+        revoked = await _first_tasks(work, lives, "revoked", sizes.neighbours)
+        unrevoked = len(lives.holding(NAMESPACE))
+        await lives.until("what policy forbids is taken away", live, lambda life: life.secret_gone)
+
         await work.namespace("crowd", agent=False)
         crowd = work.names(sizes.crowd, "crowd")
         for begin in range(0, len(crowd), 500):
@@ -100,8 +115,10 @@ async def neighbours(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes) -
         waiting = await _first_tasks(work, lives, "waiting", sizes.neighbours)
         await work.agent("crowd")
         served = await _first_tasks(work, lives, "served", sizes.neighbours)
-        left = sum(1 for name in crowd if not lives[name].secret)
-    return Neighbours(median(alone), median(waiting), median(served), left)
+        unserved = sum(1 for name in crowd if not lives[name].secret)
+    return Neighbours(
+        *(median(each) for each in (alone, revoked, waiting, served)), len(live), unrevoked, unserved
+    )
 
 
 async def _first_tasks(work: Work, lives: Lives, word: str, count: int) -> list[float]:

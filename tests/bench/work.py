@@ -15,6 +15,7 @@ NAMESPACE: Final = "bench"
 AGENT: Final = "refund-agent"
 _AT_ONCE: Final = 24
 _API_VERSION: Final = "agentid.dev/v1alpha1"
+_POLICIES: Final = f"/apis/{_API_VERSION}/clusteragentpolicies"
 _ENDED: Final = orjson.dumps({"spec": {"state": "Ended"}})
 
 Act = Callable[[Name], Coroutine[Any, Any, None]]
@@ -50,6 +51,20 @@ class Work:
         }
         body = {"apiVersion": _API_VERSION, "kind": "Agent", "metadata": {"name": AGENT}, "spec": spec}
         await self._api.post(f"/apis/{_API_VERSION}/namespaces/{namespace}/agents", body)
+
+    async def policy(self, name: str, cedar: str) -> None:
+        """Make a policy of the cluster's."""
+        body = {
+            "apiVersion": _API_VERSION,
+            "kind": "ClusterAgentPolicy",
+            "metadata": {"name": name},
+            "spec": {"cedar": cedar},
+        }
+        await self._api.post(_POLICIES, body)
+
+    async def no_policy(self, name: str) -> None:
+        """Delete a policy of the cluster's."""
+        await self._api.send("DELETE", f"{_POLICIES}/{name}")
 
     async def create(self, name: Name) -> None:
         """Create a task that is bound to no pod; its one credential outlives the measuring."""
