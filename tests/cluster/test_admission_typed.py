@@ -284,6 +284,7 @@ def test_no_template_is_written_where_nothing_can_be_added_to_pods(people: Peopl
 
 
 def test_jobs_pod_that_asks_for_a_template_is_told_what_it_takes(people: People) -> None:
+    people.admin.create(service_account())
     said = refusal(lambda: people.tenant.create(pod_of("nightly-1", "5c0e0000-0000-4000-8000-0000000000aa")))
 
     assert "is added by itself (Kubernetes 1.36" in said

@@ -78,13 +78,13 @@ def scene(cluster: ControlPlane, node: str, operator_of_session: OperatorProcess
 
 
 def everything(here: Kubectl) -> list[Object]:
-    """All that an attack could have changed or made, but for what controllers report on pods."""
+    """All that an attack could have changed or made, but for what is reported on pods and Agents."""
     found = here.list("agenttasks,agents,pods,secrets,jobs")
     return [
         each
-        if each["kind"] != "Pod"
+        if each["kind"] not in {"Pod", "Agent"}
         else {
-            "kind": "Pod",
+            "kind": each["kind"],
             "spec": each["spec"],
             **{key: each["metadata"].get(key) for key in ("name", "uid", "labels", "annotations")},
         }

@@ -68,7 +68,6 @@ def test_deletes_of_secrets_name_their_uid_and_are_answered_without_contents(
         ("impersonate", "users", ""),
         ("update", "agenttasks", ""),
         ("patch", "agenttasks", ""),
-        ("create", "agenttasks", ""),
         ("update", "agents", ""),
         ("delete", "pods", ""),
         ("update", "validatingadmissionpolicies", EVERYWHERE),
