@@ -15,6 +15,7 @@ from devcluster.waiting import wait_until
 from tests.cluster.approving import approval
 from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.in_force import answer, wait_until_in_force
+from tests.cluster.objects import service_account
 from tests.cluster.people import (
     GROUP,
     OPERATOR,
