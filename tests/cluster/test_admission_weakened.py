@@ -10,7 +10,7 @@ from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import story
 from tests.cluster.objects import agent, task
-from tests.cluster.unguarded import as_written
+from tests.cluster.unguarded import as_written, put_back
 
 OFTEN = {"AGENTID_ADMISSION_PROOF_SECONDS": "1"}
 NOWHERE = {"matchLabels": {"agentid.dev/nowhere": "true"}}
@@ -138,6 +138,6 @@ def test_weakening_what_a_rule_says_or_where_it_applies_stops_issuance(
         assert story.serials(waiting) == []
         assert place.list("secret") == []
     finally:
-        admin.replace(installed)
+        put_back(admin, installed)
     watchful.wait_ready()
     story.runs(place)

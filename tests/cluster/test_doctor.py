@@ -24,7 +24,7 @@ from tests.cluster.in_force import wait_until_in_force
 from tests.cluster.lives import OPERATOR
 from tests.cluster.objects import task
 from tests.cluster.policies import accepted
-from tests.cluster.unguarded import as_written
+from tests.cluster.unguarded import as_written, put_back
 
 RULE = "reserved-secrets.agentid.dev"
 AUTHORITY = "x509-authority"
@@ -130,7 +130,7 @@ def test_a_rule_that_was_removed_is_told(kubeconfig: Path, admin: Kubectl, opera
     try:
         said = problem(kubeconfig, "admission rules")
     finally:
-        admin.create(as_written(binding))
+        put_back(admin, as_written(binding))
         wait_until_in_force(admin)
     assert f"ValidatingAdmissionPolicyBinding {RULE} is missing" in said["sentence"]
 
@@ -152,7 +152,7 @@ def test_rules_that_are_there_and_not_applied_are_told(
             within=timedelta(seconds=60),
         )
     finally:
-        admin.replace(installed)
+        put_back(admin, installed)
         wait_until_in_force(admin)
     assert "a rule has to refuse was not" in seen[0]["sentence"]
 

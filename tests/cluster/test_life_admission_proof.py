@@ -12,7 +12,7 @@ from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, task
-from tests.cluster.unguarded import as_written
+from tests.cluster.unguarded import as_written, put_back
 
 RULES = rules(AdmissionSettings(NAMESPACE, SERVICE_ACCOUNT))
 OFTEN = {"AGENTID_ADMISSION_PROOF_SECONDS": "1"}
@@ -70,7 +70,7 @@ def test_removing_or_weakening_a_rule_stops_issuance_and_restoring_it_resumes(
     finally:
         if admin.find(kind, rule.name) is not None:
             admin.delete(kind, rule.name)
-        admin.create(as_written(installed))
+        put_back(admin, as_written(installed))
     watchful.wait_ready()
     assert watchful.metric("agentid_admission_in_force") == 1
     story.runs(place)
@@ -101,7 +101,7 @@ def test_ends_go_on_while_nothing_is_issued(
         story.secret_gone(place, "changed")
         assert story.serials(resumed) == story.serials(changed) == []
     finally:
-        admin.create(as_written(installed))
+        put_back(admin, as_written(installed))
     watchful.wait_ready()
     for name in ("suspended", "changed"):
         story.runs(place, name)

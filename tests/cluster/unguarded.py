@@ -18,7 +18,7 @@ def without(admin: Kubectl, rule: str) -> Iterator[None]:
     try:
         yield
     finally:
-        admin.create(as_written(binding))
+        put_back(admin, as_written(binding))
         wait_until_in_force(admin)
 
 
@@ -33,6 +33,11 @@ def once_let(do: Callable[[], object]) -> None:
         return ""
 
     wait_until("it is let", attempt, lambda refused: not refused, within=timedelta(seconds=60))
+
+
+def put_back(admin: Kubectl, installed: Object) -> None:
+    """Have an object of the chart as it was installed, and Helm's again, so that an upgrade may change it."""
+    admin.apply(installed, "--server-side", "--field-manager=helm", "--force-conflicts")
 
 
 def as_written(found: Object) -> Object:
