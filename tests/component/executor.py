@@ -13,13 +13,12 @@ from agentid.lifecycle.model import (
     Departure,
     FailedWrite,
     Observation,
-    Plan,
-    SecretAction,
     SecretFacts,
     SecretState,
     WorkloadFacts,
     WorkloadState,
 )
+from agentid.lifecycle.plan import Plan, SecretAction
 from agentid.lifecycle.reporting import issued
 from tests.component.cluster_in_memory import (
     Cluster,

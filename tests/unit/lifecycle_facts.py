@@ -20,12 +20,9 @@ from agentid.lifecycle.model import (
     Judgement,
     Limits,
     Observation,
-    Plan,
     PodEnd,
     PodFacts,
     PodPhase,
-    Report,
-    SecretAction,
     SecretFacts,
     SecretState,
     StaticSecretFacts,
@@ -35,6 +32,7 @@ from agentid.lifecycle.model import (
 )
 from agentid.lifecycle.permission import asks as asks_policy
 from agentid.lifecycle.permission import stays_by
+from agentid.lifecycle.plan import Plan, Report, SecretAction
 from agentid.lifecycle.reporting import issued
 
 NOW = datetime(2026, 5, 31, 14, 0, 0, tzinfo=UTC)

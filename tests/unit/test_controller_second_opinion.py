@@ -14,7 +14,8 @@ from agentid.api.reasons import IssueReason
 from agentid.controller.judging import Judge
 from agentid.controller.second_opinion import Opinion, SecondOpinion
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Family, Observation, Plan, SecretAction
+from agentid.lifecycle.model import Family, Observation
+from agentid.lifecycle.plan import Plan, SecretAction
 from agentid.lifecycle.renewal import renew_at
 from agentid.opa.answer import Answer
 from agentid.opa.errors import OpaError, Outcome

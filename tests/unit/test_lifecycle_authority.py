@@ -13,7 +13,8 @@ from agentid.api.fields import format_time
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, WaitReason
 from agentid.lifecycle.consent import Approver, Consent
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Blocked, Family, Lineage, Observation, SecretAction, TaskFacts
+from agentid.lifecycle.model import Blocked, Family, Lineage, Observation, TaskFacts
+from agentid.lifecycle.plan import SecretAction
 from tests.unit.lifecycle_facts import (
     NOW,
     after,

@@ -7,7 +7,8 @@ import pytest
 
 from agentid.api.reasons import EndReason
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Blocked, FailedWrite, PodFacts, PodPhase, SecretAction, WorkloadState
+from agentid.lifecycle.model import Blocked, FailedWrite, PodFacts, PodPhase, WorkloadState
+from agentid.lifecycle.plan import SecretAction
 from tests.unit.lifecycle_facts import (
     JOB,
     JOB_UID,

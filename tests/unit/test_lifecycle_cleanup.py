@@ -14,10 +14,10 @@ from agentid.lifecycle.model import (
     Observation,
     PodFacts,
     PodPhase,
-    SecretAction,
     SecretFacts,
     SecretState,
 )
+from agentid.lifecycle.plan import SecretAction
 from tests.unit.lifecycle_facts import (
     LIMITS,
     NOW,

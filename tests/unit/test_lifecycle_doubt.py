@@ -7,7 +7,8 @@ import pytest
 
 from agentid.api.reasons import ConditionType, EndReason, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Blocked, FailedWrite, SecretAction, SecretFacts, SecretState
+from agentid.lifecycle.model import Blocked, FailedWrite, SecretFacts, SecretState
+from agentid.lifecycle.plan import SecretAction
 from tests.unit.lifecycle_facts import (
     NOW,
     after,

@@ -13,12 +13,12 @@ from agentid.lifecycle.model import (
     FailedWrite,
     Observation,
     PodPhase,
-    SecretAction,
     SecretFacts,
     SecretState,
     WorkloadFacts,
     WorkloadState,
 )
+from agentid.lifecycle.plan import SecretAction
 from tests.unit.lifecycle_facts import (
     ALLOW,
     JOB,

@@ -8,7 +8,8 @@ import pytest
 from agentid.api.reasons import ConditionType, EventAction, EventReason, IssueReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.errors import UnorderedCredentialError
-from agentid.lifecycle.model import PodPhase, SecretAction
+from agentid.lifecycle.model import PodPhase
+from agentid.lifecycle.plan import SecretAction
 from agentid.lifecycle.reporting import issued
 from tests.unit.lifecycle_facts import (
     JOB,

@@ -16,12 +16,12 @@ from agentid.lifecycle.model import (
     Observation,
     PodPhase,
     PolicyAction,
-    SecretAction,
     SecretFacts,
     SecretState,
 )
 from agentid.lifecycle.permission import asks as asks_policy
 from agentid.lifecycle.permission import lost_permission, stays_by, verdict_on_its_pod
+from agentid.lifecycle.plan import SecretAction
 from agentid.lifecycle.record import has_started, is_finished
 from agentid.lifecycle.reporting import issued
 from tests.unit.lifecycle_facts import (

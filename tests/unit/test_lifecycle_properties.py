@@ -11,8 +11,9 @@ from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.decide import RULES, decide
 from agentid.lifecycle.events import BESIDE_EARLIER_ONES
-from agentid.lifecycle.model import Observation, SecretAction, SecretState
+from agentid.lifecycle.model import Observation, SecretState
 from agentid.lifecycle.permission import agent_gap, ceiling_breach, is_disabled, overdue_review
+from agentid.lifecycle.plan import SecretAction
 from agentid.lifecycle.pods import claimants, lingering, mismatch
 from agentid.lifecycle.static_secrets import static_secret_gap
 from agentid.lifecycle.wording import MAX_MESSAGE_BYTES

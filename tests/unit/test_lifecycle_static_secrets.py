@@ -12,8 +12,9 @@ from agentid.api.agenttask_status import HeldSecret
 from agentid.api.reasons import ConditionType, EventReason, IssueReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.errors import UnjudgedTaskError, UnorderedCredentialError
-from agentid.lifecycle.model import Blocked, FailedWrite, Observation, SecretAction, SecretFacts, SecretState
+from agentid.lifecycle.model import Blocked, FailedWrite, Observation, SecretFacts, SecretState
 from agentid.lifecycle.model import StaticSecretFacts as Facts
+from agentid.lifecycle.plan import SecretAction
 from agentid.lifecycle.reporting import issued
 from tests.unit.lifecycle_facts import (
     NOW,

@@ -7,7 +7,8 @@ import pytest
 
 from agentid.api.reasons import ConditionType, EventAction, EventReason, IssueReason
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Blocked, Observation, PodPhase, SecretAction
+from agentid.lifecycle.model import Blocked, Observation, PodPhase
+from agentid.lifecycle.plan import SecretAction
 from tests.unit.lifecycle_facts import (
     ALLOW,
     JOB,

@@ -7,7 +7,8 @@ import pytest
 
 from agentid.api.reasons import ConditionType, EventAction, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Blocked, EventDraft, Observation, SecretFacts, SecretState
+from agentid.lifecycle.model import Blocked, Observation, SecretFacts, SecretState
+from agentid.lifecycle.plan import EventDraft
 from tests.unit.lifecycle_facts import (
     ALLOW,
     NOW,

@@ -8,7 +8,8 @@ import pytest
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import EndReason
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import FailedWrite, Observation, PodFacts, SecretAction, SecretFacts, SecretState
+from agentid.lifecycle.model import FailedWrite, Observation, PodFacts, SecretFacts, SecretState
+from agentid.lifecycle.plan import SecretAction
 from tests.unit.lifecycle_facts import NOW, agent, asks, at, finished, observe, pod, running
 
 NEW = observe(pods=[pod()])

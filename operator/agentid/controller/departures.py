@@ -14,7 +14,8 @@ from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.departure import at_its_deletion, decide_departure
-from agentid.lifecycle.model import Departure, Limits, SecretAction, SecretState
+from agentid.lifecycle.model import Departure, Limits, SecretState
+from agentid.lifecycle.plan import SecretAction
 
 _log = structlog.get_logger("agentid.reconcile")
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from agentid.api.agenttask_status import Credential
 from agentid.controller.metrics import Metrics
 from agentid.controller.static_secrets import StaticSecrets
-from agentid.lifecycle.model import IssueOrder, Observation, Plan, Report
+from agentid.lifecycle.model import Observation
+from agentid.lifecycle.plan import IssueOrder, Plan, Report
 from agentid.lifecycle.reporting import issued
 from agentid.pki.authority import CertificateAuthority
 from agentid.pki.spiffe_id import SpiffeId

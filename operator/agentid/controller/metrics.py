@@ -16,7 +16,8 @@ from prometheus_client import (
 
 from agentid.cluster.events import Outcome
 from agentid.errors import AgentidError
-from agentid.lifecycle.model import IssueOrder, Observation
+from agentid.lifecycle.model import Observation
+from agentid.lifecycle.plan import IssueOrder
 from agentid.opa.errors import Outcome as OpaOutcome
 
 _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

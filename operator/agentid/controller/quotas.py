@@ -8,7 +8,8 @@ from agentid.controller.census import Scope
 from agentid.controller.packed_task import PackedTask, Standing
 from agentid.controller.places import Limit, Places
 from agentid.controller.records import Key
-from agentid.lifecycle.model import AgentFacts, Observation, Plan
+from agentid.lifecycle.model import AgentFacts, Observation
+from agentid.lifecycle.plan import Plan
 
 _DIGITS: Final = 7
 

@@ -26,14 +26,8 @@ from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import (
-    WIPES,
-    Limits,
-    Observation,
-    Plan,
-    Report,
-    SecretState,
-)
+from agentid.lifecycle.model import Limits, Observation, SecretState
+from agentid.lifecycle.plan import WIPES, Plan, Report
 from agentid.lifecycle.record import may_write
 
 _log = structlog.get_logger("agentid.reconcile")

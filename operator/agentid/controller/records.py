@@ -11,7 +11,8 @@ from agentid.controller.facts import OwnerReference
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.second_opinion import Opinion
 from agentid.controller.secret_memory import SecretMemory
-from agentid.lifecycle.model import AgentFacts, EventDraft, FailedWrite, PodFacts, TaskFacts
+from agentid.lifecycle.model import AgentFacts, FailedWrite, PodFacts, TaskFacts
+from agentid.lifecycle.plan import EventDraft
 
 Key = tuple[str, str]
 """Namespace and name of a task; everything under one name is worked on in turn, never at once."""

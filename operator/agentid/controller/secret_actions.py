@@ -14,7 +14,8 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.queue import retry_pause
 from agentid.controller.records import Key, Record
 from agentid.controller.secret_keeper import REFUSALS, SecretKeeper
-from agentid.lifecycle.model import WIPES, FailedWrite, Observation, Plan, PodFacts, SecretAction
+from agentid.lifecycle.model import FailedWrite, Observation, PodFacts
+from agentid.lifecycle.plan import WIPES, Plan, SecretAction
 from agentid.pki.spiffe_id import TrustDomain
 from agentid.pki.svid import X509Svid
 

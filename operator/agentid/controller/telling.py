@@ -17,16 +17,8 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.records import Record, Untold
 from agentid.controller.secret_actions import Outcome
 from agentid.lifecycle.journal import entry
-from agentid.lifecycle.model import (
-    WIPES,
-    EventDraft,
-    Observation,
-    Plan,
-    Report,
-    SecretFacts,
-    SecretState,
-    TaskFacts,
-)
+from agentid.lifecycle.model import Observation, SecretFacts, SecretState, TaskFacts
+from agentid.lifecycle.plan import WIPES, EventDraft, Plan, Report
 from agentid.lifecycle.wording import at
 from agentid.pki.svid import X509Svid
 

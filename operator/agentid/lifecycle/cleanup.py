@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agentid.lifecycle.model import Observation, PodFacts, SecretAction, SecretFacts, SecretState
+from agentid.lifecycle.model import Observation, PodFacts, SecretFacts, SecretState
+from agentid.lifecycle.plan import SecretAction
 from agentid.lifecycle.pods import lives
 
 

@@ -59,7 +59,8 @@ from agentid.lifecycle.issuing import (
     renew_when_secret_is_in_doubt,
     renew_when_static_secret_was_rotated,
 )
-from agentid.lifecycle.model import Observation, Plan
+from agentid.lifecycle.model import Observation
+from agentid.lifecycle.plan import Plan
 from agentid.lifecycle.planning import plan
 from agentid.lifecycle.pod_ends import (
     end_when_bound_pod_changed,

@@ -3,7 +3,14 @@
 from dataclasses import replace
 
 from agentid.lifecycle.cleanup import clean_up
-from agentid.lifecycle.model import Departure, Observation, Plan, TaskFacts, WorkloadFacts, WorkloadState
+from agentid.lifecycle.model import (
+    Departure,
+    Observation,
+    TaskFacts,
+    WorkloadFacts,
+    WorkloadState,
+)
+from agentid.lifecycle.plan import Plan
 
 
 def decide_departure(departure: Departure) -> Plan:

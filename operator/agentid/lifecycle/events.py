@@ -6,8 +6,9 @@ from typing import Final
 from agentid.api.agenttask_status import BoundPod, Credential
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.lineage import delegator
-from agentid.lifecycle.model import EventDraft, IssueOrder, Observation, PodFacts
+from agentid.lifecycle.model import Observation, PodFacts
 from agentid.lifecycle.permission import permission
+from agentid.lifecycle.plan import EventDraft, IssueOrder
 from agentid.lifecycle.record import asked, condition, current, is_granted, wait_reason
 from agentid.lifecycle.static_secrets import rotated
 from agentid.lifecycle.verdict import End, Hold

@@ -10,7 +10,8 @@ from agentid.api.fields import format_time
 from agentid.api.reasons import ConditionType, IssueReason, RunReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.lineage import delegator
-from agentid.lifecycle.model import Observation, Plan
+from agentid.lifecycle.model import Observation
+from agentid.lifecycle.plan import Plan
 from agentid.lifecycle.record import condition, is_finished, is_granted, wait_reason
 
 SCHEMA: Final = "agentid.dev/record/v1"

@@ -6,13 +6,8 @@ from datetime import datetime, timedelta
 from agentid.api.reasons import EventReason, WaitReason
 from agentid.lifecycle.cleanup import Cleanup, clean_up, secret_of
 from agentid.lifecycle.events import is_stalled_by
-from agentid.lifecycle.model import (
-    IssueOrder,
-    Observation,
-    Plan,
-    SecretAction,
-    WorkloadState,
-)
+from agentid.lifecycle.model import Observation, WorkloadState
+from agentid.lifecycle.plan import IssueOrder, Plan, SecretAction
 from agentid.lifecycle.pods import lingering
 from agentid.lifecycle.record import (
     asked,

@@ -18,7 +18,8 @@ from agentid.lifecycle.allowance import approval_of, decision_of, delegation_of,
 from agentid.lifecycle.conditions import Said
 from agentid.lifecycle.errors import UnorderedCredentialError
 from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_grant, of_hold, of_issue
-from agentid.lifecycle.model import Observation, Plan, PodFacts, Report, SecretState
+from agentid.lifecycle.model import Observation, PodFacts, SecretState
+from agentid.lifecycle.plan import Plan, Report
 from agentid.lifecycle.pods import bound_pod, ends_with_its_pod, is_over
 from agentid.lifecycle.record import (
     asked,
