@@ -31,8 +31,15 @@ def approval(of: Object, name: str = "approval", **spec: Any) -> Object:  # noqa
     return {
         "apiVersion": "agentid.dev/v1alpha1",
         "kind": "AgentApproval",
-        "metadata": {"name": name},
+        "metadata": {"name": name, "ownerReferences": [owner_of(of)]},
         "spec": {key: value for key, value in said.items() if value is not None},
+    }
+
+
+def owner_of(of: Object) -> dict[str, str]:
+    """What is typed of the task that an approval goes with, where the API server does not stamp it."""
+    return {"apiVersion": "agentid.dev/v1alpha1", "kind": "AgentTask"} | {
+        key: of["metadata"][key] for key in ("name", "uid")
     }
 
 

@@ -12,7 +12,7 @@ from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT, install_chart
 from devcluster.kubectl import Object
 from devcluster.waiting import wait_until
-from tests.cluster.approving import approval
+from tests.cluster.approving import approval, owner_of
 from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.in_force import answer, wait_until_in_force
 from tests.cluster.objects import service_account
@@ -189,6 +189,20 @@ def test_who_approves_types_the_own_name_and_no_other(people: People, asked: Obj
     for wrong in (None, {"username": "root"}, own | {"groups": ["system:masters"]}):
         said = refusal(lambda wrong=wrong: somebody.create(approval(asked, approver=wrong)))
         assert f'spec.approver must be {{username: "{NAMES[person]}"}} and no more' in said
+
+
+def test_an_approval_belongs_to_the_task_that_it_is_about_and_to_no_other(
+    people: People, asked: Object
+) -> None:
+    give(people.admin, NAMES["tenant"], on_tasks("approve"))
+    right = approval(asked, approver=me("tenant"))
+    owner = owner_of(asked)
+    accepted(lambda: people.tenant.create(right, "--dry-run=server"))
+
+    for wrong in ([], [owner, owner | {"kind": "Agent"}], [owner | {"uid": PARENT["uid"]}]):
+        typed = {**right, "metadata": {"name": "approval", "ownerReferences": wrong}}
+        said = refusal(lambda typed=typed: people.tenant.create(typed, "--dry-run=server"))
+        assert "metadata.ownerReferences must be the AgentTask in spec.taskRef and no more" in said
 
 
 def test_the_operator_types_no_approval(people: People, asked: Object) -> None:

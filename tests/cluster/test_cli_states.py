@@ -155,6 +155,27 @@ def test_anothers_suspension_is_undone_only_by_who_may_resume(
     story.runs(team, "one")
 
 
+def test_a_suspension_takes_anothers_place_so_that_only_who_may_resume_ends_it(
+    cluster: ControlPlane, team: Kubectl, editor: Path, tmp_path: Path
+) -> None:
+    on_call = caller(cluster, team, "on-call", tmp_path, "agentid-editor", "agentid-resume")
+    another = caller(cluster, team, "another", tmp_path, "agentid-editor")
+    team.create(task("one"))
+    story.runs(team, "one")
+    assert agentid(editor, "suspend", "one", *WHY).code == 0
+
+    refused = agentid(another, "suspend", "one", "--reason", "incident 42")
+    same = agentid(on_call, "suspend", "one", *WHY)
+    taken = agentid(on_call, "suspend", "one", "--reason", "incident 42")
+
+    assert (refused.code, same.code, taken.code) == (1, 1, 0), (refused, same, taken)
+    assert 'it takes the verb "resume" on agenttasks.agentid.dev' in refused.err
+    assert "Give another --reason, which makes the suspension yours" in same.err
+    assert team.get("agenttask", "one")["spec"]["stateChangedBy"]["username"] == user_of(team, "on-call")
+    assert agentid(editor, "resume", "one", *WHY).code == 1
+    assert story.standing(team.get("agenttask", "one")) == "Suspended"
+
+
 def test_what_cannot_be_done_any_more_or_is_so_already_is_told_apart(team: Kubectl, editor: Path) -> None:
     team.create([task("over"), task("idle"), task("runs")])
     for each in ("over", "idle", "runs"):

@@ -34,6 +34,7 @@ def task(state: str = "Active", finished: str | None = None, **metadata: object)
             "state": state,
             "agentRef": {"name": "refund-agent"},
             "requester": {"username": "alice"},
+            "stateChangedBy": {"username": "sec@example.com"},
             "onBehalfOf": "carol",
         },
         "status": {"conditions": conditions, "observedGeneration": 3},
@@ -81,17 +82,21 @@ def standing(reason: str, approved: str) -> dict[str, Any]:
 def test_what_is_so_already_or_final_is_not_asked_for(
     wanted: DesiredState, seen: dict[str, Any], result: Result | None, part: str
 ) -> None:
-    said = already(Order(wanted, "because"), seen)
+    said = already(Order(wanted, "because"), seen, "sec@example.com")
     assert (said and said.result) == result
     assert part in (said.message if said is not None else "")
 
 
 def test_who_set_a_state_that_is_so_already_is_said() -> None:
     seen = task("Suspended")
-    seen["spec"] |= {"stateChangedBy": {"username": "sec@example.com"}, "stateReason": "looks wrong"}
-    said = already(Order(SUSPENDED, "because"), seen)
+    seen["spec"] |= {"stateReason": "looks wrong"}
+    said = already(Order(SUSPENDED, "because"), seen, "sec@example.com")
     assert said is not None
     assert said.message == "AgentTask support/one is Suspended already, set by sec@example.com: looks wrong"
+
+
+def test_anothers_suspension_is_not_what_was_asked_for() -> None:
+    assert already(Order(SUSPENDED, "because"), task("Suspended"), "on-call@example.com") is None
 
 
 @pytest.mark.parametrize("wanted", list(DesiredState))

@@ -36,10 +36,9 @@ async def carry_out(
         tasks: The tasks as they were seen.
         progress: Told how many are through, again and again.
     """
-    settled = [already(order, each) for each in tasks]
+    me, _ = await who_am_i(here)
+    settled = [already(order, each, me) for each in tasks]
     if any(each is None for each in settled):
-        # An API server that does not stamp wants it typed; one that does writes over it.
-        me, _ = await who_am_i(here)
         gate = asyncio.Semaphore(_AT_ONCE)
         through = 0
 
@@ -60,10 +59,11 @@ async def carry_out(
     return await seen_through(here, order, outcomes)
 
 
-def already(order: Order, task: Body) -> Outcome | None:
+def already(order: Order, task: Body, me: str) -> Outcome | None:
     """Return what is to be said of a task that is as was asked for, or can't be any more; else None.
 
-    One that somebody set so a moment ago is done only when the operator has acted on it.
+    One that somebody set so a moment ago is done only when the operator has acted on it. A suspension by
+    somebody else than `me` is not what was asked for: who suspended a task may take that back.
     """
     name, ending = "/".join(which(task)), order.state is DesiredState.ENDED
     state = text(mapping(task.get("spec")).get("state")) or DesiredState.ACTIVE
@@ -72,12 +72,16 @@ def already(order: Order, task: Body) -> Outcome | None:
     if is_over(task) or (state == DesiredState.ENDED and not ending):
         said = f"AgentTask {name} has ended ({how_it_ended(task)}), which is final. Create a new AgentTask."
         return Outcome(task, Result.REFUSED, said)
-    if state != order.state:
+    if state != order.state or (order.state is DesiredState.SUSPENDED and _suspender(task) != me):
         return None
     said = f"AgentTask {name} is {state} already{_set_by(task)}"
     if not has_followed(task, task):
         return Outcome(task, Result.DONE, f"{said}; the operator has not acted on it yet")
     return Outcome(task, Result.UNCHANGED, f"AgentTask {name} has ended already" if ending else said)
+
+
+def _suspender(task: Body) -> str:
+    return text(mapping(mapping(task.get("spec")).get("stateChangedBy")).get("username"))
 
 
 def _set_by(task: Body) -> str:
@@ -96,6 +100,7 @@ async def _set(here: Session, order: Order, task: Body, me: str) -> Outcome:
         "spec": {
             "state": order.state.value,
             "stateReason": order.reason,
+            # An API server that does not stamp wants it typed; one that does writes over it.
             "stateChangedBy": {"username": me},
         },
     }
@@ -103,6 +108,8 @@ async def _set(here: Session, order: Order, task: Body, me: str) -> Outcome:
     for attempt in range(1, _TRIES + 1):
         try:
             changed = await here.connection.merge(TASKS.path(namespace, name), body, params)
+            if order.state is DesiredState.SUSPENDED and _suspender(changed) != me:
+                return Outcome(changed, Result.REFUSED, _still_anothers(namespace, name, changed))
             return Outcome(changed, Result.DONE)
         except (ConflictError, PassingError) as error:
             if isinstance(error, ConflictError) and await _is_another(here, task):
@@ -123,6 +130,14 @@ async def _is_another(here: Session, task: Body) -> bool:
     except ApiAnswerError:
         return False
     return mapping((now or {}).get("metadata")).get("uid") != mapping(task.get("metadata")).get("uid")
+
+
+def _still_anothers(namespace: str, name: str, task: Body) -> str:
+    # Nothing was changed by the same words.
+    return (
+        f"AgentTask {namespace}/{name} is Suspended by {_suspender(task)}, who may take that back, for just "
+        "this reason. Give another --reason, which makes the suspension yours."
+    )
 
 
 def _refusal(namespace: str, name: str, error: ApiAnswerError) -> str:
