@@ -227,7 +227,8 @@ def test_task_that_needs_an_approval_waits_and_says_for_what(team: Kubectl) -> N
     waiting = waits(team, "restricted", "AwaitingApproval", said)
     assert story.conditions(waiting)["Approved"]["reason"] == "AwaitingApproval"
     (event,) = story.told(team, waiting)
-    assert (event.reason, event.kind, event.note) == ("ApprovalRequired", "Normal", said)
+    assert (event.reason, event.kind) == ("ApprovalRequired", "Normal")
+    assert event.note.startswith(f"{said} It is approved as it is now (intent 1, ")
     assert team.find("secret", "agentid-restricted") is None
 
 

@@ -57,9 +57,11 @@ OF_THE_CLUSTER = (
 )
 """Of objects that are in no namespace, and asked about in each; of namespaces, those that are served."""
 USED = (
-    rights("agentid.dev", "agenttasks", "get", "list", "watch", "delete")
+    rights("agentid.dev", "agenttasks", "get", "list", "watch", "create", "delete")
     | rights("agentid.dev", "agenttasks/status", "patch")
     | rights("agentid.dev", "agents", "get", "list", "watch")
+    | rights("agentid.dev", "agents/status", "patch")
+    | rights("agentid.dev", "agenttasktemplates", "get")
     | rights("agentid.dev", "agentapprovals", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies", "get", "list", "watch")
     | rights("agentid.dev", "agentpolicies/status", "patch")
