@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agentid.api.agenttask import AgentTaskSpec
-from agentid.cli.selecting import Selection, asker
+from agentid.cli.selecting import Selection, asker, delegator
 
 SPEC: dict[str, Any] = {
     "agentRef": {"name": "refund-agent"},
@@ -37,3 +37,21 @@ def test_who_is_selected_by_is_whom_decisions_look_at(spec: dict[str, Any], who:
     assert asker(spec) == answers.username == who
     assert Selection(requester=who).fits({"spec": spec})
     assert not Selection(requester="someone").fits({"spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "whom"),
+    [
+        (SPEC | {"onBehalfOf": "carol"}, {}, "carol"),
+        (SPEC, {"delegation": {"delegator": "carol", "chain": []}}, "carol"),
+        (SPEC, {"delegation": {"chain": []}}, ""),
+        (SPEC, {}, ""),
+    ],
+    ids=["named", "inherited", "a-child-for-nobody", "for-nobody"],
+)
+def test_a_child_is_selected_by_whom_its_uppermost_task_is_done_for(
+    spec: dict[str, Any], status: dict[str, Any], whom: str
+) -> None:
+    found = {"spec": spec, "status": status}
+    assert delegator(found) == whom
+    assert Selection(delegator="carol").fits(found) is (whom == "carol")

@@ -18,7 +18,7 @@ from agentid.cli.errors import REFUSED, NotThereError, finish
 from agentid.cli.options import ListOutput, Where
 from agentid.cli.orders import Order, Outcome, Result
 from agentid.cli.printing import shown, table, told
-from agentid.cli.selecting import Selection, asker, live, named, plain_name, standing, which
+from agentid.cli.selecting import Selection, asker, delegator, live, named, plain_name, standing, which
 from agentid.cli.session import Session, session
 from agentid.cli.states import carry_out
 from agentid.cluster.connection import Body
@@ -169,7 +169,7 @@ def _people(task: Body) -> tuple[str, str, str]:
     return (
         text(mapping(spec.get("agentRef")).get("name")),
         asker(spec),
-        text(spec.get("onBehalfOf")),
+        delegator(task),
     )
 
 

@@ -48,7 +48,7 @@ class Selection:
         found = (
             mapping(spec.get("agentRef")).get("name"),
             asker(spec),
-            spec.get("onBehalfOf"),
+            delegator(body),
         )
         wanted = (self.agent, self.requester, self.delegator)
         return all(want is None or want == is_ for want, is_ in zip(wanted, found, strict=True))
@@ -58,6 +58,12 @@ class Selection:
         said = (("of Agent", self.agent), ("asked for by", self.requester), ("on behalf of", self.delegator))
         parts = [f"{words} {value}" for words, value in said if value is not None]
         return " ".join([*parts, *([f"with labels {self.labels}"] if self.labels else [])])
+
+
+def delegator(task: Body) -> str:
+    """Return for whom a task is done, of a child the uppermost task; empty: for nobody else."""
+    delegation = mapping(mapping(task.get("status")).get("delegation"))
+    return text((delegation or {"delegator": mapping(task.get("spec")).get("onBehalfOf")}).get("delegator"))
 
 
 def asker(spec: Mapping[str, Any]) -> str:
