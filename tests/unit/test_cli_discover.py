@@ -186,8 +186,8 @@ async def test_findings_are_told_in_rows_with_what_to_do(tmp_path: Path) -> None
         now_old("in-volume", "kubernetes.io/tls"),
         now_old("one-env"),
         now_old("all-env"),
-        now_old("token", TOKEN, annotations=ACCOUNT),
-        secret("late-env", old=timedelta(minutes=1), at=datetime.now(UTC)),
+        now_old("token", TOKEN, old=timedelta(hours=3), annotations=ACCOUNT),
+        now_old("late-env", old=timedelta(hours=3)),
     ]
     server = Lists(agents=[agent()], pods=[pod("w-1"), pod("w-2")], secrets=secrets)
     code, out, err = await agentid(server, tmp_path, "discover", "-A")
@@ -195,7 +195,7 @@ async def test_findings_are_told_in_rows_with_what_to_do(tmp_path: Path) -> None
     lines = out.splitlines()
     assert [line.split() for line in lines[:5]] == [
         ["NAMESPACE", "SECRET", "KIND", "AGENTS", "PODS", "AGE"],
-        ["default", "token", "service-account-token", "refund-agent", "<none>", "30d"],
+        ["default", "token", "service-account-token", "refund-agent", "<none>", "3h"],
         ["default", "in-volume", "tls", "refund-agent", "w-1", "+1", "30d"],
         ["default", "all-env", "opaque", "refund-agent", "w-1", "+1", "30d"],
         ["default", "one-env", "opaque", "refund-agent", "w-1", "+1", "30d"],
