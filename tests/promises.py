@@ -248,6 +248,10 @@ CLI: Final = frozenset(
         "exit codes and forms of output",
         "errors name the object and what to do, with no traceback",
         "completion and kubectl plugin",
+        "what is live, whose, and until when",
+        "ten thousand tasks are listed by pages and not kept",
+        "standing credentials of agents are found with what to do",
+        "no contents of a Secret leave the API server for it",
         "the operator's start imports nothing of other commands",
     }
 )

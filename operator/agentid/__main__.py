@@ -21,5 +21,14 @@ def main() -> None:
     app(prog_name="kubectl agentid" if Path(sys.argv[0]).name.startswith("kubectl-") else None)
 
 
+def complete() -> None:
+    """Tell kubectl how `kubectl agentid …` may go on; it says nothing to somebody who is typing."""
+    try:
+        from agentid.cli.kubectl_completion import run  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        raise SystemExit(_WRONG_USAGE) from error
+    run()
+
+
 if __name__ == "__main__":
     main()

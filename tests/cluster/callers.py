@@ -124,3 +124,8 @@ def written(folder: Path, *objects: dict[str, Any], name: str = "objects.yaml") 
 def names(told: Sequence[dict[str, Any]]) -> dict[str, str]:
     """What came of each task, by its name."""
     return {each["name"]: each["result"] for each in told}
+
+
+def names_of(told: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of what was told, in its order."""
+    return [each["name"] for each in told]

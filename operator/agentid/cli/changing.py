@@ -1,7 +1,6 @@
 """`agentid suspend`, `resume` and `end`: which tasks are meant, and how what came of them is told."""
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -9,8 +8,6 @@ from typing import Final
 
 import typer
 from pydantic import JsonValue, TypeAdapter, ValidationError
-from rich.console import Console
-from rich.status import Status
 
 from agentid.api.agenttask import DesiredState, StateReason
 from agentid.api.names import GROUP
@@ -18,6 +15,7 @@ from agentid.cli.errors import REFUSED, NotThereError, finish
 from agentid.cli.options import ListOutput, Where
 from agentid.cli.orders import Order, Outcome, Result
 from agentid.cli.printing import shown, table, told
+from agentid.cli.progress import Progress
 from agentid.cli.selecting import Selection, asker, delegator, live, named, plain_name, standing, which
 from agentid.cli.session import Session, session
 from agentid.cli.states import carry_out
@@ -35,7 +33,6 @@ _DONE: Final = {
     DesiredState.ENDED: "ended",
 }
 _AT_ONCE: Final = 16
-_PROGRESS_AFTER_SECONDS: Final = 2.0
 
 
 def order(state: str, reason: str, *, dry_run: bool, within_seconds: float) -> Order:
@@ -62,11 +59,13 @@ async def _change(where: Where, chosen: Selection, order: Order, output: ListOut
     async with session(where) as here:
         meant = await _meant(here, chosen, order)
         tasks = [each for each in meant if not isinstance(each, Outcome)]
-        progress = _Progress(f"{COMMANDS[order.state]} {len(tasks)} tasks", len(tasks), began)
-        try:
-            changed = iter(await carry_out(here, order, tasks, progress.tell))
-        finally:
-            progress.end()
+        title, total = f"{COMMANDS[order.state]} {len(tasks)} tasks", len(tasks)
+        with Progress(began) as progress:
+
+            def tell(through: int) -> None:
+                progress.tell(f"{title}: {through} of {total} changed; waiting for the operator")
+
+            changed = iter(await carry_out(here, order, tasks, tell))
     outcomes = [each if isinstance(each, Outcome) else next(changed) for each in meant]
     seconds = time.monotonic() - began
     _show(outcomes, order, output, seconds, everywhere=where.everywhere)
@@ -101,31 +100,6 @@ async def _named(here: Session, name: str, gate: asyncio.Semaphore) -> Body | Ou
     except NotThereError as error:
         task = {"metadata": {"namespace": here.namespace, "name": shown(name)}}
         return Outcome(task, Result.REFUSED, str(error))
-
-
-class _Progress:
-    """Says on a terminal how far it is, once it takes longer than a moment."""
-
-    def __init__(self, title: str, total: int, began: float) -> None:
-        self._title = title
-        self._total = total
-        self._began = began
-        self._status: Status | None = None
-
-    def tell(self, through: int) -> None:
-        """Take in how many are through."""
-        if time.monotonic() - self._began < _PROGRESS_AFTER_SECONDS or not sys.stderr.isatty():
-            return
-        said = f"{self._title}: {through} of {self._total} changed; waiting for the operator"
-        if self._status is None:
-            self._status = Console(stderr=True, highlight=False).status(said)
-            self._status.start()
-        self._status.update(said)
-
-    def end(self) -> None:
-        """Say no more."""
-        if self._status is not None:
-            self._status.stop()
 
 
 def _show(

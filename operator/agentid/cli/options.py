@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Annotated, Final
 
 import typer
 
+from agentid.cli.completing import namespace_names, task_names
+
 WRONG_USAGE = 2
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DURATION: Final = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,9})s)?")
 
 
 class Output(StrEnum):
@@ -31,6 +35,14 @@ class ListOutput(StrEnum):
     JSON = "json"
     YAML = "yaml"
     NAME = "name"
+
+
+class By(StrEnum):
+    """By what live credentials are counted."""
+
+    AGENT = "agent"
+    OWNER = "owner"
+    DELEGATOR = "delegator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +67,22 @@ Kubeconfig = Annotated[
 ]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
 Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Namespace; left out: that of the context.")
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="Namespace; left out: that of the context.",
+        autocompletion=namespace_names,
+    ),
 ]
+OneTask = Annotated[
+    str, typer.Argument(metavar="TASK", help="Name of an AgentTask.", autocompletion=task_names)
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TASK]…", help="Names of AgentTasks.", autocompletion=task_names),
+]
+
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")]
 Printed = Annotated[Output, typer.Option("--output", "-o", help="How to print.")]
 ListPrinted = Annotated[ListOutput, typer.Option("--output", "-o", help="How to print.")]
@@ -110,6 +136,21 @@ def pairs(given: list[str] | None, option: str) -> dict[str, str] | None:
     ) is not None:
         raise typer.BadParameter(f"{wrong!r} is not KEY=VALUE", param_hint=option)
     return {key: value for key, _, value in split}
+
+
+def duration(given: str, option: str) -> timedelta:
+    """Return what was given as 90s, 15m, 8h, 1h30m or 30d.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    parts = _DURATION.fullmatch(given)
+    if not given or parts is None:
+        raise typer.BadParameter(
+            f"{given!r} is not a duration such as 90s, 15m, 1h30m or 30d", param_hint=option
+        )
+    days, hours, minutes, seconds = (int(each or 0) for each in parts.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 
 import yaml
 from pydantic import JsonValue
@@ -33,6 +34,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in (head, *rows)
     )
     return "\n".join(lines)
+
+
+def age(of: timedelta) -> str:
+    """Return how long something has been there, as kubectl says it: 90s, 45m, 30h, 12d."""
+    seconds = max(int(of.total_seconds()), 0)
+    for unit, length, up_to in (("s", 1, 120), ("m", 60, 180 * 60), ("h", 3600, 48 * 3600)):
+        if seconds < up_to:
+            return f"{seconds // length}{unit}"
+    return f"{seconds // 86400}d"
 
 
 def shown(text: str) -> str:

@@ -12,7 +12,7 @@ from agentid.cluster.paths import TASKS
 from agentid.cluster.watching import list_chunks
 from agentid.controller.facts import mapping, sequence, text
 
-_TRIES: Final = 5
+TRIES: Final = 5
 """How often a page of a list is asked for that gets no answer."""
 
 _PREFIXES: Final = (
@@ -93,9 +93,7 @@ async def named(here: Session, name: str) -> Body:
 
 async def live(here: Session, chosen: Selection) -> list[Body]:
     """Return the tasks that are meant and are not over yet, in the order of their names."""
-    pages = list_chunks(
-        here.connection, TASKS, here.scope, label_selector=chosen.labels or None, tries=_TRIES
-    )
+    pages = list_chunks(here.connection, TASKS, here.scope, label_selector=chosen.labels or None, tries=TRIES)
     found = [each async for bodies, _ in pages for each in bodies if chosen.fits(each) and not is_over(each)]
     return sorted(found, key=which)
 

@@ -29,6 +29,16 @@ class Session:
         """Where lists are made: the namespace, or None for all."""
         return None if self.everywhere else self.namespace
 
+    @property
+    def place(self) -> str:
+        """The same in words."""
+        return "in all namespaces" if self.everywhere else f"in namespace {self.namespace}"
+
+    @property
+    def advice(self) -> str:
+        """What somebody can do who may not list there: the end of a sentence."""
+        return "; name a namespace in which you may with -n" if self.everywhere else ". Ask somebody who may"
+
 
 @asynccontextmanager
 async def session(where: Where) -> AsyncIterator[Session]:

@@ -6,11 +6,13 @@ from typing import Annotated, Final
 import typer
 
 from agentid.cli import options
+from agentid.cli.completing import agent_names
 from agentid.cli.options import extra
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[TASK]…", help="Names of AgentTasks.")]
 Reason = Annotated[str, typer.Option(help="Why, for people: it stands in the task and in what tells of it.")]
-OfAgent = Annotated[str | None, typer.Option("--agent", help="All live tasks of this Agent.")]
+OfAgent = Annotated[
+    str | None, typer.Option("--agent", help="All live tasks of this Agent.", autocompletion=agent_names)
+]
 OfRequester = Annotated[str | None, typer.Option("--requester", help="All that this user asked for.")]
 OfDelegator = Annotated[str | None, typer.Option("--on-behalf-of", help="All on behalf of this person.")]
 Labels = Annotated[str | None, typer.Option("--selector", "-l", help="All with these labels.")]
@@ -34,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def why(  # noqa: PLR0913 - its options
-    name: Annotated[str, typer.Argument(metavar="TASK", help="Name of an AgentTask.")],
+    name: options.OneTask,
     *,
     trust_domain: options.TrustDomain = None,
     cluster_label: options.ClusterLabels = None,
@@ -57,7 +59,7 @@ def _add(app: typer.Typer, command: str) -> None:
 
     @app.command(command, help=said)
     def change(  # noqa: PLR0913 - its options
-        names: Names = None,
+        names: options.Tasks = None,
         *,
         reason: Reason,
         agent: OfAgent = None,

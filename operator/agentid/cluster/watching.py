@@ -46,10 +46,13 @@ async def list_chunks(  # noqa: PLR0913 - what is listed, and how
     *,
     name: str | None = None,
     label_selector: str | None = None,
+    secret_type: str | None = None,
     metadata_only: bool = False,
     tries: int = 1,
 ) -> AsyncIterator[tuple[list[Body], str]]:
     """Yield the objects, or the one called `name`, page by page, each with the list's resourceVersion.
+
+    With `secret_type`, of Secrets only those of that type, which their metadata does not tell.
 
     While a page is worked on, the next one is on its way. One that gets no answer is asked for `tries` times.
 
@@ -59,6 +62,8 @@ async def list_chunks(  # noqa: PLR0913 - what is listed, and how
     params = {"limit": str(_PAGE_METADATA if metadata_only else PAGE_OBJECTS)}
     if name is not None:
         params["fieldSelector"] = name_selector(name)
+    if secret_type is not None:
+        params["fieldSelector"] = f"type={secret_type}"
     if label_selector is not None:
         params["labelSelector"] = label_selector
     accept = METADATA_LIST if metadata_only else None
