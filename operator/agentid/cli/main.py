@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agentid.cli import options, policy_commands, task_commands
+from agentid.cli import approval_commands, options, policy_commands, task_commands
 from agentid.cli.options import extra
 
 app = typer.Typer(
@@ -69,3 +69,4 @@ def doctor(  # noqa: PLR0913, PLR0917 - its options
 
 
 task_commands.add_to(app)
+approval_commands.add_to(app)

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 import yaml
 from pydantic import JsonValue
@@ -11,6 +13,9 @@ from rich.text import Text
 from agentid.cli.options import ListOutput, Output
 
 _GAP = 3
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
 
 
 def printer() -> Console:
@@ -33,6 +38,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in (head, *rows)
     )
     return "\n".join(lines)
+
+
+def span(time: timedelta) -> str:
+    """Return how long something is ago, or to come, as kubectl does: 45s, 12m, 3h, 5d; never less than 0s."""
+    seconds = max(int(time.total_seconds()), 0)
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "m")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"
 
 
 def shown(text: str) -> str:

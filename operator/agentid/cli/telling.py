@@ -145,6 +145,12 @@ def task_as_json(namespace: str, name: str, spec: AgentTaskSpec | None) -> dict[
     }
 
 
+def next_told(name: str, namespace: str) -> str:
+    """Return the commands by which a task that waits is approved or denied."""
+    here = f"{name} -n {namespace}"
+    return f"agentid approve {here}   or   agentid deny {here} --reason …"
+
+
 def duration(seconds: int) -> str:
     """Return a time as people say it: 90 s, 15 min, 8 h."""
     if seconds % _HOUR == 0:
