@@ -141,13 +141,14 @@ def test_one_is_shown_with_who_may_approve_what_exactly_and_which_approvals_coun
 
     assert shown.code == 0, shown
     said = in_words(shown.out)
+    # A name as long as these is wrapped.
+    assert f"Approveby{user_of(careful, 'dana')}at" in "".join(said.split())
     for part in (
         "refund waits for an approval.",
         "on behalf of carol@example.com",
         'AgentPolicy/refunds, rule "two-people", allows it only when 2 people approve',
         f'who has the verb "approve" on agenttasks/refund in {careful.namespace}',
         f"except {requester}, carol@example.com",
-        f"Approve by {user_of(careful, 'dana')} at",
         "checked",
         f"own: Approve by {requester}",
         f"(does not count: {requester} asked for it)",

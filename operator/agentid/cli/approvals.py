@@ -38,7 +38,7 @@ async def _list(where: Where, labels: str | None, output: ListOutput) -> int:
         for each in found:
             typer.echo(f"agenttask.{GROUP}/{each.task.name}")
     elif found:
-        typer.echo(_table(found, everywhere=where.everywhere, wide=output is ListOutput.WIDE))
+        typer.echo(listed(found, everywhere=where.everywhere, wide=output is ListOutput.WIDE))
     else:
         place = "any namespace" if here.everywhere else f"namespace {here.namespace}"
         typer.echo(f"no AgentTask waits for an approval in {place}", err=True)
@@ -54,7 +54,8 @@ def _unseen(namespace: str) -> str:
     )
 
 
-def _table(found: Sequence[Pending], *, everywhere: bool, wide: bool) -> str:
+def listed(found: Sequence[Pending], *, everywhere: bool, wide: bool) -> str:
+    """Return tasks that wait as a table."""
     head = ["NAMESPACE"] if everywhere else []
     head += ["NAME", "AGENT", "REQUESTER", "ON-BEHALF-OF", "ACTIONS", "SENSITIVITY", "WANTED-BY"]
     head += ["APPROVALS", "AGE"]

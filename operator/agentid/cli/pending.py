@@ -153,13 +153,26 @@ async def one(here: Session, body: Body) -> Pending:
     """
     now = await here.connection.server_date()
     above = await look_above(here, [body])
-    bodies = await _approvals_of(here, which(body))
-    if bodies is None:
+    return judge(body, above, await _approvals_of(here, which(body)), now)
+
+
+def judge(
+    body: Body, above: Mapping[tuple[str, str], TaskFacts], approvals: list[Body] | None, now: datetime
+) -> Pending:
+    """Return one task with its approvals as the operator judges them.
+
+    Args:
+        body: The task.
+        above: The tasks above it.
+        approvals: The AgentApprovals that name it; None: the caller may not see them.
+        now: The time.
+    """
+    if approvals is None:
         return _pending(body, above, None, now)
     kept = Approvals(lambda _: None)
-    for each in bodies:
+    for each in approvals:
         kept.take(each)
-    by_name = {which(each)[1]: each for each in bodies}
+    by_name = {which(each)[1]: each for each in approvals}
     return _pending(body, above, kept.of(which(body)), now, by_name)
 
 

@@ -125,11 +125,11 @@ def _latest_end(of: Pending, spec: AgentTaskSpec) -> datetime:
 def against(saying: Saying, of: Pending, me: str) -> Outcome | None:
     """Return what is to be said where there is nothing to be done, or it would be for nothing; else None."""
     name = f"AgentTask {of.task.namespace}/{of.task.name}"
-    if (why := _nothing_to_ask(saying, of)) is not None:
-        return Outcome(of.body, Result.REFUSED, f"{name} {why}")
-    if (mine := said_already(saying, of, me)) is not None:
+    why = _nothing_to_ask(saying, of) or (_overruled(of, me) if saying.is_yes else None)
+    if why is None and (mine := said_already(saying, of, me)) is not None:
         return Outcome(of.body, Result.UNCHANGED, _already(of, mine))
-    why = _for_nothing(of, me) if saying.is_yes else None
+    if why is None and saying.is_yes:
+        why = _needs_none(of)
     return None if why is None else Outcome(of.body, Result.REFUSED, f"{name} {why}")
 
 
@@ -151,8 +151,8 @@ def _nothing_to_ask(saying: Saying, of: Pending) -> str | None:
     return None
 
 
-def _for_nothing(of: Pending, me: str) -> str | None:
-    """Say why a yes would change nothing; None if it may."""
+def _overruled(of: Pending, me: str) -> str | None:
+    """Say why a yes of this person would count for nothing; None if it may count."""
     where, request = f"{of.task.name} -n {of.task.namespace}", of.request
     if request is not None and (why := request.barred.get(me)) is not None:
         return f"is not yours to approve: {me} {why}. It is for {who_may_approve(request)}."
@@ -161,6 +161,12 @@ def _for_nothing(of: Pending, me: str) -> str | None:
             f"is {of.consent.denied}. A no wins until its AgentApproval is deleted or the intent is changed; "
             f"`agentid approvals {where}` shows it."
         )
+    return None
+
+
+def _needs_none(of: Pending) -> str | None:
+    """Say that no approval is wanted; one that runs by an approval may have another."""
+    where = f"{of.task.name} -n {of.task.namespace}"
     if of.waits or of.approved_by:
         return None
     if not standing(of.body):
