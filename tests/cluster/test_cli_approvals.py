@@ -372,7 +372,7 @@ def test_what_differs_from_what_was_approved_last_is_shown(careful: Kubectl, dan
     shown = agentid(dana, "approvals", "refund")
 
     said = in_words(shown.out)
-    assert f"What has changed since {user_of(careful, 'dana')} at" in said, shown.out
+    assert f"What has changed since {user_of(careful, 'dana')} approved it at" in said, shown.out
     for part in (
         "- intent.purpose Refund order 4711",
         "+ intent.purpose Refund order 4712",

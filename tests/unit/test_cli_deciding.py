@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from rich.console import Console
 
 from agentid.api.agentapproval import Decision
-from agentid.cli.approvals import listed, shown_as_json
+from agentid.cli.approvals import listed, review, shown_as_json
 from agentid.cli.deciding import Decided, decide
 from agentid.cli.options import Where
 from agentid.cli.orders import Result
-from agentid.cli.pending import all_waiting, one
+from agentid.cli.pending import all_waiting, judge, one
 from agentid.cli.saying import Saying
 from agentid.cli.session import session
+from agentid.controller.packed_task import PackedTask
 from tests.unit.cli_tasks import NEED, NOW, pending, task
 from tests.unit.plain_server import serving
 
@@ -167,6 +169,22 @@ async def test_where_approvals_cannot_be_seen_none_is_guessed(tmp_path: Path) ->
     assert alone.approved_by is None
     said = shown_as_json(alone)
     assert (said["approvals"], said["approvedBy"], said["wanted"]) == (None, None, 1)
+
+
+def test_a_step_is_told_with_the_tasks_above_it_and_for_whom_it_is_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    above = task("top", 1, standing="Running", onBehalfOf="carol@example.com")
+    reference = {key: above["metadata"][key] for key in ("name", "uid")}
+    credential = {"mode": "None", "renew": False, "ttlSeconds": 120}
+    step = task("step", 2, parentRef=reference, credential=credential)
+    seen = judge(step, {("support", "top"): PackedTask.of(above).facts()}, [], NOW)
+    review(seen, Console(width=200))
+    told = capsys.readouterr().out
+    assert "for up to 2 min, as a step, with its parent's identity" in told
+    assert "top, asked for by alice@example.com on behalf of carol@example.com" in told
+    assert shown_as_json(seen)["onBehalfOf"] == "carol@example.com"
+    assert "carol@example.com" in listed([seen], everywhere=False, wide=False)
 
 
 def test_a_task_that_cannot_be_read_is_listed_too() -> None:

@@ -86,7 +86,7 @@ def test_whatever_was_written_as_a_projection_is_shown_without_an_error(old: obj
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[" * 5000, "[" * 900 + "]" * 900, '{"a":' * 300 + "1" + "}" * 300]
+    "text", ["", "{", "[" * 5000, "[" * 900 + "]" * 900, '{"a":' * 1000 + "1" + "}" * 1000]
 )
 def test_what_is_no_projection_or_too_deep_is_said_so(text: str) -> None:
     assert len(list(rows(text))) == 1

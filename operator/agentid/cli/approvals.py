@@ -20,6 +20,8 @@ from agentid.cli.session import Session, session
 from agentid.cli.telling import Row, asked_for, next_told
 from agentid.cli.titles import title_of
 from agentid.lifecycle.approvals import who_may_approve
+from agentid.lifecycle.lineage import delegator
+from agentid.lifecycle.model import TaskFacts
 
 _NOT_SEEN = "?"
 
@@ -73,7 +75,13 @@ def _cells(of: Pending, *, everywhere: bool, wide: bool) -> list[str]:
     else:
         asker = spec.asker.username if spec.asker is not None else ""
         actions = ",".join(spec.intent.actions)
-        cells += [spec.agent_ref.name, asker, spec.on_behalf_of or "", actions, spec.intent.sensitivity.value]
+        cells += [
+            spec.agent_ref.name,
+            asker,
+            delegator(of.task, of.lineage) or "",
+            actions,
+            spec.intent.sensitivity.value,
+        ]
     count = _NOT_SEEN if given is None else str(len(given))
     cells += [rule, f"{count}/{wanted or _NOT_SEEN}", span(of.now - of.task.created)]
     if wide and spec is not None:
@@ -118,8 +126,7 @@ def review(of: Pending, console: Console) -> None:
     paragraphs(title, "bold", list(rows(projection)), console)
     before = of.last_approved
     if of.consent is not None:
-        since = "" if before is None else f"since {_who_and_when(before)}"
-        title = "Nothing of it was approved before." if before is None else f"What has changed {since}"
+        title = "Nothing of it was approved before." if before is None else _since(before)
         changes = [] if before is None else differences(before.projection, projection)
         paragraphs(title, "bold", list(difference_rows(changes)), console)
 
@@ -127,6 +134,7 @@ def review(of: Pending, console: Console) -> None:
 def _asked(of: Pending) -> Iterator[Row]:
     if of.task.spec is not None:
         yield from asked_for(of.task.spec, "would do")
+        yield from (("under", f"{above.name}{_asker_of(above)}") for above in of.lineage.ancestors)
         yield "asked", f"{span(of.now - of.task.created)} ago, as {of.task.namespace}/{of.task.name}"
     if of.need is not None:
         rule, wanted = of.need
@@ -146,6 +154,14 @@ def _asked(of: Pending) -> Iterator[Row]:
         yield "not known", f"who else may not approve: {of.lineage.flaw}"
 
 
+def _asker_of(task: TaskFacts) -> str:
+    spec = task.spec
+    if spec is None or spec.asker is None:
+        return ""
+    whom = f" on behalf of {spec.on_behalf_of}" if spec.on_behalf_of else ""
+    return f", asked for by {spec.asker.username}{whom}"
+
+
 def _word(each: Word) -> str:
     spec = each.facts.spec
     if spec is None:
@@ -154,6 +170,11 @@ def _word(each: Word) -> str:
     said += f", until {format_time(spec.expires_at)}" if spec.expires_at is not None else ""
     said += f": {spec.comment}" if spec.comment else ""
     return said if each.why_not is None else f"{said} (does not count: {each.why_not})"
+
+
+def _since(before: Word) -> str:
+    at = f" at {format_time(before.said_at)}" if before.said_at is not None else ""
+    return f"What has changed since {before.username} approved it{at}"
 
 
 def _who_and_when(each: Word) -> str:
@@ -179,7 +200,7 @@ def as_json(of: Pending) -> dict[str, JsonValue]:
         "message": of.message,
         "agent": spec.agent_ref.name if spec is not None else None,
         "requester": spec.asker.username if spec is not None and spec.asker is not None else None,
-        "onBehalfOf": spec.on_behalf_of if spec is not None else None,
+        "onBehalfOf": delegator(of.task, of.lineage),
         "intent": spec.intent.model_dump(mode="json", by_alias=True) if spec is not None else None,
         "intentGeneration": request.intent_generation if request is not None else None,
         "specHash": request.spec_hash if request is not None else None,
