@@ -253,6 +253,15 @@ CLI: Final = frozenset(
         "standing credentials of agents are found with what to do",
         "no contents of a Secret leave the API server for it",
         "the operator's start imports nothing of other commands",
+        "what waits for an approval is listed, and shown with what exactly is asked",
+        "what is approved is what was shown, and the operator counts it",
+        "nobody is told that a yes counts which does not",
+        "what was changed since it was shown is not approved",
+        "what differs from what was approved last",
+        "a second yes, one of two, and two at once",
+        "a no is heeded, and no yes is said after it",
+        "a family, from its uppermost task down",
+        "emergencies, live and over",
     }
 )
 """What people get who use the command line."""

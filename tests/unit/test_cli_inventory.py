@@ -14,7 +14,6 @@ from agentid.api.fields import format_time
 from agentid.cli.holdings import grouped, holding_of
 from agentid.cli.main import app
 from agentid.cli.options import By, duration
-from agentid.cli.printing import age
 from tests.unit.listing_server import Lists, agentid
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -217,14 +216,6 @@ def test_durations_are_read(given: str, seconds: int) -> None:
 def test_what_is_no_duration_is_refused(given: str) -> None:
     with pytest.raises(typer.BadParameter):
         duration(given, "--x")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [(-1, "0s"), (119, "119s"), (120, "2m"), (10_800, "3h"), (172_799, "47h"), (172_800, "2d")],
-)
-def test_ages_are_told_as_kubectl_does(seconds: int, told: str) -> None:
-    assert age(timedelta(seconds=seconds)) == told
 
 
 @pytest.mark.parametrize(

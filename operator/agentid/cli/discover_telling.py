@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from agentid.api.fields import format_time
-from agentid.cli.printing import age, shown, table
+from agentid.cli.printing import shown, span, table
 from agentid.cli.standing_secrets import Discovery, Finding
 
 _NONE: Final = "<none>"
@@ -26,7 +26,7 @@ def _row(each: Finding, found: Discovery, *, wide: bool) -> list[str]:
     # Whose a pod is that is known by its label only is not known.
     agents = ",".join(each.agents) or (_UNKNOWN if each.pods or not found.agents_known else _NONE)
     pods = f"{each.pods[0]} +{len(each.pods) - 1}" if len(each.pods) > 1 else "".join(each.pods) or _NONE
-    row = [each.namespace, each.secret, each.kind.value, agents, pods, age(each.age)]
+    row = [each.namespace, each.secret, each.kind.value, agents, pods, span(each.age)]
     if wide:
         row += [",".join(each.ways), each.account or "", each.last_used or "", each.certificate or ""]
         row[6:] = [cell or _NONE for cell in row[6:]]
@@ -44,7 +44,7 @@ def next_steps(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
 
 def summary(found: Discovery, least: timedelta, place: str) -> str:
     """Say how many there are, and what was looked at."""
-    younger = f"; {found.younger} that agents use are younger than {age(least)}" if found.younger else ""
+    younger = f"; {found.younger} that agents use are younger than {span(least)}" if found.younger else ""
     return (
         f"{len(found.findings)} standing credentials {place}, among {found.secrets} Secrets and {found.pods} "
         f"pods of agents{younger}"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agentid.cli import directory_commands, options, policy_commands, task_commands
+from agentid.cli import approval_commands, directory_commands, options, policy_commands, task_commands
 from agentid.cli.options import extra
 
 app = typer.Typer(
@@ -69,4 +69,5 @@ def doctor(  # noqa: PLR0913, PLR0917 - its options
 
 
 task_commands.add_to(app)
+approval_commands.add_to(app)
 directory_commands.add_to(app)

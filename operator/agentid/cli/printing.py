@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
 import yaml
 from pydantic import JsonValue
@@ -12,6 +13,9 @@ from rich.text import Text
 from agentid.cli.options import ListOutput, Output
 
 _GAP = 3
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
 
 
 def printer() -> Console:
@@ -36,13 +40,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def age(of: timedelta) -> str:
-    """Return how long something has been there, as kubectl says it: 90s, 45m, 30h, 12d."""
-    seconds = max(int(of.total_seconds()), 0)
-    for unit, length, up_to in (("s", 1, 120), ("m", 60, 180 * 60), ("h", 3600, 48 * 3600)):
-        if seconds < up_to:
-            return f"{seconds // length}{unit}"
-    return f"{seconds // 86400}d"
+def span(time: timedelta) -> str:
+    """Return how long something is ago, or to come, as kubectl does: 45s, 12m, 3h, 5d; never less than 0s."""
+    seconds = max(int(time.total_seconds()), 0)
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "m")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"
 
 
 def shown(text: str) -> str:

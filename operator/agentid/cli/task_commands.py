@@ -1,4 +1,4 @@
-"""`agentid why`, `suspend`, `resume` and `end`: what these commands can be told."""
+"""`agentid why`, `tree`, `breakglass`, `suspend`, `resume` and `end`: what these commands can be told."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -31,6 +31,8 @@ _STATES: Final[Mapping[str, str]] = {"suspend": "Suspended", "resume": "Active",
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `agentid`."""
     app.command()(why)
+    app.command()(tree)
+    app.command()(breakglass)
     for name in _STATES:
         _add(app, name)
 
@@ -52,6 +54,37 @@ def why(  # noqa: PLR0913 - its options
         from agentid.cli.surroundings import Assumed  # noqa: PLC0415 - other commands work without it
         from agentid.cli.why import run  # noqa: PLC0415 - as above
     run(place, name, Assumed(trust_domain, labels), output)
+
+
+def tree(
+    name: options.OneTask,
+    *,
+    namespace: options.Namespace = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    output: options.ListPrinted = options.ListOutput.TABLE,
+) -> None:
+    """Show the tasks above one, up to the uppermost, and everything below that."""
+    place = options.where(kubeconfig, context, namespace)
+    with extra("tree"):
+        from agentid.cli.tree import run  # noqa: PLC0415 - other commands work without what it needs
+    run(place, name, output)
+
+
+def breakglass(  # noqa: PLR0913 - its options
+    *,
+    selector: Labels = None,
+    namespace: options.Namespace = None,
+    everywhere: options.Everywhere = False,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+    output: options.ListPrinted = options.ListOutput.TABLE,
+) -> None:
+    """List the emergencies, live and over, the newest first: whose, why, and until when."""
+    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    with extra("breakglass"):
+        from agentid.cli.emergencies import run  # noqa: PLC0415 - other commands work without what it needs
+    run(place, selector, output)
 
 
 def _add(app: typer.Typer, command: str) -> None:

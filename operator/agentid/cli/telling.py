@@ -6,9 +6,10 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.agenttask import AgentTaskSpec, CredentialMode
 from agentid.api.fields import format_time
 from agentid.cli.asking import Verdict
+from agentid.lifecycle.delegation import longest_life
 from agentid.policy.decision import Decision
 from agentid.policy.explaining import Condition, Explanation, InTheWay
 from agentid.policy.wording import rule_told
@@ -31,10 +32,12 @@ def asked_for(spec: AgentTaskSpec, verb: str) -> Iterator[Row]:
     parts += [f"may grant {', '.join(intent.grantable)}"] if intent.grantable else []
     on = f" on {', '.join(intent.resources)}" if intent.resources else ""
     where = "bound to no pod"
-    if spec.workload is not None:
+    if spec.credential.mode is CredentialMode.NONE:
+        where = "as a step, with its parent's identity"
+    elif spec.workload is not None:
         ref = spec.workload.ref
         where = f"in {ref.kind} {ref.name}" if ref is not None else "in a labelled pod"
-    how_long = f"for up to {duration(spec.active_deadline_seconds)}"
+    how_long = f"for up to {duration(longest_life(spec))}"
     yield verb, f"{'; '.join(parts)}{on}, {intent.sensitivity.value}, {how_long}, {where}"
     yield "to", intent.purpose
 
@@ -143,6 +146,12 @@ def task_as_json(namespace: str, name: str, spec: AgentTaskSpec | None) -> dict[
         "requester": spec.asker.username if spec.asker is not None else None,
         "onBehalfOf": spec.on_behalf_of,
     }
+
+
+def next_told(name: str, namespace: str) -> str:
+    """Return the commands by which a task that waits is approved or denied."""
+    here = f"{name} -n {namespace}"
+    return f"agentid approve {here}   or   agentid deny {here} --reason …"
 
 
 def duration(seconds: int) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import typer
 from pydantic import JsonValue
@@ -17,33 +16,15 @@ from agentid.cli.selecting import named
 from agentid.cli.session import Session, session
 from agentid.cli.sources import Source
 from agentid.cli.surroundings import Assumed, Surroundings, look_around
-from agentid.cli.telling import Row, as_json, asked_for, decided, task_as_json
+from agentid.cli.telling import Row, as_json, asked_for, decided, next_told, task_as_json
+from agentid.cli.titles import title_of
 from agentid.cluster.connection import Body
 from agentid.controller.clocks import Clock
+from agentid.lifecycle.approvals import request_of, who_may_approve
 from agentid.lifecycle.model import Observation
 from agentid.lifecycle.record import condition, current, is_finished
 from agentid.policy.explaining import Explanation
 from agentid.policy.wording import rule_told
-
-_WAITS: Final = {
-    WaitReason.AWAITING_AGENT: "waits for its Agent.",
-    WaitReason.AWAITING_STATIC_SECRET: "waits for a static secret.",
-    WaitReason.CEILING_EXCEEDED: "asks for more than its Agent allows.",
-    WaitReason.AWAITING_POLICY: "is not allowed by policy.",
-    WaitReason.AWAITING_APPROVAL: "waits for an approval.",
-    WaitReason.AWAITING_WORKLOAD: "waits for its workload.",
-    WaitReason.WORKLOAD_KIND_NOT_ALLOWED: "names a workload of a kind that is not allowed.",
-    WaitReason.AWAITING_POD: "waits for its pod.",
-    WaitReason.POD_MISMATCH: "is claimed by a pod that does not suit it.",
-    WaitReason.ISSUANCE_BLOCKED: "waits, as nothing can be issued to it now.",
-    WaitReason.SECRET_NAME_TAKEN: "waits for the name of its Secret.",
-    WaitReason.AWAITING_QUOTA: "waits for room.",
-    WaitReason.APPROVAL_DENIED: "was denied by somebody who may approve it.",
-    WaitReason.DELEGATION_REFUSED: "asks for more than its parent may give.",
-    WaitReason.AWAITING_PARENT: "waits for a task that it is under.",
-    WaitReason.TOO_MANY_CHILDREN: "waits for a place among its parent's children.",
-    WaitReason.SUSPENDED: "is suspended.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +54,7 @@ async def _why(where: Where, name: str, assumed: Assumed, output: Output) -> int
         task = await named(here, name)
         asked = await _asked(here, task, assumed)
     if output is Output.TEXT:
-        title, style = title_of(asked.observation)
+        title, style = title_of(asked.observation.task)
         paragraphs(title, style, list(rows(asked)), printer())
     else:
         typer.echo(told(_answer(asked), output))
@@ -94,20 +75,6 @@ async def _asked(here: Session, task: Body, assumed: Assumed) -> Asked:
     by = in_force(policies, around, namespace)
     verdict = ask(observation, action_of(observation), by, around)
     return Asked(observation, verdict, explained(verdict, by), "")
-
-
-def title_of(observation: Observation) -> tuple[str, str]:
-    """Return how the task stands in one sentence, and its colour."""
-    name = observation.task.name
-    finished = condition(observation.task.status, ConditionType.FINISHED)
-    if finished is None:
-        return f"{name} has not been looked at by an operator yet.", "bold yellow"
-    if finished.status == "True":
-        return f"{name} has ended: {finished.reason}.", "bold"
-    if finished.reason == RunReason.RUNNING:
-        return f"{name} is allowed, and runs.", "bold green"
-    waits = {reason.value: said for reason, said in _WAITS.items()}
-    return f"{name} {waits.get(finished.reason, f'waits: {finished.reason}.')}", "bold yellow"
 
 
 def rows(asked: Asked) -> Iterator[Row]:
@@ -151,11 +118,19 @@ def _recorded(facts: Observation) -> Iterator[Row]:
 def _next(facts: Observation) -> Iterator[Row]:
     """Yield what can be done about it, where the messages do not say it."""
     finished = condition(facts.task.status, ConditionType.FINISHED)
-    where = f"{facts.task.name} -n {facts.task.namespace} --reason …"
+    here = f"{facts.task.name} -n {facts.task.namespace}"
+    where = f"{here} --reason …"
     if finished is None:
         yield "next", "agentid doctor says whether an operator works here"
     elif finished.status == "True":
         return
+    elif finished.reason == WaitReason.AWAITING_APPROVAL:
+        request = request_of(facts.task, facts.family.lineage)
+        if request is not None and facts.family.lineage.flaw is None:
+            yield "who may approve", who_may_approve(request)
+        yield "next", next_told(facts.task.name, facts.task.namespace)
+    elif finished.reason == WaitReason.APPROVAL_DENIED:
+        yield "next", f"agentid approvals {here}   shows who said no, to what"
     elif finished.reason == WaitReason.SUSPENDED:
         yield "next", f"agentid resume {where}"
     elif finished.reason == RunReason.RUNNING:
@@ -179,7 +154,7 @@ def _answer(asked: Asked) -> JsonValue:
     )
     return {
         "task": task_as_json(facts.task.namespace, facts.task.name, facts.task.spec),
-        "title": title_of(facts)[0],
+        "title": title_of(facts.task)[0],
         "conditions": conditions,
         "issuedBy": issued_by,
         "now": now,

@@ -95,17 +95,12 @@ def consent(request: Request, approvals: Iterable[ApprovalFacts], now: datetime)
     A no counts whenever it was said and whoever says yes, until it is deleted: so a later one ends what an
     earlier yes allowed. A person counts once, however often they say it.
     """
-    # The right to approve was asked for under the name, so that one which names another task is none of this
-    # one's, whatever its UID. In the order of their names, so that the same approvals always say the same.
-    of_this_name = sorted(
-        (each for each in approvals if each.task == request.name), key=lambda each: each.name
-    )
-    if (unread := next((each for each in of_this_name if each.spec is None), None)) is not None:
+    all_of_them = judged(request, approvals, now)
+    if (unread := next((each for each, _ in all_of_them if each.spec is None), None)) is not None:
         # It may be a no.
         return Consent(denied=f"AgentApproval {unread.name} cannot be read by this version of agentid")
-    judged = [(each, _why_not(request, each, now)) for each in of_this_name]
-    passed_over = tuple((each.name, why) for each, why in judged if why is not None)
-    counting = [each.spec for each, why in judged if why is None and each.spec is not None]
+    passed_over = tuple((each.name, why) for each, why in all_of_them if why is not None)
+    counting = [each.spec for each, why in all_of_them if why is None and each.spec is not None]
     no = next((each for each in counting if each.decision is Decision.DENY), None)
     if no is not None:
         return Consent(denied=_denial(no), passed_over=passed_over)
@@ -114,6 +109,18 @@ def consent(request: Request, approvals: Iterable[ApprovalFacts], now: datetime)
         until=min((each.expires_at for each in counting if each.expires_at), default=None),
         passed_over=passed_over,
     )
+
+
+def judged(
+    request: Request, approvals: Iterable[ApprovalFacts], now: datetime
+) -> list[tuple[ApprovalFacts, str | None]]:
+    """Return those of `approvals` that name this task, each with why it counts for nothing; None: it counts.
+
+    The right to approve was asked for under the name, so that one which names another task is none of this
+    one's, whatever its UID. In the order of their names, so that the same approvals always say the same.
+    """
+    of_this_name = (each for each in approvals if each.task == request.name)
+    return [(each, _why_not(request, each, now)) for each in sorted(of_this_name, key=lambda each: each.name)]
 
 
 def who_may_approve(request: Request) -> str:

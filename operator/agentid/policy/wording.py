@@ -1,5 +1,6 @@
 """How a decision is told to people: which rule, of which policy, and what to do."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ INSTALL_NAMESPACE_POLICY: Final = (
     "Apply one, or have the platform team remove the label."
 )
 _MAX_NAMED: Final = 5
+_NEED: Final = re.compile(r"(.+?) allows it only with (?:an approval|approvals by ([0-9]{1,9}) people)\.")
 
 
 def rule_told(name: str) -> str:
@@ -45,6 +47,15 @@ def approval_needed(need: ApprovalNeed, layers: Iterable[Layer]) -> str:
     people = "an approval" if need.approvals == 1 else f"approvals by {need.approvals} people"
     told = _rules(need.rules) or "policy"
     return f"{told} allows it only with {people}.{_advice(need.rules, layers)}"
+
+
+def need_told(message: str) -> tuple[str, int] | None:
+    """Return what `approval_needed` said needs approvals, and how many; None where `message` is none of it.
+
+    Whoever waits for an approval is told in a condition; most who may give it cannot read the policies.
+    """
+    found = _NEED.match(message)
+    return None if found is None else (found[1], int(found[2] or 1))
 
 
 def denied(reason: Reason, decision: LayerDecision, layer: Layer) -> str:
