@@ -1,4 +1,4 @@
-"""The story: a Job gets an identity, uses it and loses it; a copied key lasts no longer than its certificate."""
+"""The story, and its first act: a Job gets an identity and loses it; a copied key lasts until it expires."""
 
 import json
 import time
