@@ -51,7 +51,9 @@ class Narrator:
         self._line(Text(text))
 
     def _indented(self, shown: Text) -> None:
-        self._line(Text.assemble(_INDENT, shown))
+        line = Text.assemble(_INDENT, shown)
+        line.rstrip()
+        self._line(line)
 
     def _line(self, shown: Text) -> None:
         # What is told is copied and searched for: a line is never broken or cut.

@@ -38,9 +38,7 @@ class SecondAct:
         self._another_is_refused()
 
     def _a_team_sets_a_policy(self) -> None:
-        self._tell.scene(
-            "The team sets a policy of its own. It can only take away from what the cluster's allows."
-        )
+        self._tell.scene("The team adds a policy: a refund names its order, and somebody else approves it.")
         text, *_ = yaml.safe_load_all((MANIFESTS / "refunds.yaml").read_text())
         self._tell.listing("\n".join(filter(None, text["spec"]["cedar"].splitlines())))
         since = self._cluster.audit_position()
@@ -57,9 +55,7 @@ class SecondAct:
         )
 
     def _a_refund_waits(self) -> None:
-        self._tell.scene(
-            "A refund. Its pod has a node; what it starts with is not there before somebody says yes."
-        )
+        self._tell.scene("A refund. Its pod has a node and no credential: somebody has to say yes first.")
         self._kubectl.apply(MANIFESTS / "refund-4713.yaml")
         self._stage.scheduled("refund-4713")
         self._stands("refund-4713", "AwaitingApproval")
@@ -69,9 +65,7 @@ class SecondAct:
         self._tell.listing(self._kubectl("get", "atask", "refund-4713"))
 
     def _somebody_approves_it(self) -> None:
-        self._tell.scene(
-            f"{_APPROVER}, whose one right here is ClusterRole agentid-approver, looks at it and says yes."
-        )
+        self._tell.scene(f"{_APPROVER}, who may approve here and nothing else, looks at it and says yes.")
         here = self._cluster.components
         theirs = here.kubeconfig("erin", here.authority.client(_APPROVER))
         self._tell.quote(f'agentid approve refund-4713 -n {NAMESPACE} --comment "{_COMMENT}"')

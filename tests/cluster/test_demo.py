@@ -31,6 +31,8 @@ def test_the_played_demo_tells_both_acts_and_says_what_was_played() -> None:
     assert "expired" in first
     assert "AgentPolicy refunds is in force" in second
     assert re.search(r"^ +refund-4713 +refund-agent +AwaitingApproval ", second, re.MULTILINE)
+    assert "allows it only when one person approves" in second
+    assert re.search(r"^ +refund-4713 approved \(AgentApproval .*; it is Running$", second, re.MULTILINE)
     issued = re.search(r"→ spiffe://\S+/task/([0-9a-f-]{36})  issued \d+ ms after the approval", second)
     assert issued
     assert issued[1] not in first
