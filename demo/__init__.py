@@ -1,1 +1,1 @@
-"""From apply to gone, and who may say yes: told in a minute and a half on a real Kubernetes."""
+"""From apply to gone, and who may say yes: told in two minutes on a real Kubernetes."""
