@@ -46,15 +46,19 @@ def test_each_run_of_a_cron_job_has_an_identity_of_its_own_and_it_ends_with_the_
     team.create(template(workload={"serviceAccountName": ACCOUNT}))
     team.create(every_minute())
 
-    def completed() -> list[Object]:
-        tasks = [each for each in team.list("agenttasks") if each["metadata"]["name"].startswith("settle-")]
-        return [each for each in tasks if story.standing(each) == "Completed"]
+    def standings() -> dict[str, str]:
+        return {each["metadata"]["name"]: story.standing(each) for each in team.list("agenttasks")}
 
-    runs = wait_until(
-        "two runs are completed", completed, lambda seen: len(seen) >= 2, within=TWO_RUNS, every=inside.PAUSE
+    seen = wait_until(
+        "two runs are completed",
+        standings,
+        lambda seen: list(seen.values()).count("Completed") > 1,
+        within=TWO_RUNS,
+        every=inside.PAUSE,
     )
     team.patch("cronjob", "settle", {"spec": {"suspend": True}})
-    for each in runs[:2]:
+    runs = [team.get("agenttask", name) for name, standing in seen.items() if standing == "Completed"]
+    for each in runs:
         name = each["metadata"]["name"]
         assert each["spec"]["templateRef"]["name"] == TEMPLATE
         assert printed_identities(team, name) == [each["status"]["spiffeID"]]
