@@ -107,7 +107,7 @@ faults: install ## What goes wrong around the operator, for minutes each, and th
 
 ##@ A real Kubernetes
 .PHONY: demo
-demo: install ## See a task's identity from apply to gone
+demo: install ## See a task's identity from apply to gone, and who has to say yes
 	@$(RUN)python -m demo
 
 .PHONY: cluster-up

@@ -1,1 +1,1 @@
-"""From apply to gone, told in one minute on a real Kubernetes."""
+"""From apply to gone, and who may say yes: told in two minutes on a real Kubernetes."""

@@ -1,4 +1,4 @@
-"""How the demo speaks: numbered acts, what happened, and the figures that were measured."""
+"""How the demo speaks: acts of numbered scenes, what happened, and the figures that were measured."""
 
 from rich.console import Console
 from rich.text import Text
@@ -11,17 +11,22 @@ class Narrator:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._act = 0
+        self._scene = 0
 
     def title(self, text: str) -> None:
         """Open the demo."""
         self._line(Text(text, style="bold"))
 
     def act(self, text: str) -> None:
-        """Begin the next act: one sentence that says what happens."""
-        self._act += 1
+        """Begin the next act; its scenes go on being counted."""
         self._console.print()
-        self._line(Text.assemble((f"{self._act}  ", "bold cyan"), (text, "bold")))
+        self._line(Text(text, style="bold"))
+
+    def scene(self, text: str) -> None:
+        """Begin the next scene: one sentence that says what happens."""
+        self._scene += 1
+        self._console.print()
+        self._line(Text.assemble((f"{self._scene:<3}", "bold cyan"), (text, "bold")))
 
     def quote(self, text: str) -> None:
         """Show a line that somebody wrote or could type."""
@@ -46,7 +51,9 @@ class Narrator:
         self._line(Text(text))
 
     def _indented(self, shown: Text) -> None:
-        self._line(Text.assemble(_INDENT, shown))
+        line = Text.assemble(_INDENT, shown)
+        line.rstrip()
+        self._line(line)
 
     def _line(self, shown: Text) -> None:
         # What is told is copied and searched for: a line is never broken or cut.

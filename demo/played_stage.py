@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from agentid.api.names import secret_name
+from agentid.api.names import TASK_LABEL, secret_name
 from demo.stage import NAMESPACE, POD_START, PROGRAMS
 from devcluster.controlplane import ControlPlane
 from devcluster.ports import free_ports
@@ -38,28 +38,28 @@ class PlayedStage:
         api.wait_ready(lambda: "listening" in api.log.read_text(), POD_START)
         return f"127.0.0.1:{port}"
 
+    def scheduled(self, task: str) -> str:
+        """Bind it to a node that is a name only."""
+        pods = wait_until(
+            f"{task} has its pod", lambda: self._kubectl.list("pods", f"--selector={TASK_LABEL}={task}")
+        )
+        pod = str(pods[0]["metadata"]["name"])
+        if "nodeName" not in pods[0]["spec"]:
+            self._bind(pod)
+        return pod
+
     def job(self, name: str) -> str:
         """Run its program here between the pod's start and its end."""
-        pods = wait_until(
-            f"Job {name} has made its pod", lambda: self._kubectl.list("pods", f"--selector=job-name={name}")
-        )
-        pod = pods[0]["metadata"]["name"]
-        self.up(pod)
+        pod = self.scheduled(name)
+        self._set_status(pod, {"phase": "Running"})
         address = self._kubectl.get("configmap", "where")["data"]["ORDERS_API"]
         said = _call(address, self._mounted(name))
         self._set_status(pod, {"phase": "Succeeded"})
         return said
 
     def up(self, pod: str) -> None:
-        """Bind it to a node that is a name only, and call it running."""
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": pod},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": _NODE},
-        }
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/binding"
-        self._kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(binding))
+        """Bind it and call it running."""
+        self._bind(pod)
         self._set_status(pod, {"phase": "Running"})
 
     def steal(self, pod: str) -> None:
@@ -73,6 +73,16 @@ class PlayedStage:
     def key_size(self, pod: str) -> int:
         """Look at what would be mounted; after the wipe the Secret may be gone as well."""
         return (self._mounted(pod) / "tls.key").stat().st_size
+
+    def _bind(self, pod: str) -> None:
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": pod},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": _NODE},
+        }
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/binding"
+        self._kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(binding))
 
     def _mounted(self, task: str) -> Path:
         """Write the Secret's values to a folder, as a kubelet would."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agentid.api.names import CREDENTIAL_FOLDER
+from agentid.api.names import CREDENTIAL_FOLDER, TASK_LABEL
 from demo.stage import NAMESPACE, POD_START
 from devcluster.controlplane import ControlPlane
 from devcluster.waiting import wait_until
@@ -28,6 +28,15 @@ class RealStage:
             within=POD_START,
         )
         return f"{address}:{_PORT}"
+
+    def scheduled(self, task: str) -> str:
+        """Wait for the scheduler."""
+        (pod,) = wait_until(
+            f"the pod of {task} has its node",
+            lambda: self._kubectl.list("pods", f"--selector={TASK_LABEL}={task}"),
+            lambda pods: len(pods) == 1 and "nodeName" in pods[0]["spec"],
+        )
+        return str(pod["metadata"]["name"])
 
     def job(self, name: str) -> str:
         """Wait for the Job's completion; what it printed is in its pod's log."""

@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 NAMESPACE: Final = "support"
 PROGRAMS: Final = Path(__file__).parent / "agents"
+MANIFESTS: Final = Path(__file__).parent / "manifests"
+SOON: Final = timedelta(seconds=30)
 POD_START: Final = timedelta(seconds=90)
 
 
@@ -14,6 +16,9 @@ class Stage(Protocol):
 
     def orders_api(self) -> str:
         """Bring the orders API up and return its address, `host:port`."""
+
+    def scheduled(self, task: str) -> str:
+        """Let the pod of a task have its node, where it waits for its Secret, and return its name."""
 
     def job(self, name: str) -> str:
         """Let the Job's pod run to its end and return what it printed."""

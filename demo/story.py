@@ -1,24 +1,22 @@
-"""The story: a Job gets an identity, uses it and loses it; a copied key lasts as long as its certificate."""
+"""The story, and its first act: a Job gets an identity and loses it; a copied key lasts until it expires."""
 
 import json
 import time
 from datetime import timedelta
-from pathlib import Path
 
 from demo.moments import Request, milliseconds, when
 from demo.narration import Narrator
-from demo.stage import NAMESPACE, PROGRAMS, Stage
+from demo.second_act import SecondAct
+from demo.stage import MANIFESTS, NAMESPACE, PROGRAMS, SOON, Stage
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 from devcluster.waiting import wait_until
 
-MANIFESTS = Path(__file__).parent / "manifests"
-SOON = timedelta(seconds=30)
 SYNCED = timedelta(seconds=100)
 
 
 class Story:
-    """Tells it on one cluster; each act checks what it claims, and raises where it does not hold."""
+    """Tells it on one cluster; each scene checks what it claims, and raises where it does not hold."""
 
     def __init__(self, cluster: ControlPlane, stage: Stage, narrator: Narrator) -> None:
         self._cluster = cluster
@@ -35,10 +33,12 @@ class Story:
             AssertionError: Something came about that must not.
         """
         self._set_up()
+        self._tell.act("Act one: from apply to gone")
         self._a_job_works()
         answer_to_copy = self._a_task_is_ended_by_hand()
         self._a_copied_key_is_tried(answer_to_copy)
         self._what_people_see()
+        SecondAct(self._cluster, self._stage, self._tell).tell()
 
     def _set_up(self) -> None:
         """Two agents, and the API that one of them calls."""
@@ -53,7 +53,7 @@ class Story:
         )
 
     def _a_job_works(self) -> None:
-        self._tell.act("A Job starts. It carries one label and no credentials.")
+        self._tell.scene("A Job starts. It carries one label and no credentials.")
         self._tell.quote("agentid.dev/task: refund-4711")
         since = self._cluster.audit_position()
         self._kubectl.apply(MANIFESTS / "refund-4711.yaml")
@@ -64,19 +64,21 @@ class Story:
         identity = self._kubectl.get("atask", "refund-4711")["status"]["spiffeID"]
         self._tell.found(identity, f"issued {milliseconds(scheduled, issued)} after its pod was scheduled")
 
-        self._tell.act("It calls the orders API with it, which lets in refund agents on a task, nobody else.")
+        self._tell.scene(
+            "It calls the orders API with it, which lets in refund agents on a task, nobody else."
+        )
         if not said.startswith("200") or identity.rpartition("/")[2] not in said:
             raise AssertionError(f"the orders API was to greet {identity}, but said: {said}")
         self._tell.found(said)
 
-        self._tell.act("The Job is done, so the task is over.")
+        self._tell.scene("The Job is done, so the task is over.")
         self._tell.found(self._finished("refund-4711", "Completed"))
         self._kubectl.wait_gone("secret", "agentid-refund-4711")
         self._tell.found("Secret agentid-refund-4711 is gone")
 
     def _a_task_is_ended_by_hand(self) -> str:
         """Return what the orders API says to the copied key as soon as the Secret is empty."""
-        self._tell.act("Another task. Somebody in its pod copies the key; then the task is ended by hand.")
+        self._tell.scene("Another task. Somebody in its pod copies the key; then the task is ended by hand.")
         self._kubectl.apply(MANIFESTS / "refund-4712.yaml")
         self._stage.up("refund-4712")
         self._stage.steal("refund-4712")
@@ -100,7 +102,7 @@ class Story:
         return answer_to_copy
 
     def _a_copied_key_is_tried(self, at_first: str) -> None:
-        self._tell.act("The copied key. Emptying a Secret takes back no copy; a short life bounds it.")
+        self._tell.scene("The copied key. Emptying a Secret takes back no copy; a short life bounds it.")
         if not at_first.startswith("200"):
             raise AssertionError(f"the copied key was to work until it expires, but: {at_first}")
         self._tell.quote(f"when the Secret was emptied: {at_first}")
@@ -114,7 +116,7 @@ class Story:
         self._tell.refused(refusal)
 
     def _what_people_see(self) -> None:
-        self._tell.act("What kubectl tells of it.")
+        self._tell.scene("What kubectl tells of it.")
         self._tell.quote("kubectl get atask -n support")
         self._tell.listing(self._kubectl("get", "atask"))
         self._tell.quote("kubectl describe atask refund-4712 -n support")

@@ -350,6 +350,7 @@ STATIC_SECRETS: Final = frozenset(
         "a rotation reaches live copies, also across a restart, and prolongs nothing",
         "the end of the AgentSecret or the source ends copies",
         "a source in doubt issues nothing and takes nothing",
+        "the files of running pods have it, follow a rotation, and are empty after the end",
         "kill -9 at each request of an issue, a rotation and a wipe",
         "each use is recorded, and no value is kept, logged or told",
         "the example",
@@ -379,6 +380,7 @@ AUTHORITY: Final = frozenset(
         "never wider under any sequence of edits",
         "an emergency asks the cluster alone",
         "an emergency is told, counted and marked",
+        "one label on a CronJob gives each run an identity of its own",
         "each decision is one line of fixed fields",
     }
 )

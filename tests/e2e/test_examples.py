@@ -23,6 +23,9 @@ RAN = (
     "08-own-volume",
     "11-cronjob",
 )
+WITHOUT_POD = ("12-family", "13-emergency")
+ELSEWHERE = ("09-static-secret", "10-task-with-static-secret")
+"""Those that `test_static_secrets.py` applies: they take values of the chart."""
 
 
 def example(name: str) -> Path:
@@ -31,7 +34,7 @@ def example(name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def place(shared_namespace: Kubectl) -> Kubectl:
-    """A namespace to which all examples are applied, in their order."""
+    """A namespace to which the examples with pods are applied, in their order."""
     for name in ("01-agent", *RAN):
         shared_namespace.apply(example(name))
     return shared_namespace
@@ -54,7 +57,8 @@ def deployed(place: Kubectl, but: str = "") -> str:
 
 
 def test_every_example_is_run_here() -> None:
-    assert sorted(path.stem for path in EXAMPLES.glob("*.yaml")) == ["01-agent", *RAN]
+    run = {"01-agent", *RAN, *WITHOUT_POD, *ELSEWHERE}
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == run
 
 
 def test_a_jobs_pod_lists_its_files_and_the_task_ends_with_the_job(place: Kubectl) -> None:
@@ -153,3 +157,12 @@ def test_a_run_of_a_labelled_cron_job_has_an_identity_until_it_is_done(place: Ku
     assert "tls.key" in place("logs", "job/try-1")
     story.ends(place, "Completed", "try-1", inside.STARTED)
     story.secret_gone(place, "try-1")
+
+
+def test_a_family_and_an_emergency_have_their_identities_without_a_pod(place: Kubectl) -> None:
+    for name in WITHOUT_POD:
+        place.apply(example(name))
+
+    assert "boundPod" not in story.runs(place, "triage-4720", inside.STARTED)["status"]
+    emergency = story.runs(place, "mend-refunds", inside.STARTED)
+    assert emergency["status"]["decision"]["breakGlass"] is True
