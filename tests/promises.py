@@ -381,6 +381,10 @@ AUTHORITY: Final = frozenset(
         "an emergency asks the cluster alone",
         "an emergency is told, counted and marked",
         "one label on a CronJob gives each run an identity of its own",
+        "an emergency is one credential and waits for no room",
+        "a credential that was taken away comes back only to what ran",
+        "the record says what was asked for and who changed it",
+        "each text of a policy that is accepted or refused is recorded",
         "each decision is one line of fixed fields",
     }
 )

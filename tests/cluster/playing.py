@@ -34,9 +34,14 @@ def bind(here: Kubectl, pod: str, node: str = NODE) -> None:
             raise
 
 
-def start(here: Kubectl, pod: str) -> Object:
-    """Report that the containers of a pod run."""
-    return _report(here, pod, "Running", {"running": {"startedAt": _now()}})
+def start(here: Kubectl, pod: str, image_id: str = "sha256:0") -> Object:
+    """Report that the containers of a pod run, and of which image."""
+    return _report(here, pod, "Running", {"running": {"startedAt": _now()}}, image_id=image_id)
+
+
+def pend(here: Kubectl, pod: str) -> Object:
+    """Report that the containers of a pod are still to start."""
+    return _report(here, pod, "Pending", {"waiting": {"reason": "ContainerCreating"}}, image_id="")
 
 
 def finish(here: Kubectl, pod: str, phase: str = "Succeeded", reason: str | None = None) -> Object:
@@ -113,14 +118,20 @@ def pod_of_job(
 
 
 def _report(
-    here: Kubectl, pod: str, phase: str, state: Mapping[str, object], reason: str | None = None
+    here: Kubectl,
+    pod: str,
+    phase: str,
+    state: Mapping[str, object],
+    reason: str | None = None,
+    *,
+    image_id: str = "sha256:0",
 ) -> Object:
     found = here.get("pod", pod)
     containers = [
         {
             "name": container["name"],
             "image": container["image"],
-            "imageID": "sha256:0",
+            "imageID": image_id,
             "ready": "running" in state,
             "restartCount": 0,
             "state": state,

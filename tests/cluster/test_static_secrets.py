@@ -193,6 +193,23 @@ def test_rotated_value_reaches_the_running_task_with_a_new_credential(
     assert f"with a rotated static secret {name}" in renewed.note
 
 
+def test_rotation_prolongs_no_emergency(here: Kubectl, name: str, home: Kubectl) -> None:
+    why = {"justification": "The payment provider is down and orders pile up."}
+    here.create(asking(name, breakGlass=why, credential={"renew": False, "ttlSeconds": 300}))
+    before = has(here, name, FIRST)
+
+    keep(home, SECOND)
+
+    has(here, name, SECOND)
+    after = here.wait_for("agenttask", TASK, lambda seen: story.serials(seen) != story.serials(before))
+    after = here.wait_for("agenttask", TASK, lambda seen: len(story.serials(seen)) == 1, SLOWLY, "one counts")
+    (first,), (second,) = before["status"]["credentials"], after["status"]["credentials"]
+    assert (second["generation"], second["notAfter"]) == (2, first["notAfter"])
+    assert after["status"]["deadline"] == before["status"]["deadline"]
+    told = story.told(here, after, at_least=2)
+    assert [(each.reason, each.kind) for each in told] == [("BreakGlassUsed", "Warning")] * 2
+
+
 def test_rotation_while_no_operator_ran_is_found_by_the_next(
     here: Kubectl, name: str, home: Kubectl, mortal: OperatorProcess, interceptor: Interceptor
 ) -> None:

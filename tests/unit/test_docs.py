@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from agentid.api.reasons import (
     WaitReason,
 )
 from agentid.controller.settings import PREFIX, Settings
+from agentid.lifecycle.journal import Entry, Kind
 from devcluster.places import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
@@ -167,3 +169,10 @@ def test_the_settings_that_are_explained_are_those_that_there_are() -> None:
 )
 def test_nothing_is_left_to_be_filled_in(path: Path) -> None:
     assert "<!--" not in path.read_text(encoding="utf-8")
+
+
+def test_the_record_is_explained_field_by_field_and_kind_by_kind() -> None:
+    explained = section("The record")
+
+    assert first_cells(explained) - {"field"} == {each.name for each in fields(Entry)} - {"schema"}
+    assert {f"`{each.value}`" for each in Kind} <= set(re.findall(r"`\w+`", explained))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, WaitReason
+from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import (
     AgentFacts,
@@ -39,6 +39,7 @@ from tests.unit.lifecycle_facts import (
     static_secret,
     task_spec,
     uid,
+    why,
 )
 
 NEW = observe(pods=[pod()])
@@ -454,3 +455,13 @@ def test_uid_of_the_job_is_pinned_when_it_is_first_seen():
     assert (
         finished(replace(facts, workload=WorkloadFacts(WorkloadState.LIVE, uid(77))))[1] == "WorkloadDeleted"
     )
+
+
+def test_emergency_waits_for_no_room():
+    parts = {
+        "breakGlass": {"justification": "The payment provider is down."},
+        "credential": {"renew": False},
+    }
+    facts = observe(spec=task_spec(**parts), pods=[pod()])
+
+    assert why(replace(facts, crowded="namespace support is full.")) is IssueReason.ISSUED

@@ -95,7 +95,7 @@ def test_entry_of_a_templates_task_names_the_template_and_its_author():
 def test_entry_names_the_static_secrets_that_are_beside_the_credential_and_a_rotation_renews():
     facts = observe(
         spec=task_spec(staticSecrets=[{"name": "legacy-crm-key"}]),
-        pods=[pod()],
+        pods=[pod(all_run=True)],
         static_secrets=[static_secret()],
     )
     found = recorded(facts)
@@ -130,3 +130,51 @@ def test_entry_is_written_with_all_its_fields_always():
         found = recorded(facts)
         assert found is not None
         assert list(orjson.loads(orjson.dumps(found.fields()))) == [each.name for each in fields(Entry)]
+
+
+WIDE = [f"orders:a{number}" for number in range(32)]
+
+
+def test_entry_has_all_of_the_intent_but_its_purpose():
+    intent = {
+        "purpose": "Refund what Carol Jones bought",
+        "actions": WIDE,
+        "grantable": ["refunds:create"],
+        "resources": ["order/4711"],
+        "sensitivity": "Confidential",
+    }
+    found = recorded(observe(spec=task_spec(intent=intent), pods=[pod()]))
+    assert found is not None
+    assert (found.actions, found.grantable, found.resources, found.sensitivity) == (
+        tuple(WIDE),
+        ("refunds:create",),
+        ("order/4711",),
+        "Confidential",
+    )
+    assert "Carol Jones" not in str(found.fields())
+
+
+def test_entry_names_who_changed_the_state():
+    sec, boss = {"username": "sec@example.com"}, {"username": "boss@example.com"}
+    suspends = asks(RUNS, state="Suspended", stateChangedBy=sec)
+    resumes = asks(after(suspends), state="Active", stateChangedBy=boss)
+    for facts, kind, who in ((suspends, "suspended", sec), (resumes, "resumed", boss)):
+        found = recorded(facts)
+        assert found is not None
+        assert (found.kind, found.state_changed_by) == (kind, who["username"])
+    first = recorded(NEW)
+    assert first is not None
+    assert first.state_changed_by is None
+
+
+def test_rotation_that_prolongs_nothing_is_an_issue_and_then_a_revocation_of_the_one_before():
+    parts = {
+        "breakGlass": {"justification": "The payment provider is down."},
+        "credential": {"renew": False},
+        "staticSecrets": [{"name": "legacy-crm-key"}],
+    }
+    facts = running(observe(spec=task_spec(**parts), pods=[pod()], static_secrets=[static_secret()]))
+    rotated = replace(facts, static_secrets=(static_secret(version="aa02"),))
+    entries = [recorded(each) for each in (rotated, after(rotated), after(after(rotated)))]
+    told = [(each.kind, each.serial, each.revoked) for each in entries if each is not None]
+    assert told == [("issued", "0002", ()), ("revoked", None, ("0001",))]

@@ -13,6 +13,7 @@ from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import (
     AgentFacts,
     Blocked,
+    FailedWrite,
     Observation,
     PodPhase,
     PolicyAction,
@@ -486,3 +487,36 @@ def test_who_waits_for_a_pod_is_not_judged_by_what_was_said_without_one(facts: O
     if verdict_on_its_pod(facts) is None and facts.judgement is not None:
         assert decide(facts).issue is None
         assert after(facts).task.status.credentials == []
+
+
+def refused(facts: Observation, before: int) -> Observation:
+    """The same after the API server refused to write the newest credential over that of `before`."""
+    return replace(
+        facts,
+        secret=SecretFacts(SecretState.FILLED, generation=before),
+        failed_write=FailedWrite("refused", facts.now + timedelta(seconds=30), refused=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason", "action"),
+    [
+        (RUNNING, "Issued", PolicyAction.ISSUE),
+        (after(next_pod(REPLACEABLE)), "Issued", PolicyAction.ISSUE),
+        (after(asks(suspended(RUNNING), state="Active")), "Resumed", PolicyAction.RESUME),
+        (renewed(RUNNING), "Renewed", None),
+    ],
+    ids=["first", "next pod", "resumed", "renewed"],
+)
+def test_credential_that_counts_again_after_a_refused_write_stays_by_what_it_was_made_by(
+    facts: Observation, reason: str, action: PolicyAction | None
+):
+    held = facts.task.status.credentials[-1]
+    due = after(judged(replace(on_images(facts), now=held.not_after - timedelta(seconds=10))))
+    assert due.task.status.credentials[-1].generation == held.generation + 1
+
+    kept = after(judged(refused(due, held.generation)))
+
+    assert kept.task.status.credentials[-1] == held
+    assert said(kept, ConditionType.CREDENTIAL_ISSUED)[1] == reason
+    assert stays_by(kept) is action

@@ -9,14 +9,18 @@ from datetime import timedelta
 import pytest
 
 from agentid.api.agenttask_status import HeldSecret
+from agentid.api.fields import format_time
 from agentid.api.reasons import ConditionType, EventReason, IssueReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.errors import UnjudgedTaskError, UnorderedCredentialError
 from agentid.lifecycle.model import Blocked, FailedWrite, Observation, SecretFacts, SecretState
 from agentid.lifecycle.model import StaticSecretFacts as Facts
+from agentid.lifecycle.permission import asks as asks_policy
+from agentid.lifecycle.permission import stays_by
 from agentid.lifecycle.plan import SecretAction
 from agentid.lifecycle.reporting import issued
 from tests.unit.lifecycle_facts import (
+    NOT_RENEWED,
     NOW,
     after,
     asks,
@@ -35,6 +39,7 @@ from tests.unit.lifecycle_facts import (
     task_spec,
     why,
 )
+from tests.unit.lifecycle_family import with_status
 
 NAME = "legacy-crm-key"
 ASKS = {"staticSecrets": [{"name": NAME}]}
@@ -322,3 +327,92 @@ def test_secrets_that_are_asked_for_are_part_of_what_was_decided_on():
     assert json.loads(asking.task.status.model_dump_json(by_alias=True))["staticSecrets"] == [
         {"name": NAME, "version": "aa01"}
     ]
+
+
+def not_renewed(observation: Observation) -> Observation:
+    """The same where policy permits `issue`, and says nothing of `renew`."""
+    action = stays_by(observation) or asks_policy(observation)
+    return judged(observation, action=action, message=NOT_RENEWED)
+
+
+@pytest.mark.parametrize("containers_run", [True, False])
+def test_rotation_where_nothing_permits_a_renewal_takes_the_place_of_the_one_credential(containers_run: bool):  # noqa: FBT001 - a table
+    issued_at = replace(wants(static_secret()), pods=(pod(all_run=containers_run),))
+    facts = running(judged(issued_at))
+    ends = facts.task.status.credentials[0].not_after
+
+    for seconds in (50, 250):
+        facts = replace(at(facts, seconds), static_secrets=(static_secret(version=f"b{seconds:03}"),))
+        facts = not_renewed(facts)
+        event = report_of(facts, decide(facts)).event
+        assert event is not None
+        assert why(facts) is IssueReason.SECRET_ROTATED
+        assert f", valid until {format_time(ends)}, no longer than the last one, with a rotated" in event.note
+        facts = not_renewed(after(facts))
+        assert {each.not_after for each in facts.task.status.credentials} == {ends}
+
+    settled = not_renewed(after(not_renewed(replace(facts, pods=(pod(all_run=True),)))))
+    assert generations(settled) == [3]
+    assert decide(settled).report == report_of(settled, decide(settled))
+    assert report_of(settled, decide(settled)).status == settled.task.status
+    assert finished(not_renewed(at(settled, 300)))[:2] == ("True", "Expired")
+
+
+def test_refused_rotation_of_the_one_credential_leaves_it_as_it_was():
+    first = running(judged(replace(wants(static_secret()), pods=(pod(all_run=True),))))
+    facts = not_renewed(after(not_renewed(sees(at(first, 100), static_secret(version="bb02")))))
+    refused = replace(
+        facts,
+        secret=SecretFacts(SecretState.FILLED, generation=1),
+        failed_write=FailedWrite("refused", facts.now + timedelta(seconds=60), refused=True),
+    )
+
+    kept = not_renewed(after(not_renewed(refused)))
+
+    assert kept.task.status.credentials == first.task.status.credentials
+    assert said(kept, ConditionType.CREDENTIAL_ISSUED)[1] == "Issued"
+    assert finished(kept)[1] == "Running"
+
+
+def test_lost_credential_that_nothing_permits_to_renew_is_made_again_and_lives_no_longer():
+    facts = running(judged(replace(wants(static_secret()), pods=(pod(all_run=True),))))
+    lost = not_renewed(replace(at(facts, 200), secret=SecretFacts(SecretState.ABSENT)))
+
+    again = after(lost)
+
+    assert why(lost) is IssueReason.REISSUED
+    assert generations(again) == [2]
+    assert again.task.status.credentials[0].not_after == facts.task.status.credentials[0].not_after
+
+
+EMERGENCY = {
+    "breakGlass": {"justification": "The shop is down and customers wait."},
+    "credential": {"ttlSeconds": 300, "renew": False},
+}
+
+
+def test_rotation_in_an_emergency_is_told_as_one_and_leaves_one_credential_of_the_same_life():
+    facts = running(wants(static_secret(), **EMERGENCY))
+    rotates = sees(at(facts, 100), static_secret(version="bb02"))
+
+    event = report_of(rotates, decide(rotates)).event
+    assert event is not None
+    assert (event.reason, event.warning) == (EventReason.BREAK_GLASS_USED, True)
+    assert "since a static secret was rotated; serial 0001 revoked" in event.note
+    settled = after(after(rotates))
+    assert generations(settled) == [2]
+    assert settled.task.status.credentials[0].not_after == facts.task.status.credentials[0].not_after
+
+
+def test_emergency_whose_authority_ends_before_its_deadline_is_not_renewed():
+    facts = running(wants(static_secret(), **EMERGENCY))
+    (only,) = facts.task.status.credentials
+    short = only.model_copy(update={"not_after": NOW + timedelta(seconds=60)})
+    facts = replace(facts, task=with_status(facts.task, credentials=[short]))
+
+    assert why(at(facts, 59)) is None
+    assert finished(at(facts, 60)) == (
+        "True",
+        "Expired",
+        "its credential ran out at 2026-05-31T14:01:00Z, and an emergency is one credential",
+    )

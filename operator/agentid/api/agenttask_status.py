@@ -41,6 +41,9 @@ class Credential(Model):
     ] = Field(description="Serial number of the certificate, in hexadecimal.")
     not_before: Timestamp = Field(description="Valid from.")
     not_after: Timestamp = Field(description="Valid until.")
+    made_by: Literal["issue", "renew", "resume"] = Field(
+        default="issue", description="What policy was asked and allowed when it was made."
+    )
 
 
 class BoundPod(Model):
@@ -51,6 +54,13 @@ class BoundPod(Model):
     node: Annotated[str, Field(max_length=253)] | None = Field(default=None, description="Node it runs on.")
     fingerprint: Annotated[str, Field(max_length=64)] = Field(
         description="Digest over the images, containers and controlling owner that the decision was made on."
+    )
+    running_images: (
+        Annotated[str, Field(max_length=64), Matches(r"[0-9a-f]+", "a digest in hexadecimal digits")] | None
+    ) = Field(
+        default=None,
+        description="Digest over the digests of the images that ran in it when its credential was taken "
+        "away: it gets one again only while it runs these. Not there while it has one, or where none ran.",
     )
 
 
@@ -191,7 +201,8 @@ class AgentTaskStatus(Model):
     )
     decision: Decision | None = Field(
         default=None,
-        description="By which policies, and whose approvals, the newest credential or grant was issued.",
+        description="By which policies, and whose approvals, a credential or grant was last decided on, also "
+        "where it could not be written.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")

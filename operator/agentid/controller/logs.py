@@ -6,11 +6,20 @@ from typing import Final, Literal
 
 import structlog
 
+from agentid.lifecycle.journal import Entry
+
 RECORD_LOGGER: Final = "agentid.record"
 """What goes there is written at every level that may be set: it is the record of what was decided."""
 
+_record = structlog.get_logger(RECORD_LOGGER)
+
 _QUIET: Final = {"kopf": logging.WARNING, "aiohttp": logging.WARNING, "asyncio": logging.WARNING}
 """kopf tells each object's events at INFO; what it does for us shows in our own lines."""
+
+
+def write_record(found: Entry) -> None:
+    """Write one entry of the record: a structured line of fixed fields, whatever the log's level."""
+    _record.info("record", **found.fields())
 
 
 def configure_logs(level: str, form: Literal["json", "console"]) -> None:

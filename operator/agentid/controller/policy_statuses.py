@@ -9,6 +9,7 @@ from typing import Literal
 import structlog
 
 from agentid.api.agentpolicy import AcceptedText, PolicyCondition, PolicyStatus
+from agentid.api.fields import format_time
 from agentid.api.names import API_VERSION
 from agentid.api.reasons import EventAction, EventReason, PolicyConditionType, PolicyReason
 from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError
@@ -17,11 +18,13 @@ from agentid.cluster.statuses import StatusWrites
 from agentid.controller.errors import NotLeadingError
 from agentid.controller.installed_policy import InstalledPolicy
 from agentid.controller.lanes import Lanes
+from agentid.controller.logs import write_record
 from agentid.controller.metrics import Metrics
 from agentid.controller.policies import Policies
 from agentid.controller.queue import retry_pause
 from agentid.controller.records import Key
 from agentid.errors import AgentidError
+from agentid.lifecycle.journal import Entry, Kind
 from agentid.lifecycle.wording import clip
 from agentid.policy.accept import AcceptedPolicy
 
@@ -109,10 +112,11 @@ class PolicyStatuses:
         except (ApiAnswerError, NotLeadingError) as error:
             _log.warning("policy status not written", policy=policy.source, error=str(error))
             return error
-        self._say(policy)
+        self._say(policy, status)
         return None
 
-    def _say(self, policy: InstalledPolicy) -> None:
+    def _say(self, policy: InstalledPolicy, status: PolicyStatus) -> None:
+        write_record(_entry(policy, status, self._clock()))
         fields = {"policy": policy.source, "namespace": policy.namespace, "generation": policy.generation}
         if not policy.refusal:
             _log.info("policy accepted", digest=policy.rules_digest, **fields)
@@ -164,6 +168,22 @@ def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
         else now.replace(microsecond=0),
     )
     return PolicyStatus(observed_generation=policy.generation, accepted=accepted, conditions=[condition])
+
+
+def _entry(policy: InstalledPolicy, status: PolicyStatus, now: datetime) -> Entry:
+    """Return what is recorded of a policy whose status has just been written."""
+    (condition,) = status.conditions
+    return Entry(
+        kind=Kind.POLICY_REFUSED if policy.refusal else Kind.POLICY_ACCEPTED,
+        at=format_time(now),
+        namespace=policy.namespace,
+        policy=policy.source,
+        uid=policy.uid,
+        generation=policy.generation,
+        reason=condition.reason,
+        message=condition.message,
+        policy_digest=policy.rules_digest,
+    )
 
 
 def _refusal(policy: InstalledPolicy) -> str:

@@ -12,7 +12,7 @@ from agentid.api.names import secret_name
 from agentid.api.reasons import ConditionType, EventAction, EventReason
 from agentid.cluster.events import Event, Events, Reference, task_reference
 from agentid.cluster.paths import PODS, SECRETS
-from agentid.controller.logs import RECORD_LOGGER
+from agentid.controller.logs import write_record
 from agentid.controller.metrics import Metrics
 from agentid.controller.records import Record, Untold
 from agentid.controller.secret_actions import Outcome
@@ -23,7 +23,6 @@ from agentid.lifecycle.wording import at
 from agentid.pki.svid import X509Svid
 
 _log = structlog.get_logger("agentid.tasks")
-_record = structlog.get_logger(RECORD_LOGGER)
 
 _TAKES_AWAY: Final = frozenset({EventAction.END, EventAction.REVOKE})
 _BECAME: Final = {SecretState.ABSENT: "deleted", SecretState.EMPTIED: "emptied"}
@@ -38,12 +37,9 @@ class Teller:
         self._clock = clock
 
     def record(self, observation: Observation, plan: Plan, status: AgentTaskStatus) -> None:
-        """Record what was decided, once it is in the status and before any key is readable.
-
-        Every entry goes through here, one structured line of fixed fields each, whatever the log's level.
-        """
+        """Record what was decided, once it is in the status and before any key is readable."""
         if (found := entry(observation, plan, status)) is not None:
-            _record.info("record", **found.fields())
+            write_record(found)
 
     def event(self, task: TaskFacts, draft: EventDraft) -> None:
         """Send the Event."""

@@ -72,6 +72,7 @@ _IN_PLACE_OF: Final[Mapping[IssueReason, str]] = {
     IssueReason.INTENT_CHANGED: "since the intent changed",
     IssueReason.POD_REPLACED: "since the pod was replaced",
     IssueReason.REISSUED: "since the last one was lost",
+    IssueReason.SECRET_ROTATED: "since a static secret was rotated",
 }
 
 
@@ -105,12 +106,12 @@ def of_issue(
     """Return the Event that tells of a new credential: for whom, until when, who asked, who allows it."""
     reason, action = ISSUE_EVENTS[order.why]
     before, until = current(observation), at(credential.not_after)
-    if order.why in BESIDE_EARLIER_ONES and before is not None:
+    spec, prolongs = asked(observation), "" if order.prolongs else ", no longer than the last one"
+    if order.why in BESIDE_EARLIER_ONES and before is not None and spec.break_glass is None:
         anew = rotated(observation)
         because = f", with a rotated {_static(anew)}" if anew else ""
-        note = f"serial {credential.serial} replaces {before.serial}, valid until {until}{because}"
+        note = f"serial {credential.serial} replaces {before.serial}, valid until {until}{prolongs}{because}"
         return draft((reason, False), action, note, pod)
-    spec = asked(observation)
     beside = f" with {_static(order.static_secrets)}" if order.static_secrets else ""
     holder = f" for pod {pod.name}" if pod is not None else ""
     asker = f", asked by {name(spec.asker.username)}" if spec.asker else ""
@@ -119,7 +120,7 @@ def of_issue(
     replaced = f", {_IN_PLACE_OF[order.why]}" if order.why in _IN_PLACE_OF else ""
     revoked = f"; serial {before.serial} revoked" if before is not None else ""
     note = (
-        f"serial {credential.serial}{beside}{holder} until {until}{asker}{for_whom}, "
+        f"serial {credential.serial}{beside}{holder} until {until}{prolongs}{asker}{for_whom}, "
         f"{permission(observation, order.why).message}{replaced}{revoked}"
     )
     if (emergency := spec.break_glass) is not None:

@@ -3,6 +3,7 @@
 from agentid.api.agenttask import DesiredState
 from agentid.api.names import TASK_LABEL, secret_name
 from agentid.api.reasons import WaitReason
+from agentid.lifecycle.attestation import has_to_run_first
 from agentid.lifecycle.model import Observation, SecretState, WorkloadState
 from agentid.lifecycle.permission import (
     agent_gap,
@@ -175,6 +176,18 @@ def hold_while_pod_is_awaited(observation: Observation) -> Hold | None:
     return Hold(WaitReason.AWAITING_POD, message, cause=cause, quiet=told_by_workload)
 
 
+def hold_while_its_pod_does_not_run(observation: Observation) -> Hold | None:
+    """It had a credential, or was to have one: it gets the next only once it can be told what runs in it."""
+    bound = observation.task.status.bound_pod
+    if bound is None or not has_to_run_first(observation):
+        return None
+    return Hold(
+        WaitReason.AWAITING_POD,
+        f"waits until all containers of pod {bound.name} run: what runs in it is looked at before it gets a "
+        "credential again",
+    )
+
+
 def hold_while_secret_name_is_taken(observation: Observation) -> Hold | None:
     """A Secret that is not this task's has the reserved name: planted, or a predecessor's on its way out."""
     if observation.secret.state is not SecretState.TAKEN or is_step(observation.task):
@@ -198,8 +211,11 @@ def hold_while_secret_name_is_taken(observation: Observation) -> Hold | None:
 
 
 def hold_while_there_is_no_room(observation: Observation) -> Hold | None:
-    """As many tasks as may be active at once are. All else is as it should be by now."""
-    if observation.crowded is None or has_started(observation):
+    """As many tasks as may be active at once are. All else is as it should be by now.
+
+    An emergency waits for no room; it counts as active like any other.
+    """
+    if observation.crowded is None or has_started(observation) or asked(observation).break_glass is not None:
         return None
     return Hold(WaitReason.AWAITING_QUOTA, observation.crowded)
 

@@ -3,13 +3,14 @@
 from agentid.api.reasons import EndReason, IssueReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.model import Observation, SecretState
-from agentid.lifecycle.permission import is_not_renewed
+from agentid.lifecycle.permission import is_not_renewed, may_be_renewed
 from agentid.lifecycle.pods import is_replaced, next_holder
 from agentid.lifecycle.record import (
     asked,
     current,
     has_started,
     held,
+    is_emergency,
     is_granted,
     is_step,
     may_write,
@@ -56,12 +57,13 @@ def issue_anew_when_intent_changed(observation: Observation) -> Verdict | None:
 
 
 def end_when_credential_that_is_not_renewed_ran_out(observation: Observation) -> End | None:
-    """Policy allowed one credential and no next one, and the life of that is over."""
+    """There is one credential and no next one, and the life of that is over."""
     newest = current(observation)
     if newest is None or observation.now < newest.not_after or not is_not_renewed(observation):
         return None
-    cause = f"its credential ran out at {at(newest.not_after)}, and no rule of policy permits to renew it"
-    return End(EndReason.EXPIRED, cause)
+    emergency = is_emergency(observation.task)
+    why = "an emergency is one credential" if emergency else "no rule of policy permits to renew it"
+    return End(EndReason.EXPIRED, f"its credential ran out at {at(newest.not_after)}, and {why}")
 
 
 def issue_anew_when_credential_was_lost(observation: Observation) -> Verdict | None:
@@ -101,17 +103,22 @@ def renew_when_due(observation: Observation) -> Verdict | None:
 def renew_when_static_secret_was_rotated(observation: Observation) -> Verdict | None:
     """The platform team put another value in the place of one that was copied.
 
-    The key beside it could not be read to be written again, so that the whole credential is made anew.
+    The key beside it could not be read to be written again, so that the whole credential is made anew. Where
+    policy permits no next one, it takes the place of the last and ends when that did.
     """
     return _renewed(observation, IssueReason.SECRET_ROTATED) if rotated(observation) else None
 
 
 def keep_running(observation: Observation) -> Keep:
-    """Only what the Secret can hold counts on. A first one that is in doubt is looked for."""
+    """Only what the Secret can hold counts on. A first one that is in doubt is looked for.
+
+    Where there is one credential and no next one, those before it count no longer once it is in the Secret.
+    """
     in_doubt = observation.secret.state is SecretState.DOUBTFUL
-    is_written = not in_doubt and current(observation) in held(observation)
+    counting = held(observation)
+    is_written = not in_doubt and current(observation) in counting
     return Keep(
-        held(observation),
+        counting[-1:] if is_written and is_not_renewed(observation) else counting,
         overdue=None if is_written else _trouble(observation),
         probe=in_doubt and may_write(observation),
     )
@@ -137,7 +144,7 @@ def _anew(observation: Observation, why: IssueReason, cause: str | None = None) 
         # What failed is only tried first: no key is made, and none recorded, for a Secret that is refused.
         probe = may_write(observation)
         return Hold(WaitReason.ISSUANCE_BLOCKED, failed.message, cause, stalled=True, probe=probe)
-    return Issue(why, next_holder(observation))
+    return _made(observation, why)
 
 
 def _is_clean(observation: Observation) -> bool:
@@ -152,7 +159,13 @@ def _renewed(observation: Observation, why: IssueReason = IssueReason.RENEWED) -
         return Keep(held(observation), overdue=observation.blocked.message)
     if observation.failed_write is not None:
         return Keep(held(observation), overdue=_trouble(observation), probe=may_write(observation))
-    return Issue(why, next_holder(observation))
+    return _made(observation, why)
+
+
+def _made(observation: Observation, why: IssueReason) -> Issue:
+    """Return that a credential is made: where another one is not permitted, one in the place of the last."""
+    is_the_same = why in {IssueReason.REISSUED, IssueReason.SECRET_ROTATED}
+    return Issue(why, next_holder(observation), prolongs=not is_the_same or may_be_renewed(observation))
 
 
 def _trouble(observation: Observation) -> str | None:

@@ -7,17 +7,18 @@ from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec, DesiredState
 from agentid.api.reasons import IssueReason
 from agentid.api.spec_hash import spec_hash
+from agentid.lifecycle.attestation import has_to_run_first
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.patterns import covered
 from agentid.lifecycle.pods import bound_pod, is_replaced, mismatch, next_holder
 from agentid.lifecycle.record import (
     asked,
-    condition,
     current,
     has_started,
-    holding,
+    is_emergency,
     is_finished,
+    is_granted,
     was_suspended,
     workload,
 )
@@ -25,10 +26,6 @@ from agentid.lifecycle.renewal import is_in_doubt, renew_at
 from agentid.lifecycle.static_secrets import beyond_static_secrets, static_secrets
 from agentid.lifecycle.wording import at, name, names
 
-_MADE_BY: Final[Mapping[str, PolicyAction]] = {
-    IssueReason.RENEWED: PolicyAction.RENEW,
-    IssueReason.RESUMED: PolicyAction.RESUME,
-}
 _ASKED_FOR: Final[Mapping[IssueReason, PolicyAction]] = {
     IssueReason.ISSUED: PolicyAction.ISSUE,
     IssueReason.INTENT_CHANGED: PolicyAction.ISSUE,
@@ -112,11 +109,21 @@ def stays_by(observation: Observation) -> PolicyAction | None:
 
 
 def is_not_renewed(observation: Observation) -> bool:
-    """Whether a running task keeps its credential by what allowed that, and no rule allows the next one."""
-    judgement = observation.judgement
-    if judgement is None or asks(observation) is not PolicyAction.RENEW:
+    """Whether a credential that counts is the last: in an emergency, or where no rule permits the next one.
+
+    A running task then keeps it by what allowed that.
+    """
+    if observation.judgement is None or current(observation) is None:
         return False
-    return judgement.action is not PolicyAction.RENEW
+    is_asked = is_emergency(observation.task) or asks(observation) is PolicyAction.RENEW
+    return is_asked and not may_be_renewed(observation)
+
+
+def may_be_renewed(observation: Observation) -> bool:
+    """Whether policy was asked for `renew` and permits it, so that what is made may prolong what there is."""
+    judgement = observation.judgement
+    is_permitted = judgement is not None and judgement.action is PolicyAction.RENEW
+    return is_permitted and not is_emergency(observation.task)
 
 
 def is_resumed_as_another(observation: Observation) -> bool:
@@ -129,14 +136,16 @@ def verdict_on_its_pod(observation: Observation) -> Judgement | None:
     """Return what policy says, unless it was asked about a task that had a pod and waits for the next one.
 
     Rules about images and accounts then said something of no pod, or of one that does not suit the task. That
-    must not end a Job's task between two pods, or before the Job tells that it is complete.
+    must not end a Job's task between two pods, or before the Job tells that it is complete. The same holds of
+    a pod that has to run again first.
     """
     if not has_started(observation) or workload(observation) is None:
         return observation.judgement
     pod = next_holder(observation)
-    if pod is None or (is_replaced(observation) and mismatch(observation, pod) is not None):
+    if pod is None or has_to_run_first(observation):
         return None
-    return observation.judgement
+    is_unsuited = is_replaced(observation) and mismatch(observation, pod) is not None
+    return None if is_unsuited else observation.judgement
 
 
 def lost_permission(observation: Observation) -> str | None:
@@ -184,14 +193,11 @@ def _runs(observation: Observation) -> bool:
 
 
 def _made_by(observation: Observation) -> PolicyAction:
-    """Return what the newest credential was made by; where there is none, one is to be issued."""
-    issued = condition(observation.task.status, holding(observation.task))
-    if issued is None or issued.status != "True":
-        return PolicyAction.ISSUE
-    decision = observation.task.status.decision
-    if issued.reason == IssueReason.SECRET_ROTATED and decision is not None:
-        return PolicyAction(decision.action)
-    return _MADE_BY.get(issued.reason, PolicyAction.ISSUE)
+    """Return what the newest credential was made by, or a grant; where there is none, one is to be issued."""
+    task, newest = observation.task, current(observation)
+    if is_granted(task) and task.status.decision is not None:
+        return PolicyAction(task.status.decision.action)
+    return PolicyAction.ISSUE if newest is None else PolicyAction(newest.made_by)
 
 
 def _breaches(observation: Observation, task: AgentTaskSpec, agent: AgentSpec) -> Iterator[str]:

@@ -61,8 +61,9 @@ class Report:
 class IssueOrder:
     """A credential to make: for whom, why, and how long it may live at the most.
 
-    `ttl` is the wanted life from now, `not_after_limit` the task's deadline. `generation` is one more than
-    any credential this task ever had. `static_secrets` are to be written beside it.
+    `ttl` is the wanted life from now, `not_after_limit` the task's deadline, or the end of the newest
+    credential that counts, where it `prolongs` nothing. `generation` is one more than any credential this
+    task ever had. `static_secrets` are to be written beside it.
     """
 
     why: IssueReason
@@ -72,6 +73,7 @@ class IssueOrder:
     ttl: timedelta
     not_after_limit: datetime
     static_secrets: tuple[str, ...] = ()
+    prolongs: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def plan(observation: Observation, rule: str, verdict: Verdict) -> Plan:  # noqa
 
 def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
     task, spec = observation.task, asked(observation)
+    newest, ends = current(observation), deadline(observation)
     path = f"ns/{task.namespace}/agent/{spec.agent_ref.name}/task/{task.uid}"
     order = IssueOrder(
         why=issue.why,
@@ -50,8 +51,9 @@ def _issue(observation: Observation, rule: str, issue: Issue) -> Plan:
         generation=(task.status.credential_generation or 0) + 1,
         pod=issue.pod,
         ttl=ttl(observation),
-        not_after_limit=deadline(observation),
+        not_after_limit=ends if issue.prolongs or newest is None else min(ends, newest.not_after),
         static_secrets=static_secrets(observation),
+        prolongs=issue.prolongs,
     )
     due = earliest_renewal(observation.now, order.ttl)
     times = [due, order.not_after_limit, _review(observation)]

@@ -2,6 +2,7 @@
 
 from agentid.api.agenttask_status import BoundPod
 from agentid.api.reasons import EndReason
+from agentid.lifecycle.attestation import runs_something_else
 from agentid.lifecycle.model import Observation, PodEnd, PodFacts, PodPhase
 from agentid.lifecycle.pods import bound_pod, claimants, ends_with_its_pod, is_over, mismatch, what_became_of
 from agentid.lifecycle.record import has_started, workload
@@ -62,6 +63,11 @@ def end_when_bound_pod_changed(observation: Observation) -> End | None:
             EndReason.POD_CHANGED,
             f"the containers, images or controlling owner of pod {pod.name} are no longer those that the "
             "credential was issued for",
+        )
+    if runs_something_else(observation):
+        return End(
+            EndReason.POD_CHANGED,
+            f"pod {pod.name} does not run the images that it ran when its credential was taken away",
         )
     if not pod.labelled:
         return End(EndReason.POD_CHANGED, f"pod {pod.name} lost its label agentid.dev/task")

@@ -47,6 +47,11 @@ def is_step(task: TaskFacts) -> bool:
     return task.spec is not None and task.spec.credential.mode is CredentialMode.NONE
 
 
+def is_emergency(task: TaskFacts) -> bool:
+    """Whether nobody's approval is asked for it, and it is one credential."""
+    return task.spec is not None and task.spec.break_glass is not None
+
+
 def holding(task: TaskFacts) -> ConditionType:
     """Return the condition that says whether a task has what it is for: its credential, or its grant."""
     return ConditionType.GRANTED if is_step(task) else ConditionType.CREDENTIAL_ISSUED

@@ -15,6 +15,7 @@ from agentid.api.reasons import (
 )
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.allowance import approval_of, decision_of, delegation_of, grants_of, what_is_granted
+from agentid.lifecycle.attestation import noted
 from agentid.lifecycle.conditions import Said
 from agentid.lifecycle.errors import UnorderedCredentialError
 from agentid.lifecycle.events import draft, is_stalled_by, of_cleanup, of_end, of_grant, of_hold, of_issue
@@ -41,6 +42,13 @@ _KEEPS_FROM_BINDING: Final = {
     WaitReason.POD_MISMATCH,
 }
 
+_BY: Final = {
+    "issue": IssueReason.ISSUED,
+    "renew": IssueReason.RENEWED,
+    "resume": IssueReason.RESUMED,
+}
+"""What is told of a credential that counts again, since the one after it never came into the Secret."""
+
 
 def issued(
     observation: Observation, plan: Plan, credential: Credential, copied: Sequence[HeldSecret] = ()
@@ -60,12 +68,12 @@ def issued(
     if order is None:
         raise UnorderedCredentialError(f"rule {plan.rule} ordered no credential")
     ends = deadline(observation)
-    if credential.generation != order.generation or credential.not_after > ends:
+    if credential.generation != order.generation or credential.not_after > order.not_after_limit:
         raise UnorderedCredentialError(f"credential {credential.serial} is not what rule {plan.rule} ordered")
     if tuple(each.name for each in copied) != order.static_secrets:
         raise UnorderedCredentialError(f"rule {plan.rule} ordered other static secrets")
-    pod = None if order.pod is None else bind(order.pod)
-    number = nth(credential.generation)
+    pod, decision = None if order.pod is None else bind(order.pod), decision_of(observation, order.why)
+    new, number = credential.model_copy(update={"made_by": decision.action}), nth(credential.generation)
     said = [
         *approval_of(observation),
         Said(
@@ -87,10 +95,10 @@ def issued(
         spiffe_id=order.spiffe_id,
         bound_pod=pod,
         credential_generation=credential.generation,
-        credentials=counting(observation, order.why, credential),
+        credentials=counting(observation, order.why, new),
         start_time=observation.task.status.start_time or this_second(observation),
         deadline=ends,
-        decision=decision_of(observation, order.why),
+        decision=decision,
         delegation=delegation_of(observation),
         grants=grants_of(observation),
         static_secrets=list(copied),
@@ -132,7 +140,7 @@ def kept(observation: Observation, keep: Keep) -> Report:
     said, dropped = [], [ConditionType.STALLED]
     newest = max(keep.credentials, key=lambda each: each.generation, default=None)
     if newest is not None and newest != current(observation):
-        why = IssueReason.ISSUED if newest.generation == 1 else IssueReason.RENEWED
+        why = _BY[newest.made_by]
         text = f"serial {newest.serial}, {nth(newest.generation)} of this task, until {at(newest.not_after)}"
         said.append(Said(ConditionType.CREDENTIAL_ISSUED, True, why, text))
     event = None
@@ -159,10 +167,10 @@ def kept(observation: Observation, keep: Keep) -> Report:
 
 def held_back(observation: Observation, hold: Hold, cleanup_delayed: str | None) -> Report:
     """Return the report on a task that waits without a credential."""
-    status, newest = observation.task.status, current(observation)
+    newest = current(observation)
     said = [*approval_of(observation), Said(ConditionType.FINISHED, False, hold.reason, hold.message)]
     said += stalled(hold.reason if hold.stalled else None, hold.message, cleanup_delayed)
-    pod = status.bound_pod
+    pod = noted(observation, hold)
     is_bound = pod is not None and (
         observation.task.spec is None or ends_with_its_pod(observation) or not is_over(bound_pod(observation))
     )

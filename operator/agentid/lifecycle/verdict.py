@@ -41,10 +41,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """A new credential is made; `pod` is who gets it, None for a task that is bound to no pod."""
+    """A new credential is made; `pod` is who gets it, None for a task that is bound to no pod.
+
+    `prolongs`: it may live longer than the newest one that counts.
+    """
 
     why: IssueReason
     pod: PodFacts | None
+    prolongs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
