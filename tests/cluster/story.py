@@ -3,6 +3,7 @@
 import json
 import secrets
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,11 @@ def conditions(of: Object) -> dict[str, Object]:
 def standing(of: Object) -> str:
     """What the column STATUS shows: the reason of `Finished`; "" before the operator has seen the task."""
     return str(conditions(of).get("Finished", {}).get("reason", ""))
+
+
+def standings(here: Kubectl) -> Counter[str]:
+    """How many tasks of a namespace stand how."""
+    return Counter(standing(each) for each in here.list("agenttasks"))
 
 
 def is_finished(of: Object) -> bool:

@@ -20,7 +20,7 @@ from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import story
 from tests.cluster.approving import approval, in_time
-from tests.cluster.callers import agentid, caller, policy, user_of
+from tests.cluster.callers import agentid, agentid_process, caller, policy, user_of
 from tests.cluster.objects import AGENT, task
 
 CARE = """permit (principal, action, resource);
@@ -246,7 +246,7 @@ def test_a_yes_that_waits_for_another_is_told_and_two_at_once_are_two(
     assert story.standing(careful.get("agenttask", "one")) == "Running"
 
     with ThreadPoolExecutor() as pool:
-        both = [pool.submit(agentid, who, "approve", "raced", "-o", "json") for who in (dana, erin)]
+        both = [pool.submit(agentid_process, who, "approve", "raced", "-o", "json") for who in (dana, erin)]
         assert [(each.result().code, each.result().said["result"]) for each in both] == [(0, "done")] * 2
     story.runs(careful, "raced")
 

@@ -8,7 +8,7 @@ from tests.cluster import story
 from tests.cluster.objects import task
 from tests.cluster.policies import PERMIT_ALL, agent_policy
 
-MANY = 600
+MANY = 240
 AT_ONCE = 100
 PATIENTLY = timedelta(seconds=120)
 SELDOM = timedelta(seconds=1)
