@@ -1,4 +1,4 @@
-"""A thousand tasks ended at once: those of an agent or a person by one command, those of an Agent by its switch."""
+"""A thousand tasks ended at once: an agent's or a person's by one command, an Agent's by its switch."""
 
 import sys
 import time
