@@ -100,6 +100,8 @@ class Sweep:
                         await self._take(resource, None, body)
             if resource in _POLICIES:
                 await self._intake.policies_settled()
+                self._intake.policies_listed(resource)
+                await self._intake.policies_settled()
         self._listed = True
         self.behind = self._wanted.is_set()
 
