@@ -308,6 +308,7 @@ POLICY: Final = frozenset(
     {
         "a text is bounded and held to the schema",
         "what is kept of policies is bounded, and beyond it a layer denies",
+        "no accepted text makes a decision expensive, and a denial is asked again a few times at most",
         "the policies of tenants hold up neither those of the cluster nor the event loop",
         "an invalid text replaces no accepted one, after a restart neither",
         "an accepted text that cannot be read any more denies",

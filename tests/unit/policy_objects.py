@@ -47,10 +47,17 @@ class Installed:
         told: The policies to look at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, listed: bool = True) -> None:
         self.changed: list[str | None] = []
         self.told: list[InstalledPolicy] = []
         self.policies = Policies(self.changed.append, self.told.append)
+        if listed:
+            self.all_listed()
+
+    def all_listed(self) -> None:
+        """Take in that all have been seen."""
+        for resource in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES):
+            self.policies.listed(resource)
 
     async def take(self, *bodies: dict[str, Any]) -> InstalledPolicy:
         """Take them in, and return the last one as it is known then."""

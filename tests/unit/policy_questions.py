@@ -7,7 +7,8 @@ from typing import Any, Final
 from agentid.api.agent import AgentSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.policy.accept import accept
-from agentid.policy.layer import NAMESPACE_LIMIT, Layer
+from agentid.policy.layer import Layer
+from agentid.policy.load import NAMESPACE_LIMIT
 from agentid.policy.question import Environment, Person, Pod, Question
 from agentid.policy.vocabulary import Action
 

@@ -204,10 +204,10 @@ async def test_policy_that_goes_while_it_is_looked_through_does_not_come_back(
 
 
 def _late_for(cedar: str, event: asyncio.Event) -> Any:  # noqa: ANN401 - in place of asyncio.to_thread
-    async def to_thread(function: Any, *of: Any) -> Any:  # noqa: ANN401
+    async def to_thread(function: Any, *of: Any, **named: Any) -> Any:  # noqa: ANN401
         if function is module.look_through and of[1]["spec"]["cedar"] == cedar:
             await event.wait()
-        return function(*of)
+        return function(*of, **named)
 
     return to_thread
 

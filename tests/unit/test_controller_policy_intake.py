@@ -13,7 +13,8 @@ from agentid.cluster.paths import Resource
 from agentid.controller import installed_policy, policies
 from agentid.controller.policy_intake import PolicyIntake
 from agentid.policy.accept import AcceptedPolicy, accept
-from agentid.policy.layer import NAMESPACE_LIMIT, Layer
+from agentid.policy.layer import Layer
+from agentid.policy.load import NAMESPACE_LIMIT
 from tests.unit.policy_objects import FORBID, PERMIT, PERMIT_ALL, Installed, policy, resource_of
 
 LIMIT_SECONDS = 20

@@ -21,7 +21,7 @@ from agentid.cluster.errors import (
     TooManyRequestsError,
 )
 from agentid.cluster.events import Event, Events
-from agentid.cluster.paths import Resource
+from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resource
 from agentid.cluster.statuses import StatusWrites
 from agentid.controller import policy_statuses as module
 from agentid.controller.errors import NotLeadingError
@@ -83,6 +83,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.policies = Policies(lambda _: None, self._note)
+        for resource in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES):
+            self.policies.listed(resource)
         self.statuses = PolicyStatuses(
             self.policies,
             self.writes,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from agentid.api.names import TASK_LABEL
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import (
@@ -25,7 +26,7 @@ from agentid.cluster.paths import (
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import Intake
 from agentid.controller.policy_intake import PolicyIntake
-from agentid.controller.records import Key
+from agentid.controller.records import Key, Record
 from agentid.controller.sweep import Sweep
 from agentid.controller.world import World
 from tests.unit.plain_server import serving
@@ -75,9 +76,15 @@ def _path(listed: str, metadata: dict[str, Any]) -> str:
     return f"{root}{where}/{plural}/{metadata['name']}"
 
 
-def task(version: int = 3) -> dict[str, Any]:
-    metadata = {"namespace": "support", "name": "t", "uid": "u-t", "resourceVersion": str(version)}
+def task(name: str = "t") -> dict[str, Any]:
+    metadata = {"namespace": "support", "name": name, "uid": f"u-{name}", "resourceVersion": "3"}
     return {"metadata": metadata, "spec": {}, "status": {}}
+
+
+def pod(name: str) -> dict[str, Any]:
+    labels = {TASK_LABEL: "t"}
+    metadata = {"namespace": "support", "name": name, "uid": f"u-{name}", "resourceVersion": "3"}
+    return {"metadata": {**metadata, "labels": labels}, "spec": {}, "status": {}}
 
 
 class Scene:
@@ -247,3 +254,27 @@ async def test_policies_of_both_kinds_do_not_take_each_others_place(
     with finds(scene):
         await scene.sweep.once()
     assert scene.known() == {("ClusterAgentPolicy/default", ""), ("AgentPolicy/default", "support")}
+
+
+async def test_each_doubtful_object_is_looked_up_and_not_searched_for_among_all(
+    server: Server, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, searches = World.records, []
+
+    def records(world: World) -> Iterator[tuple[Key, Record]]:
+        searches.append(1)
+        return everything(world)
+
+    monkeypatch.setattr(World, "records", records)
+    scene = Scene(connection)
+    await scene.sweep.once()
+    before = len(searches)
+    server.put(TASKS, *(task(name=f"t-{number}") for number in range(20)))
+    server.put(PODS, *(pod(f"p-{number}") for number in range(20)))
+    with finds(scene, "agenttasks", "pods"):
+        assert await scene.sweep.once() == 40
+    assert len(searches) == 2 * before
+    server.put(TASKS)
+    server.put(PODS)
+    with finds(scene, "agenttasks", "pods"):
+        assert await scene.sweep.once() == 40

@@ -13,6 +13,7 @@ from agentid.policy.accept import accept
 from agentid.policy.decision import Reason
 from agentid.policy.engine import decide
 from agentid.policy.layer import Layer, LayerName
+from agentid.policy.load import Load
 from agentid.policy.question import Environment, Person
 from tests.unit.policy_questions import NOTHING, NOW, PERMIT, cluster, namespace, question, when
 
@@ -96,14 +97,14 @@ def test_a_layer_that_is_too_large_to_be_asked_denies() -> None:
     assert decide(question(), cluster(*[text] * 4), just).allowed
     decision = decide(question(), cluster(f"{PERMIT};"), beyond)
     assert (decision.allowed, decision.reason) == (False, Reason.TOO_MUCH_POLICY)
-    assert "at most 65536 bytes in 64 objects are asked about" in decision.message
+    assert "bytes of text (at most 65536). Delete what is not needed." in decision.message
     assert not decide(question(), cluster(*[text] * 5), NOTHING).allowed
 
 
 def test_a_layer_of_too_many_objects_or_with_one_that_was_not_looked_through_denies() -> None:
     texts = [f"{PERMIT};"] * 65
     assert decide(question(), cluster(*texts), namespace(*texts[:64])).allowed
-    partial = Layer.of([accept("AgentPolicy/a", f"{PERMIT};")], beyond={"AgentPolicy/b": 1})
+    partial = Layer.of([accept("AgentPolicy/a", f"{PERMIT};")], beyond={"AgentPolicy/b": Load(objects=1)})
     for layer in (namespace(*texts), partial):
         decision = decide(question(), cluster(f"{PERMIT};"), layer)
         assert (decision.allowed, decision.reason) == (False, Reason.TOO_MUCH_POLICY)

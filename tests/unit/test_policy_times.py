@@ -53,7 +53,6 @@ def decided(layer: Layer, now: datetime, review_by: datetime | None = None) -> D
         ('context.time.durationSince(datetime("2026-06-01")).toHours() < 60', "2026-06-03T10:01:00Z"),
         ('[context.time].contains(datetime("2026-06-04"))', "2026-06-03T10:01:00Z"),
         ('{now: context.time}.now < datetime("2026-06-04")', "2026-06-03T10:01:00Z"),
-        ("(if resource.bound then context else context).approved", "2026-06-03T10:01:00Z"),
         ('context.time.offset(duration("9223372036854775807ms")) > context.time', "2026-06-03T10:01:00Z"),
     ],
 )

@@ -53,6 +53,8 @@ class Source:
         found = Policies(lambda _: None, lambda _: None)
         if self.live and here is not None:
             await _take_live(here, scope, found)
+        for resource in _KINDS.values():
+            found.listed(resource)
         if self.drafts is not None:
             await _take_drafts(self.drafts, namespace, found)
         await found.renew_all()
@@ -62,14 +64,20 @@ class Source:
 async def _take_live(here: Session, scope: str | None, found: Policies) -> None:
     for resource, where in ((CLUSTER_AGENT_POLICIES, None), (AGENT_POLICIES, scope)):
         try:
-            async for bodies, _ in list_chunks(here.connection, resource, where):
-                for body in bodies:
-                    await found.take(resource, body)
+            seen = [
+                body async for bodies, _ in list_chunks(here.connection, resource, where) for body in bodies
+            ]
         except ForbiddenError as error:
             raise NotSeenError(
                 f"you may not list {resource.plural}.agentid.dev, so you cannot know what is in force. Ask "
                 "somebody who may, such as the platform team, or judge by files of your own"
             ) from error
+        # What was accepted before comes first, and what is left of the room is for the others.
+        for body in seen:
+            await found.take(resource, body)
+        found.listed(resource)
+        for body in seen:
+            await found.take(resource, body)
 
 
 async def _take_drafts(path: Path, namespace: str, found: Policies) -> None:

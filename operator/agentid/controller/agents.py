@@ -21,6 +21,10 @@ class Agents:
         found = self._records.get(key)
         return found.facts if found is not None else None
 
+    def record(self, key: Key) -> AgentRecord | None:
+        """Return what is known under `key`, with its version."""
+        return self._records.get(key)
+
     def all(self) -> dict[Key, AgentRecord]:
         """Return all of them, by namespace and name, as they are now."""
         return dict(self._records)

@@ -32,6 +32,10 @@ class Approvals:
         namespace = task[0]
         return [self._records[namespace, name].facts for name in self._by_task.get(task, ())]
 
+    def record(self, key: Key) -> ApprovalRecord | None:
+        """Return what is known under `key`, with its version."""
+        return self._records.get(key)
+
     def all(self) -> dict[Key, ApprovalRecord]:
         """Return all of them, by namespace and name, as they are now."""
         return dict(self._records)

@@ -76,6 +76,10 @@ class Intake:
         else:
             self._policies.take(resource, body)
 
+    def policies_listed(self, resource: Resource) -> None:
+        """Take in that all ClusterAgentPolicies, or all AgentPolicies, have been shown."""
+        self._policies.listed(resource)
+
     async def policies_settled(self) -> None:
         """Wait until the policies that were taken in by now are in force."""
         await self._policies.settled()

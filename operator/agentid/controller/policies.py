@@ -3,16 +3,17 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
 
-from agentid.cluster.paths import Resource
+from agentid.cluster.paths import CLUSTER_AGENT_POLICIES, Resource
 from agentid.controller.facts import mapping, text, version_number
 from agentid.controller.installed_policy import InstalledPolicy, limit_of, look_through
 from agentid.controller.records import Key
-from agentid.policy.layer import Layer, LayerLimit
+from agentid.policy.layer import Layer
+from agentid.policy.load import Load
 
 _log = structlog.get_logger("agentid.policies")
 
@@ -23,11 +24,10 @@ _REMEMBERED_ENDS: Final = 4096
 
 @dataclass(slots=True)
 class _Held:
-    """The policies of one layer, with what those have together that are not beyond its limit."""
+    """The policies of one layer, with how much room they take together."""
 
     by_name: dict[str, InstalledPolicy] = field(default_factory=dict)
-    size: int = 0
-    objects: int = 0
+    load: Load = field(default_factory=Load)
 
 
 class Policies:
@@ -46,6 +46,7 @@ class Policies:
         self._layers: dict[str, Layer] = {}
         self._lost: dict[str, tuple[str, ...]] = {}
         self._ended: dict[bool, OrderedDict[str, None]] = {True: OrderedDict(), False: OrderedDict()}
+        self._listed: set[bool] = set()
         self.stale: set[str] = set()
         """The namespaces whose layer has to be made anew; empty: the cluster's."""
 
@@ -74,25 +75,33 @@ class Policies:
         """Return the policy of that name."""
         return self._held[namespace].by_name.get(name) if namespace in self._held else None
 
-    def room(self, namespace: str) -> LayerLimit:
+    def room(self, namespace: str) -> Load:
         """Return what a layer can take in besides what it holds."""
-        held, limit = self._held.get(namespace, _Held()), limit_of(namespace)
-        return LayerLimit(limit.size - held.size, limit.objects - held.objects)
+        return limit_of(namespace) - self._held.get(namespace, _Held()).load
+
+    def listed(self, resource: Resource) -> list[str]:
+        """Take in that all of a kind have been seen; return the layers that they are in.
+
+        From now on there is room for texts that were not accepted before.
+        """
+        is_clusters = resource == CLUSTER_AGENT_POLICIES
+        self._listed.add(is_clusters)
+        return [namespace for namespace in self._held if (not namespace) == is_clusters]
 
     def fitting(self, namespace: str) -> list[InstalledPolicy]:
         """Return those for which there was no room and is some now; their texts have to be read again."""
-        held, room = self._held.get(namespace, _Held()), self.room(namespace)
         found: list[InstalledPolicy] = []
-        if held.objects == len(held.by_name):
+        if not self._is_listed(namespace):
             return found
-        size = room.size
-        for each in held.by_name.values():
-            if len(found) >= room.objects:
-                break
-            if each.is_beyond and each.size <= size:
+        room = self.room(namespace)
+        for each in self._held.get(namespace, _Held()).by_name.values():
+            if each.waits is not None and (each.waits - each.load).fits(room):
                 found.append(each)
-                size -= each.size
+                room -= each.waits
         return found
+
+    def _is_listed(self, namespace: str) -> bool:
+        return (not namespace) in self._listed
 
     async def take(self, resource: Resource, body: Mapping[str, Any]) -> None:
         """Take in a policy as a watch or a read showed it; older states than the known one are ignored.
@@ -102,17 +111,19 @@ class Policies:
         if not self.is_news(body):
             return
         namespace, name = _key(body)
-        old, room = self.named(namespace, name), self.room(namespace)
-        if old is not None and not old.is_beyond:
-            room = LayerLimit(room.size + old.size, room.objects + 1)
-        new = await asyncio.to_thread(look_through, resource, body, old, room)
+        old, room, listed = self.named(namespace, name), self.room(namespace), self._is_listed(namespace)
+        room += old.load if old is not None else Load()
+        new = await asyncio.to_thread(look_through, resource, body, old, room, listed=listed)
         if self.is_news(body):
             self._put(new)
+        if listed != self._is_listed(namespace):
+            await self.take(resource, body)
 
     def set_aside(self, resource: Resource, body: Mapping[str, Any]) -> None:
         """Take in a policy for which there is no room in its layer; it takes no time."""
         if self.is_news(body):
-            self._put(look_through(resource, body, None, LayerLimit(0, 0)))
+            room = replace(self.room(_key(body)[0]), objects=0)
+            self._put(look_through(resource, body, None, room, listed=True))
 
     def drop(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Take in that the policy with that UID is gone: what it permitted or forbade holds no longer."""
@@ -135,8 +146,8 @@ class Policies:
         if text(mapping(body.get("metadata")).get("uid")) in self._ended[not namespace]:
             return False
         old, version = self.named(namespace, name), version_number(body)
-        # Of what there was no room for, nothing is known.
-        return old is None or version > old.version or (old.is_beyond and version == old.version)
+        # What there was no room for is read again.
+        return old is None or version > old.version or (old.waits is not None and version == old.version)
 
     async def renew(self, namespace: str) -> None:
         """Have a layer made anew in a thread. Until that is done, the one before is in force."""
@@ -164,9 +175,7 @@ class Policies:
             self._remove(old)
         held = self._held.setdefault(new.namespace, _Held())
         held.by_name[new.name] = self._by_uid[new.uid] = new
-        if not new.is_beyond:
-            held.size += new.size
-            held.objects += 1
+        held.load += new.load
         if old is None or old.in_layer != new.in_layer:
             self.stale.add(new.namespace)
         self._to_tell(new)
@@ -175,9 +184,7 @@ class Policies:
         held = self._held[known.namespace]
         del held.by_name[known.name]
         self._by_uid.pop(known.uid, None)
-        if not known.is_beyond:
-            held.size -= known.size
-            held.objects -= 1
+        held.load -= known.load
 
 
 def _key(body: Mapping[str, Any]) -> Key:
@@ -185,13 +192,13 @@ def _key(body: Mapping[str, Any]) -> Key:
     return text(metadata.get("namespace")), text(metadata.get("name"))
 
 
-def _layer_of(policies: Sequence[InstalledPolicy], limit: LayerLimit) -> Layer | None:
+def _layer_of(policies: Sequence[InstalledPolicy], limit: Load) -> Layer | None:
     """Return the layer of these policies, None where it cannot be made; it runs in a thread."""
     try:
         return Layer.of(
             [each.in_force for each in policies if each.in_force is not None],
             [each.source for each in policies if each.in_force is None and not each.is_beyond],
-            {each.source: each.size for each in policies if each.is_beyond},
+            {each.source: each.waits for each in policies if each.is_beyond and each.waits is not None},
             limit,
         )
     except BaseException:  # noqa: BLE001 - a panic of the engine; nothing is allowed then

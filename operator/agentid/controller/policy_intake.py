@@ -71,6 +71,11 @@ class PolicyIntake:
         self._policies.drop(resource, namespace, name, uid)
         self._renew_stale(namespace)
 
+    def listed(self, resource: Resource) -> None:
+        """Take in that all policies of a kind have been shown: what waited for that is read."""
+        for namespace in self._policies.listed(resource):
+            self._read_fitting(namespace)
+
     async def settled(self) -> None:
         """Wait until all that waits now is in force: first the policies, then the layers that they make."""
         for _ in range(2):
@@ -147,11 +152,14 @@ class PolicyIntake:
         if key in self._slots:
             self._add(key)
 
-    async def _make(self, namespace: str) -> None:
+    def _read_fitting(self, namespace: str) -> None:
         for each in self._policies.fitting(namespace):
             if (key := (namespace, each.name)) not in self._slots:
                 self._slots[key] = each.resource, None
                 self._add(key)
+
+    async def _make(self, namespace: str) -> None:
+        self._read_fitting(namespace)
         begin = self._clock()
         await self._policies.renew(namespace)
         end = self._clock()

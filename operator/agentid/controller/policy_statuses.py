@@ -153,7 +153,7 @@ def status_of(policy: InstalledPolicy, now: datetime) -> PolicyStatus:
             cedar=held.text, digest=held.digest, generation=policy.in_force_generation, rules=len(held.rules)
         )
     reason = PolicyReason.VALID if own is not None else PolicyReason.INVALID
-    if policy.is_beyond:
+    if policy.waits is not None:
         reason = PolicyReason.TOO_LARGE
     holds: Literal["True", "False"] = "True" if own is not None else "False"
     old = next((each for each in before.conditions if each.type is PolicyConditionType.ACCEPTED), None)
@@ -196,6 +196,8 @@ def _refusal(policy: InstalledPolicy) -> str:
         )
     elif policy.in_force is not None:
         stays = f"The text accepted before stays in force, digest {policy.rules_digest}."
+        if policy.waits is not None:
+            stays += " When others are deleted or shortened, this one is read again."
     else:
         stays = "None was accepted before, so that it permits nothing."
     return clip(f"{policy.refusal.removesuffix('.')}. {stays}")

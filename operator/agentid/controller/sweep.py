@@ -25,6 +25,7 @@ from agentid.cluster.reads import Reads
 from agentid.cluster.watching import list_chunks
 from agentid.controller.facts import mapping, text, version_number
 from agentid.controller.intake import DELETED, Intake
+from agentid.controller.known import Known, Versions
 from agentid.controller.policies import Policies
 from agentid.controller.world import World
 
@@ -35,10 +36,6 @@ _RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 15.0
 _TRIES_OF_A_PAGE: Final = 4
 """At the start: one page that gets no answer must not cost the hundreds before it."""
-
-Known = dict[str, tuple[str, str, int]]
-"""By UID: namespace, name and version."""
-
 
 _POLICIES: Final = (CLUSTER_AGENT_POLICIES, AGENT_POLICIES)
 _WATCHED: Final = (*_POLICIES, AGENTS, APPROVALS, TASKS, PODS)
@@ -64,8 +61,7 @@ class Sweep:
     ) -> None:
         self._connection = connection
         self._reads = reads
-        self._world = world
-        self._policies = policies
+        self._known = Known(world, policies)
         self._intake = intake
         self._namespaces = namespaces
         self._on_finding = on_finding
@@ -103,6 +99,8 @@ class Sweep:
                     for body in bodies:
                         await self._take(resource, None, body)
             if resource in _POLICIES:
+                await self._intake.policies_settled()
+                self._intake.policies_listed(resource)
                 await self._intake.policies_settled()
         self._listed = True
         self.behind = self._wanted.is_set()
@@ -146,7 +144,7 @@ class Sweep:
         findings = 0
         await self._intake.policies_settled()
         for resource in _WATCHED:
-            found = await self._compare(resource, self._known(resource))
+            found = await self._compare(resource, self._known.all(resource))
             if found and resource in _POLICIES:
                 await self._intake.policies_settled()
             if found and requested:
@@ -157,7 +155,7 @@ class Sweep:
             findings += found
         return findings
 
-    async def _compare(self, resource: Resource, known: Known) -> int:
+    async def _compare(self, resource: Resource, known: Versions) -> int:
         doubtful: list[tuple[str, str, str]] = []
         missing = dict(known)
         for namespace in self._wheres(resource):
@@ -188,8 +186,8 @@ class Sweep:
         """Look at one object and take in what is there; return 1 if the world did not know it."""
         body = await self._reads.get(resource, namespace or None, name)
         is_there = body is not None and text(mapping(body.get("metadata")).get("uid")) == uid
-        known = self._known(resource).get(uid)
-        if known is None if not is_there else (known is not None and known[2] >= version_number(body or {})):
+        known = self._known.version(resource, (namespace, name), uid)
+        if known is None if not is_there else (known is not None and known >= version_number(body or {})):
             return 0
         shown: Mapping[str, Any] = {
             "metadata": {"namespace": namespace, "name": name, "uid": uid},
@@ -209,41 +207,3 @@ class Sweep:
             self._intake.policy(resource, kind, body)
         else:
             await self._intake.pod(kind, body)
-
-    def _known(self, resource: Resource) -> Known:
-        if resource is TASKS:
-            return self._known_tasks()
-        if resource is APPROVALS:
-            return self._known_approvals()
-        if resource in _POLICIES:
-            return self._known_policies(resource)
-        return self._known_agents() if resource is AGENTS else self._known_pods()
-
-    def _known_tasks(self) -> Known:
-        return {
-            record.task.uid: (*key, record.task.version)
-            for key, record in self._world.records()
-            if record.task is not None
-        }
-
-    def _known_agents(self) -> Known:
-        return {record.facts.uid: (*key, record.version) for key, record in self._world.agents.all().items()}
-
-    def _known_approvals(self) -> Known:
-        found = self._world.approvals.all()
-        return {record.uid: (*key, record.version) for key, record in found.items()}
-
-    def _known_policies(self, resource: Resource) -> Known:
-        return {
-            each.uid: (each.namespace, each.name, each.version)
-            for each in self._policies.installed()
-            if each.resource == resource
-        }
-
-    def _known_pods(self) -> Known:
-        return {
-            uid: (key[0], pod.facts.name, pod.version)
-            for key, record in self._world.records()
-            for uid, pod in record.pods.items()
-            if pod.facts.labelled
-        }

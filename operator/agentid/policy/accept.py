@@ -10,14 +10,14 @@ from typing import Final
 import cedarpy
 from cedarpy import pst
 
+from agentid.policy.consenting import ConsentAsked
+from agentid.policy.costs import costly, pattern_length
 from agentid.policy.errors import RefusedPolicyError, TextError
+from agentid.policy.load import Load
 from agentid.policy.locate import syntax_error, validation_error
-from agentid.policy.nodes import parts
 from agentid.policy.schema import schema
 from agentid.policy.text import Statement, error_at, statements, too_much, unfit
-
-MAX_PATTERNS_LENGTH: Final = 4096
-"""Of all patterns of one object's text: matching takes a pattern's length times that of what is matched."""
+from agentid.policy.times import Bound, bounds_of
 
 _RULE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAX_TOLD_LENGTH: Final = 256
@@ -52,17 +52,18 @@ class AcceptedPolicy:
         text: The text as it was written.
         digest: `sha256:` and the SHA-256 of the text, as `sha256sum` prints it.
         rules: Its rules, in the order of the text.
+        consent: What its rules ask of approvals.
+        bounds: When one of its rules may turn with time alone.
+        load: How much it is for the engine.
     """
 
     source: str
     text: str
     digest: str
     rules: tuple[Rule, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of its text."""
-        return len(self.text.encode())
+    consent: ConsentAsked
+    bounds: frozenset[Bound]
+    load: Load
 
 
 def accept(source: str, text: str) -> AcceptedPolicy:
@@ -71,8 +72,8 @@ def accept(source: str, text: str) -> AcceptedPolicy:
     It can take a second for the worst text, most of it without Python's lock: call it in a thread.
 
     Raises:
-        RefusedPolicyError: it is too large, does not parse, does not fit the schema, holds a template, or
-            names two rules alike; the error says where.
+        RefusedPolicyError: it is too large, does not parse, does not fit the schema, holds a template or
+            what takes the engine long, or names two rules alike; the error says where.
     """
     if (unreadable := unfit(text)) is not None:
         raise RefusedPolicyError(source, (unreadable,))
@@ -85,7 +86,16 @@ def accept(source: str, text: str) -> AcceptedPolicy:
         raise RefusedPolicyError(source, errors[:_MAX_ERRORS])
     digest = hashlib.sha256(text.encode()).hexdigest()
     rules = tuple(_rule(f"{source}/{name}", node) for name, node in zip(names, nodes, strict=True))
-    return AcceptedPolicy(source, text, f"sha256:{digest}", rules)
+    consent = ConsentAsked.together(ConsentAsked.of(node) for node in nodes)
+    load = Load(
+        size=len(text.encode()),
+        objects=1,
+        tokens=sum(len(each.tokens) for each in found),
+        names=consent.names,
+        patterns=sum(pattern_length(node) for node in nodes),
+    )
+    bounds = frozenset[Bound]().union(*(bounds_of(node) for node in nodes))
+    return AcceptedPolicy(source, text, f"sha256:{digest}", rules, consent, bounds, load)
 
 
 def _parsed(source: str, text: str, found: Sequence[Statement]) -> list[pst.Template]:
@@ -132,9 +142,8 @@ def _errors(
     text: str, found: Sequence[Statement], nodes: Sequence[pst.Template], names: Sequence[str]
 ) -> Iterator[TextError]:
     yield from _misnamed(text, found, nodes, names)
-    if sum(_pattern_length(node) for node in nodes) > MAX_PATTERNS_LENGTH:
-        said = f"the patterns of `like` have more than {MAX_PATTERNS_LENGTH} characters together."
-        yield TextError(1, 1, f"{said} Name what is meant with == or contains instead.")
+    if refused := tuple(costly(text, found, nodes, names)):
+        yield from refused
         return
     result = cedarpy.validate_policies(text, schema(), release_gil=True)
     told = set()
@@ -151,10 +160,6 @@ def _errors(
             yield error
     if not result.validation_passed and not result.errors:
         yield TextError(1, 1, "it does not fit the schema, and Cedar does not say why.")
-
-
-def _pattern_length(node: pst.Template) -> int:
-    return sum(len(each.pattern) for each in parts(node.clauses) if isinstance(each, pst.Like))
 
 
 def _misnamed(

@@ -4,7 +4,6 @@ Cedar skips a rule whose condition fails, so that a `permit` wins where a `forbi
 Here an answer with any error denies. So does no answer, an exception and a panic of the engine.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,6 +12,7 @@ import cedarpy
 
 from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.policy import wording
+from agentid.policy.consenting import ConsentAsked
 from agentid.policy.decision import ApprovalNeed, Decision, LayerDecision, Reason
 from agentid.policy.layer import Layer, LayerName
 from agentid.policy.question import Consent, Question
@@ -22,6 +22,9 @@ from agentid.policy.times import Bound, next_turn
 
 MAX_APPROVALS: Final = 5
 """The most approvals that are supposed when it is asked what consent would change."""
+
+MAX_ASKED_BYTES: Final = 32_768
+"""Of the facts in one question: what a rule takes grows with the sets that it looks at."""
 
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 """What the engine failed at may go well the next time."""
@@ -53,6 +56,13 @@ class _Case:
     def answer(self, asked: Request) -> _Answer:
         return _Answer(tuple(_ask(name, layer, asked, self.entities) for name, layer in self.layers))
 
+    def suppose(self, approvals: int, *, by_name: bool) -> _Answer:
+        """Return the answer if so many people had approved: all that rules name, or people of no name."""
+        given = self.asked.consent
+        if by_name:
+            return self.answer(self.asked.with_consent(_supposed(given, approvals, self.layers)))
+        return self.answer(self.asked.with_consent(replace(given, approved=True, approvals=approvals)))
+
 
 def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
     """Decide `question` by all ClusterAgentPolicies and all AgentPolicies of its namespace.
@@ -83,6 +93,9 @@ def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
 
 def _decided(question: Question, layers: _Layers) -> Decision:
     asked = request(question)
+    if (size := asked.size) > MAX_ASKED_BYTES:
+        said = wording.too_much_asked(size, MAX_ASKED_BYTES)
+        return _refusal(question, Reason.TOO_MUCH_ASKED, said)
     if question.break_glass:
         asked = asked.with_consent(_supposed(asked.consent, MAX_APPROVALS, layers))
     case = _Case(asked, cedarpy.Entities.from_json_str(asked.entities, schema()), layers)
@@ -127,12 +140,39 @@ def _reason(decision: LayerDecision) -> Reason:
 
 
 def _need(case: _Case, denied: _Answer) -> ApprovalNeed | None:
-    """Ask again as if more people had approved; return the least consent that changes the answer."""
-    for supposed in _consents(case):
-        answer = case.answer(case.asked.with_consent(supposed))
-        if answer.allowed:
-            return ApprovalNeed(supposed.approvals, _needing(denied, answer))
+    """Ask again as if more people had approved; return the least consent that changes the answer.
+
+    It is asked at most five times more, and at most twice where no consent changes it: what so many people
+    cannot change, fewer cannot. Who is named can be one whom a rule does not want, so that it is asked as if
+    people of no name had approved, too.
+    """
+    asked = ConsentAsked.together(layer.consent for _, layer in case.layers)
+    if not asked.reads:
+        return None
+    least = max(1, case.asked.consent.approvals)
+    most = max(MAX_APPROVALS if asked.counted else 1, least)
+    for by_name in (True, False) if asked.names else (False,):
+        if (found := _least(case, least, most, by_name=by_name)) is None:
+            continue
+        approvals, answer = found
+        nameless = case.suppose(approvals, by_name=False) if by_name else answer
+        return ApprovalNeed(approvals, _needing(denied, nameless if nameless.allowed else answer))
     return None
+
+
+def _least(case: _Case, least: int, most: int, *, by_name: bool) -> tuple[int, _Answer] | None:
+    """Return with how many approvals it is allowed, and the answer then; None: with none of these."""
+    answer = case.suppose(most, by_name=by_name)
+    if not answer.allowed:
+        return None
+    tried = least
+    while least < most:
+        if (fewer := case.suppose(tried, by_name=by_name)).allowed:
+            most, answer = tried, fewer
+        else:
+            least = tried + 1
+        tried = (least + most) // 2
+    return most, answer
 
 
 def _needing(denied: _Answer, allowed: _Answer) -> tuple[str, ...]:
@@ -142,17 +182,6 @@ def _needing(denied: _Answer, allowed: _Answer) -> tuple[str, ...]:
         rule for old, new in pairs if not old.allowed for rule in old.determined_by or new.determined_by
     }
     return tuple(sorted(needing))
-
-
-def _consents(case: _Case) -> Iterator[Consent]:
-    """Yield consents to suppose: one more person, then more; of no name, then of all that rules name."""
-    given = case.asked.consent
-    counted = any(layer.consent.counted for _, layer in case.layers)
-    most = max(MAX_APPROVALS if counted else 1, given.approvals)
-    for approvals in range(max(1, given.approvals), most + 1):
-        yield replace(given, approved=True, approvals=approvals)
-        if any(layer.consent.approvers or layer.consent.groups for _, layer in case.layers):
-            yield _supposed(given, approvals, case.layers)
 
 
 def _supposed(given: Consent, approvals: int, named: _Layers) -> Consent:

@@ -20,8 +20,10 @@ from agentid.policy.question import Ancestor, Environment, Person, Pod, Question
 from agentid.policy.request import Request, request
 from agentid.policy.vocabulary import Action
 
-_IN_DOUBT: Final = frozenset({Reason.POLICY_ERROR, Reason.ENGINE_ERROR, Reason.TOO_MUCH_POLICY})
-"""Answers that say of the policies, or of the engine, that something is wrong with them, not of the task."""
+_IN_DOUBT: Final = frozenset(
+    {Reason.POLICY_ERROR, Reason.ENGINE_ERROR, Reason.TOO_MUCH_POLICY, Reason.TOO_MUCH_ASKED}
+)
+"""Answers that say that it could not be asked as it should, and nothing of whether the task may be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def syntax_error(text: str, found: Sequence[Statement], message: str) -> TextErr
             continue
         if own == _UNFINISHED:
             return error_at(text, each.end, "the text ends within a rule; a rule ends with ';'")
-        token = _first_wrong_token(text, each) if own.startswith(_OF_A_TOKEN) else _mentioned(each, own)
+        token = _first_wrong_token(text, each) if own.startswith(_OF_A_TOKEN) else mentioned(each, own)
         return error_at(text, (token or each.tokens[0]).start, _told(own))
     return TextError(1, 1, _told(message))
 
@@ -36,7 +36,7 @@ def syntax_error(text: str, found: Sequence[Statement], message: str) -> TextErr
 def validation_error(text: str, statement: Statement, message: str, rule: str) -> TextError:
     """Return a complaint about a rule at what it names, or at the rule's start if it names nothing."""
     told = _OF_POLICY.sub("", message)
-    where = _mentioned(statement, told) or statement.tokens[0]
+    where = mentioned(statement, told) or statement.tokens[0]
     return error_at(text, where.start, _told(told), rule)
 
 
@@ -61,7 +61,7 @@ def _first_wrong_token(text: str, statement: Statement) -> Token | None:
     return tokens[bad] if bad < len(tokens) else None
 
 
-def _mentioned(statement: Statement, message: str) -> Token | None:
+def mentioned(statement: Statement, message: str) -> Token | None:
     """Return the first token of the rule that the message quotes."""
     for match in _QUOTED.finditer(message):
         name = next(part for part in match.groups() if part)

@@ -45,6 +45,11 @@ class Request:
     consent: Consent
     moments: Moments
 
+    @property
+    def size(self) -> int:
+        """Bytes of all that is asked but for consent."""
+        return len(self.entities.encode()) + len(_json(self.context).encode())
+
     def as_cedar(self) -> dict[str, str | dict[str, str]]:
         """Return it in the form in which cedarpy takes a request."""
         return {

@@ -7,7 +7,8 @@ from agentid.policy.accept import accept
 from agentid.policy.casefile import Case, CaseFile, Given, GivenPerson, object_name
 from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide
-from agentid.policy.layer import CLUSTER_LIMIT, NAMESPACE_LIMIT, Layer
+from agentid.policy.layer import Layer
+from agentid.policy.load import CLUSTER_LIMIT, NAMESPACE_LIMIT
 from agentid.policy.question import Ancestor, Environment, Person, Pod, Question, Secret, Use
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
 from agentid.policy.errors import TextError
+from agentid.policy.load import OBJECT_LIMIT
 
-MAX_BYTES: Final = MAX_CEDAR_LENGTH
+MAX_BYTES: Final = OBJECT_LIMIT.size
 """Of one object's text, in UTF-8."""
 MAX_RULES: Final = 256
 """In one object's text."""
@@ -152,6 +152,10 @@ def too_much(text: str, found: Sequence[Statement]) -> TextError | None:
     if len(found) > MAX_RULES:
         said = f"this is rule {MAX_RULES + 1}; at most {MAX_RULES} are allowed in one object"
         return error_at(text, found[MAX_RULES].start, f"{said}. Split it up.")
+    tokens = [token for each in found for token in each.tokens]
+    if len(tokens) > OBJECT_LIMIT.tokens:
+        said = f"the rules have {len(tokens)} words and marks; at most {OBJECT_LIMIT.tokens} are allowed"
+        return error_at(text, tokens[OBJECT_LIMIT.tokens].start, f"{said} in one object. Split it up.")
     deep = next((each for each in found if each.depth() > MAX_DEPTH), None)
     if deep is None:
         return None

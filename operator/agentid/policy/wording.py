@@ -37,9 +37,15 @@ def allowed(decisions: Sequence[LayerDecision]) -> str:
 
 def too_large(layer: Layer) -> str:
     """Say that a layer holds more than may be asked about."""
-    have = f"{_some(layer.sources, ', ')} have {layer.size} bytes together"
-    most = f"at most {layer.limit.size} bytes in {layer.limit.objects} objects are asked about"
-    return f"Denied, as {have}; {most}. Delete what is not needed."
+    more = layer.load.excess(layer.limit) or "not all of it was looked through yet"
+    have = _some(layer.sources, ", ")
+    return f"Denied, as {have} are more than is asked about together: {more}. Delete what is not needed."
+
+
+def too_much_asked(size: int, most: int) -> str:
+    """Say that the facts about a task are more than may be asked about."""
+    said = f"Denied, as what policy would be asked has {size} bytes; at most {most} are asked about"
+    return f"{said}. Use fewer or shorter names of images, groups, labels and actions."
 
 
 def approval_needed(need: ApprovalNeed, layers: Iterable[Layer]) -> str:
