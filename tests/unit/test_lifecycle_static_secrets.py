@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from agentid.api.agenttask_status import HeldSecret
-from agentid.api.reasons import ConditionType, EventReason, IssueReason
+from agentid.api.reasons import ConditionType, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.errors import UnjudgedTaskError, UnorderedCredentialError
 from agentid.lifecycle.model import Blocked, FailedWrite, Observation, SecretFacts, SecretState
@@ -322,3 +322,19 @@ def test_secrets_that_are_asked_for_are_part_of_what_was_decided_on():
     assert json.loads(asking.task.status.model_dump_json(by_alias=True))["staticSecrets"] == [
         {"name": NAME, "version": "aa01"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"allowed": False, "in_doubt": True, "message": "m"}, WaitReason.AWAITING_POLICY),
+        ({"allowed": False, "awaits_approval": True, "message": "m"}, WaitReason.AWAITING_APPROVAL),
+    ],
+)
+def test_value_that_is_not_there_does_not_hide_that_the_task_is_not_allowed(
+    answer: dict[str, object], reason: WaitReason
+):
+    unread = static_secret(version=None, problem="it is not there")
+    runs = running(wants(static_secret()))
+    assert finished(sees(runs, unread))[1] == WaitReason.AWAITING_STATIC_SECRET
+    assert finished(judged(sees(runs, unread), **answer))[1] == reason
