@@ -144,7 +144,8 @@ def test_pod_that_waits_for_a_secret_that_was_never_made_is_not_waited_for():
 
 def test_policy_about_images_does_not_end_a_task_whose_pod_starts_again():
     waits = judged(resumed(suspended(RUNNING), STARTS), **FORBIDDEN)
-    assert finished(waits)[:2] == ("False", "AwaitingPod")
+    assert finished(waits)[:2] == ("False", "AwaitingPolicy")
+    assert "until all containers of pod refund-1 run" in finished(waits)[2]
     assert finished(judged(resumed(suspended(RUNNING), runs()), **FORBIDDEN))[:2] == ("True", "Revoked")
 
 

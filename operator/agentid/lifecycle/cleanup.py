@@ -45,7 +45,7 @@ def clean_up(
         return Cleanup(SecretAction.NONE)
     if secret.state is not SecretState.EMPTIED:
         if may_come:
-            return Cleanup(SecretAction.HOLD)
+            return Cleanup(SecretAction.HOLD, held_until)
         return Cleanup(SecretAction.EMPTY if any(map(lives, pods)) else SecretAction.DELETE)
     if any(lives(pod) and pod.scheduled for pod in pods):
         if comes_back:
