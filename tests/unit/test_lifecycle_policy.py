@@ -512,7 +512,7 @@ def test_nobody_sleeps_beyond_the_time_at_which_the_decision_may_turn(facts: Obs
 @LIVE
 @given(observations())
 def test_who_waits_for_a_pod_is_not_judged_by_what_was_said_without_one(facts: Observation):
-    if verdict_on_its_pod(facts) is None and facts.judgement is not None:
+    if facts.judgement is not None and verdict_on_its_pod(facts) is None:
         assert decide(facts).issue is None
         assert after(facts).task.status.credentials == []
 

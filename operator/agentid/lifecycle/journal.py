@@ -77,7 +77,7 @@ class Entry:
         resources: What it may do it to.
         sensitivity: The most sensitive data that it touches.
         requester: User name of who asked for it; for a template's task its author.
-        state_changed_by: User name of who last suspended, resumed or ended it.
+        state_changed_by: User name of who set its state last; at first, of who created it.
         template: Name of the template that it was made from.
         delegator: For whom it is done.
         chain: UIDs of the tasks above it, its parent first.
