@@ -137,5 +137,6 @@ def as_child(task: TaskFacts) -> ChildFacts:
         is_step=is_step(task),
         is_over=ending(task, NOW) is not None,
         has_begun=task.status.start_time is not None,
+        is_refused=task.status.observed_generation is not None and task.status.delegation is None,
         created=task.created,
     )

@@ -67,7 +67,8 @@ async def test_all_above_are_found_and_all_beside(scene: Scene) -> None:
     family = await scene.families.of(GRANDCHILD)
     assert [each.name for each in family.lineage.ancestors] == ["task-2", "task-1"]
     assert family.lineage.flaw is None
-    assert {each.uid for each in family.siblings} == {GRANDCHILD.uid, beside.uid}
+    assert family.ahead == 0
+    assert (await scene.families.of(beside)).ahead == 1
     assert (family.steps, family.parents_pod, scene.reads.asked) == ((), None, [])
 
 
@@ -77,7 +78,7 @@ async def test_its_own_steps_are_those_that_have_begun(scene: Scene) -> None:
     scene.see(TOP, begun, waits, child(TOP, 4))
     family = await scene.families.of(TOP)
     assert [each.name for each in family.steps] == ["task-2"]
-    assert family.siblings == ()
+    assert family.ahead == 0
 
 
 async def test_a_step_is_done_in_its_parents_pod(scene: Scene) -> None:

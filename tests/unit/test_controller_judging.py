@@ -121,11 +121,25 @@ def test_question_is_about_the_pod_that_would_get_the_credential() -> None:
         asked = question_about(replace(started, pods=pods), PolicyAction.ISSUE, ENVIRONMENT)
         assert asked.pod is not None
         assert asked.pod.images == images
-    over = pod(1, images=IMAGES, phase=PodPhase.SUCCEEDED, containers_ended=True)
-    for pods in ((), (over,)):
-        assert question_about(replace(started, pods=pods), PolicyAction.ISSUE, ENVIRONMENT).pod is None
+    assert question_about(replace(started, pods=()), PolicyAction.ISSUE, ENVIRONMENT).pod is None
     alone = observe(spec=task_spec(workload=None), pods=[pod()])
     assert question_about(alone, PolicyAction.ISSUE, ENVIRONMENT).pod is None
+
+
+@pytest.mark.parametrize("action", PolicyAction)
+def test_while_the_next_pod_is_awaited_the_question_is_about_the_last_one(action: PolicyAction) -> None:
+    over = pod(
+        1,
+        images=IMAGES,
+        running_images=DIGESTS,
+        all_run=True,
+        phase=PodPhase.SUCCEEDED,
+        containers_ended=True,
+    )
+    started = running(observe(spec=task_spec(workload=ALLOW), pods=[pod(images=IMAGES)]))
+    running_images = () if action is PolicyAction.ISSUE else DIGESTS
+    asked = question_about(replace(started, pods=(over,)), action, ENVIRONMENT)
+    assert asked.pod == Pod("refund-agent", IMAGES, running_images)
 
 
 def test_nobody_is_asked_about_who_did_not_ask() -> None:

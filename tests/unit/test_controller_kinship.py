@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentid.api.agenttask_status import MAX_CHILDREN, MAX_GRANTS
 from agentid.controller.records import Key
 from agentid.controller.world import World
+from agentid.lifecycle.children import is_rival, rank
 from tests.unit.lifecycle_facts import NOW
 
 STARTED = {"startTime": "2026-05-31T14:00:00Z", "deadline": "2026-05-31T15:00:00Z", "specHash": "v1:0"}
@@ -105,7 +108,6 @@ def test_a_parent_that_goes_and_one_that_comes_later_are_told_of(
     assert told.taken() == {"a", "b", "c"}
     world.drop_task(("ns", "a"), "u-a")
     assert told.taken() == {"a", "b", "c"}
-    assert [each.name for each in world.kinship.children("ns", "u-a")] == ["b"]
 
 
 def test_a_circle_ends(tasks: Tasks, told: Told) -> None:
@@ -152,10 +154,81 @@ def test_a_place_that_is_free_goes_to_those_that_waited_longest(
 
 
 def test_what_is_gone_is_no_child(tasks: Tasks, world: World) -> None:
-    tasks.put("b", "a")
+    granted = {"spec": STEP, "status": STARTED}
+    tasks.put("b", "a", **granted)
     world.drop_task(("ns", "b"), "u-b")
-    assert world.kinship.children("ns", "u-a") == []
-    tasks.put("b", "a", metadata={"uid": "u-b2"})
-    tasks.put("b", "a", metadata={"uid": "u-b3"})
-    assert [each.uid for each in world.kinship.children("ns", "u-a")] == ["u-b3"]
-    assert world.kinship.children("other", "u-a") == []
+    assert world.kinship.steps("ns", "u-a") == []
+    tasks.put("b", "a", metadata={"uid": "u-b2"}, **granted)
+    tasks.put("b", "a", metadata={"uid": "u-b3"}, **granted)
+    assert [each.uid for each in world.kinship.steps("ns", "u-a")] == ["u-b3"]
+    assert world.kinship.steps("other", "u-a") == []
+
+
+def test_those_that_are_over_are_not_looked_at_for_what_is_above_them(tasks: Tasks, told: Told) -> None:
+    over = {"conditions": [{"type": "Finished", "status": "True", "reason": "Denied"}]}
+    tasks.put("a")
+    tasks.put("b", "a", status=over)
+    tasks.put("c", "b")
+    told.taken()
+    tasks.put("a", spec={"state": "Suspended"})
+    assert told.taken() == {"a", "c"}
+
+
+REFUSED = {"observedGeneration": 1}
+FOUND_GOOD = {**REFUSED, "delegation": {"chain": [{"uid": "u-a"}]}}
+
+
+def test_strangers_that_name_a_task_as_their_parent_take_no_childs_place(tasks: Tasks, world: World) -> None:
+    names = [f"stranger-{number:03}" for number in range(MAX_CHILDREN)]
+    for name in names:
+        tasks.put(name, "a", metadata={"creationTimestamp": "2026-05-31T13:00:00Z"})
+    tasks.put("own", "a", metadata={"creationTimestamp": "2026-05-31T14:00:00Z"})
+    assert world.kinship.ahead("ns", "u-a", "u-own") == MAX_CHILDREN
+    for name in names:
+        tasks.put(name, "a", metadata={"creationTimestamp": "2026-05-31T13:00:00Z"}, status=REFUSED)
+    assert world.kinship.ahead("ns", "u-a", "u-own") == 0
+
+
+def test_who_waits_for_a_place_is_looked_at_once_one_before_it_was_refused(tasks: Tasks, told: Told) -> None:
+    for number in range(MAX_CHILDREN):
+        tasks.put(f"c-{number:03}", "a", status=STARTED if number else {})
+    tasks.put("own", "a", status=FOUND_GOOD)
+    told.taken()
+    tasks.put("c-000", "a", status=REFUSED)
+    assert told.taken() == {"c-000", "own"}
+
+
+def with_places(world: World) -> set[str]:
+    """Which steps of the task `a` have a place, found by looking through all of them."""
+    records = [world.record(("ns", f"s-{number:02}")) for number in range(MAX_GRANTS + 5)]
+    steps = [each.task for each in records if each is not None and each.task is not None]
+    rivals = sorted((rank(each.child), each.name) for each in steps if each.child and is_rival(each.child))
+    for each in steps:
+        assert each.child is not None
+        before = sum(place < rank(each.child) for place, _ in rivals)
+        assert world.kinship.ahead("ns", "u-a", each.uid) == before
+    assert {each.name for each in world.kinship.steps("ns", "u-a")} == {
+        name for (waits, *_), name in rivals if not waits
+    }
+    return {name for _, name in rivals[:MAX_GRANTS]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_in_any_history_a_child_knows_its_place_and_is_told_when_it_has_one(data: st.DataObject) -> None:
+    told = Told()
+    world = World(told.append, lambda: NOW)
+    tasks = Tasks(world)
+    statuses = st.sampled_from([{}, STARTED, STARTED, REFUSED, FOUND_GOOD, FOUND_GOOD])
+    for number in range(MAX_GRANTS + 5):
+        tasks.put(f"s-{number:02}", "a", spec=STEP, status=data.draw(statuses))
+    for _ in range(data.draw(st.integers(1, 8))):
+        before = with_places(world)
+        told.taken()
+        name = f"s-{data.draw(st.integers(0, MAX_GRANTS + 4)):02}"
+        if data.draw(st.sampled_from([True, False, False])):
+            world.drop_task(("ns", name), f"u-{name}")
+        else:
+            state = data.draw(st.sampled_from(["Active", "Active", "Ended"]))
+            tasks.put(name, "a", spec={**STEP, "state": state}, status=data.draw(statuses))
+        assert with_places(world) - before - {name} <= told.taken()

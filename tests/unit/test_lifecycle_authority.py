@@ -11,11 +11,14 @@ from agentid.api.agenttask import DesiredState
 from agentid.api.agenttask_status import MAX_CHILDREN, AgentTaskStatus
 from agentid.api.fields import format_time
 from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, WaitReason
+from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.consent import Approver, Consent
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.model import Blocked, Family, Lineage, Observation, TaskFacts
 from agentid.lifecycle.plan import SecretAction
+from agentid.lifecycle.record import is_granted
 from tests.unit.lifecycle_facts import (
+    ALLOW,
     NOW,
     after,
     agent,
@@ -37,7 +40,6 @@ from tests.unit.lifecycle_facts import (
 from tests.unit.lifecycle_family import (
     INTENT,
     STEP,
-    as_child,
     asked_by,
     changed,
     child,
@@ -247,6 +249,72 @@ def test_what_above_has_a_new_intent_gives_nothing_new_before_that_is_decided_bu
     assert finished(again(running(seen(task, top)), new))[1] == "Running"
 
 
+WIDER = {
+    "purpose": "Else",
+    "actions": ["orders:read", "mail:send"],
+    "grantable": ["refunds:create"],
+    "resources": ["order/4711", "order/4712", "order/4713"],
+}
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("stands_as", ["Running", "AwaitingPod"])
+@pytest.mark.parametrize("spec", [{}, STEP], ids=["child", "step"])
+def test_what_only_an_undecided_intent_above_covers_is_not_given_to_who_is_live(
+    depth: int, stands_as: str, spec: dict[str, object]
+):
+    task, *between, top = family(depth=depth, **spec)
+    live = after(seen(task, *between, top))
+    wider = [with_spec(each, intent=WIDER) for each in (*between, top)]
+    decided = [with_status(each, spec_hash=spec_hash(each.spec)) for each in wider[:-1] if each.spec]
+    top = with_status(wider[-1], conditions=[stands(stands_as)])
+    asker = asked_by(None, may=True, generation=2)
+    other = with_spec(live.task, intent=INTENT | {"resources": ["order/4713"]}, requester=asker)
+    widened = again(replace(live, task=other), *decided, top)
+    assert finished(widened)[:2] == ("False", WaitReason.AWAITING_PARENT)
+    assert decide(widened).issue is None
+    waits = after(widened)
+    assert generations(waits) == []
+    assert not is_granted(waits.task)
+    # Once that is decided on, it is given.
+    top = with_status(top, spec_hash=spec_hash(top.spec), conditions=[stands("Running")])  # type: ignore[arg-type]
+    assert finished(again(waits, *decided, top))[1] == "Running"
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_who_waits_for_its_next_pod_gives_nothing_new_and_takes_nothing(depth: int):
+    task, *between, top = family(depth=depth, workload=ALLOW)
+    moving = with_status(top, conditions=[stands("AwaitingPod")])
+    runs = running(seen(task, *between, top))
+    assert finished(again(runs, *between, moving))[1] == "Running"
+    assert finished(at(again(runs, *between, moving), 250))[1] == "Running"
+    without = replace(runs, task=with_status(runs.task, credentials=[]))
+    to_another_pod = replace(runs, pods=(pod(2),))
+    new = replace(runs, task=task)
+    for facts in (without, to_another_pod, new):
+        held = again(facts, *between, moving)
+        assert finished(held)[:2] == ("False", WaitReason.AWAITING_PARENT)
+        assert generations(after(held)) == []
+        assert finished(again(facts, *between, top))[1] == "Running"
+
+
+def test_who_is_resumed_and_waits_for_its_pod_gives_nothing_before_that_is_decided():
+    task, top = family()
+    suspended = after(again(running(seen(task, top)), with_spec(top, state="Suspended")))
+    waits = again(suspended, with_status(top, conditions=[stands("AwaitingPod")], bound_pod=None))
+    assert finished(waits)[1] == WaitReason.AWAITING_PARENT
+
+
+def test_one_above_that_lost_who_asked_for_it_takes_what_it_gave():
+    task, top = family()
+    nobodys = with_spec(top, requester=None)
+    assert finished(again(running(seen(task, top)), nobodys))[1] == WaitReason.AWAITING_PARENT
+    # Nor does a pass fail where there is nobody to record.
+    new = seen(task, with_status(nobodys, start_time=None))
+    assert finished(new)[1] == WaitReason.AWAITING_PARENT
+    assert after(new).task.status.delegation is None
+
+
 def test_right_to_the_parent_stays_found_when_its_pod_is_replaced_while_it_waits():
     task, top = family()
     unapproved = {"allowed": False, "awaits_approval": True, "message": "It needs one."}
@@ -266,12 +334,11 @@ def test_who_changes_the_intent_of_a_child_needs_the_right_to_its_parent():
 
 def test_child_waits_for_a_place_among_too_many():
     task, top = family()
-    crowd = tuple(as_child(child(top, number)) for number in range(100, 100 + MAX_CHILDREN))
     facts = seen(task, top)
-    held = judged(replace(facts, family=replace(facts.family, siblings=(as_child(task), *crowd))))
+    held = judged(replace(facts, family=replace(facts.family, ahead=MAX_CHILDREN)))
     assert finished(held)[1] == WaitReason.TOO_MANY_CHILDREN
     assert event(held) == (EventReason.TOO_MANY_CHILDREN, EventAction.WAIT, True)
-    freed = replace(held, family=replace(held.family, siblings=(as_child(task), *crowd[1:])))
+    freed = replace(held, family=replace(held.family, ahead=MAX_CHILDREN - 1))
     assert finished(judged(freed))[1] == "Running"
 
 
@@ -337,6 +404,24 @@ def test_step_is_decided_anew_after_a_suspension_and_a_change_of_intent():
     assert said(after(changed_intent), ConditionType.GRANTED)[1] == "IntentChanged"
     # None of these gives it a longer life.
     assert after(changed_intent).task.status.deadline == begun.task.status.deadline
+
+
+@pytest.mark.parametrize("stands_as", ["Running", "AwaitingPod", "AwaitingPolicy"])
+def test_step_is_not_revoked_by_what_policy_says_of_its_parent_without_a_pod(stands_as: str):
+    task, top = family(**STEP)
+    begun = after(replace(seen(task, top), family=Family(lineage(task, top), parents_pod=pod(101))))
+    above = lineage(begun.task, with_status(top, conditions=[stands(stands_as)], bound_pod=None))
+    without = judged(replace(begun, family=Family(above)), allowed=False, message="No image is known.")
+    assert finished(without)[0] == "False"
+    assert finished(without)[1] in {WaitReason.AWAITING_POLICY, WaitReason.AWAITING_PARENT}
+    assert not is_granted(after(without).task)
+    with_pod = judged(
+        replace(begun, family=Family(lineage(task, top), parents_pod=pod(101))), allowed=False, message="m"
+    )
+    assert finished(with_pod)[:2] == ("True", EndReason.REVOKED)
+    nowhere = parent(workload=None)
+    begun = after(seen(with_status(child(nowhere, **STEP), **dict(AgentTaskStatus())), nowhere))
+    assert finished(judged(begun, allowed=False, message="m"))[:2] == ("True", EndReason.REVOKED)
 
 
 def test_step_is_not_granted_while_nothing_may_be_given_but_goes_on():

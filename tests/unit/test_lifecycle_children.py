@@ -5,8 +5,9 @@ import random
 import pytest
 
 from agentid.api.agenttask_status import MAX_CHILDREN, MAX_GRANTS, Grant
-from agentid.lifecycle.children import grants, surplus
-from agentid.lifecycle.model import ChildFacts, Family, Lineage, TaskFacts
+from agentid.lifecycle.children import grants, is_rival, limit_of, rank, surplus
+from agentid.lifecycle.lineage import delegation
+from agentid.lifecycle.model import Family, Lineage, TaskFacts
 from tests.unit.lifecycle_facts import NOW
 from tests.unit.lifecycle_family import (
     STEP,
@@ -32,7 +33,9 @@ def steps(count: int) -> list[TaskFacts]:
 
 
 def crowd(task: TaskFacts, children: list[TaskFacts]) -> str | None:
-    return surplus(task, Family(Lineage((ABOVE,)), tuple(map(as_child, children))))
+    own, others = as_child(task), [as_child(each) for each in children]
+    ahead = sum(rank(each) < rank(own) for each in others if is_rival(each) and each.is_step == own.is_step)
+    return surplus(task, Family(Lineage((ABOVE,)), ahead))
 
 
 def given(*children: TaskFacts, of: TaskFacts = ABOVE) -> list[Grant]:
@@ -63,6 +66,17 @@ def test_those_that_have_ended_take_no_place():
     assert crowd(late, [*children, late]) is None
 
 
+def test_those_that_were_never_found_good_take_no_place():
+    late = waiting(child(ABOVE, 900))
+    looked_at = [with_status(waiting(child(ABOVE, n)), observed_generation=1) for n in range(2, 70)]
+    assert crowd(late, looked_at) is None
+    found = [with_status(each, delegation=delegation(each, Lineage((ABOVE,)))) for each in looked_at]
+    assert crowd(late, found) is not None
+    assert crowd(late, [with_status(each, start_time=NOW) for each in looked_at]) is not None
+    # Of those that nobody looked at yet it is not known: two at once must not both have the last place.
+    assert crowd(late, [with_status(each, observed_generation=None) for each in looked_at]) is not None
+
+
 def test_steps_are_counted_for_themselves():
     late = waiting(child(ABOVE, 900, **STEP))
     assert crowd(late, [*steps(MAX_GRANTS - 1), late]) is None
@@ -73,7 +87,7 @@ def test_steps_are_counted_for_themselves():
 
 def test_a_task_without_a_parent_has_no_rivals():
     assert surplus(ABOVE, Family()) is None
-    assert surplus(ABOVE, Family(siblings=(ChildFacts(ABOVE.uid, False, False, False, NOW),))) is None
+    assert surplus(ABOVE, Family(ahead=limit_of(is_step=False))) is None
 
 
 def test_a_live_step_is_a_grant():

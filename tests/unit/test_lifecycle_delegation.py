@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agentid.api.agenttask_status import BoundPod
+from agentid.api.reasons import WaitReason
 from agentid.lifecycle.delegation import delegation_breach
 from agentid.lifecycle.lineage import (
     delegation,
@@ -298,6 +299,15 @@ def test_a_suspension_above_is_told(depth: int):
     assert breach(task, suspended, *between) is None
 
 
+PAUSES = (
+    WaitReason.AWAITING_POD,
+    WaitReason.POD_MISMATCH,
+    WaitReason.AWAITING_STATIC_SECRET,
+    WaitReason.ISSUANCE_BLOCKED,
+    WaitReason.SECRET_NAME_TAKEN,
+)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_who_has_not_begun_or_waits_without_being_allowed_gives_nothing(depth: int):
     top, *between, task = family(depth)
@@ -305,17 +315,40 @@ def test_who_has_not_begun_or_waits_without_being_allowed_gives_nothing(depth: i
     which = "AgentTask support/task-1, which it is under,"
     waits = [
         (with_status(top, start_time=None), "has not begun"),
+        (with_status(top, conditions=[]), "waits itself"),
         *(
             (with_status(top, conditions=[condition(reason)]), f"waits itself ({reason})")
-            for reason in ("AwaitingApproval", "ApprovalDenied", "AwaitingPolicy", "AwaitingParent")
+            for reason in WaitReason
+            if reason not in PAUSES
         ),
     ]
     for above, why in waits:
         for is_live in (False, True):
             assert lacking_above(lineage(task, above, *between), is_live=is_live) == f"{which} {why}"
-    for pause in ("AwaitingPod", "IssuanceBlocked", "PodMismatch"):
-        between_pods = with_status(top, conditions=[condition(pause)])
-        assert lacking_above(lineage(task, between_pods, *between), is_live=False) is None
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("pause", PAUSES)
+def test_who_is_allowed_and_waits_for_its_pod_or_secret_gives_nothing_new_and_takes_nothing(
+    depth: int, pause: WaitReason
+):
+    top, *between, task = family(depth)
+    above = lineage(task, with_status(top, conditions=[condition(pause)]), *between)
+    assert lacking_above(above, is_live=True) is None
+    assert lacking_above(above, is_live=False) == (
+        f"AgentTask support/task-1, which it is under, waits itself ({pause})"
+    )
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_one_above_that_nobody_is_known_to_have_asked_for_gives_nothing(depth: int):
+    top, *between, task = family(depth)
+    above = lineage(task, with_spec(top, requester=None), *between)
+    for is_live in (False, True):
+        assert lacking_above(above, is_live=is_live) == (
+            "nobody is known to have asked for AgentTask support/task-1, which it is under"
+        )
+    assert delegation(task, above) is None
 
 
 def test_a_new_intent_above_that_is_not_decided_on_gives_nothing_new():

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 
-from agentid.api.reasons import ConditionType, EndReason, EventReason, IssueReason, WaitReason
+from agentid.api.reasons import ConditionType, EndReason, EventAction, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import (
@@ -387,36 +387,64 @@ def test_denial_of_a_task_without_a_pod_yet_is_told_while_it_waits_for_the_pod()
     assert said(after(facts), ConditionType.APPROVED) == ("False", WaitReason.AWAITING_POLICY, FORBIDDEN)
 
 
-BETWEEN_PODS: dict[str, tuple[Callable[[], Observation], str]] = {
-    "its Job's pod is done, and the Job does not say so yet": (
-        lambda: replace(JOBS, pods=(pod(phase=PodPhase.SUCCEEDED, containers_ended=True),)),
-        WaitReason.AWAITING_POD,
+BETWEEN_PODS: dict[str, Callable[[], Observation]] = {
+    "its Job's pod is done, and the Job does not say so yet": lambda: replace(
+        JOBS, pods=(pod(phase=PodPhase.SUCCEEDED, containers_ended=True),)
     ),
-    "its Job's pod is gone": (lambda: replace(JOBS, pods=()), WaitReason.AWAITING_POD),
-    "its pod is leaving": (
-        lambda: replace(JOBS, pods=(pod(leaving=True, gone_by=NOW + timedelta(seconds=30)),)),
-        WaitReason.AWAITING_POD,
+    "its Job's pod is gone": lambda: replace(JOBS, pods=()),
+    "its pod is leaving": lambda: replace(
+        JOBS, pods=(pod(leaving=True, gone_by=NOW + timedelta(seconds=30)),)
     ),
-    "a stranger's pod has its label": (
-        lambda: replace(REPLACEABLE, pods=(pod(2, service_account="mallory"),)),
-        WaitReason.POD_MISMATCH,
-    ),
-    "its pod, which it ends with, is done": (
-        lambda: replace(RUNNING, pods=(pod(phase=PodPhase.SUCCEEDED, containers_ended=True),)),
-        EndReason.COMPLETED,
-    ),
+    "its next pod has no node": lambda: replace(JOBS, pods=(pod(2, node=None),)),
+    "a stranger's pod has its label": lambda: replace(REPLACEABLE, pods=(pod(2, service_account="mallory"),)),
 }
+ANSWERS = pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (DENIED, WaitReason.AWAITING_POLICY),
+        (IN_DOUBT, WaitReason.AWAITING_POLICY),
+        (UNAPPROVED, WaitReason.AWAITING_APPROVAL),
+    ],
+    ids=["denied", "in doubt", "approval"],
+)
 
 
 @pytest.mark.parametrize("state", BETWEEN_PODS)
-@pytest.mark.parametrize("answer", [DENIED, UNAPPROVED], ids=["denied", "approval"])
-def test_what_policy_says_of_no_pod_does_not_revoke_a_task_between_two(state: str, answer: dict[str, object]):
-    make, reason = BETWEEN_PODS[state]
-    facts = judged(make(), **answer)
-    assert finished(facts)[1] == reason
+@ANSWERS
+def test_what_policy_says_of_no_pod_does_not_revoke_a_task_between_two_and_is_what_it_waits_for(
+    state: str, answer: dict[str, object], reason: WaitReason
+):
+    facts = judged(BETWEEN_PODS[state](), **answer)
+    if verdict_on_its_pod(facts) is not None and answer is DENIED:
+        assert finished(facts)[:2] == ("True", EndReason.REVOKED)
+        return
     waits = after(facts)
+    assert finished(facts)[:2] == ("False", reason)
+    assert str(answer["message"]) in finished(facts)[2]
     assert waits.task.status.credentials == []
-    assert said(waits, ConditionType.APPROVED)[0] == "True"
+    assert said(waits, ConditionType.APPROVED) == ("False", reason, answer["message"])
+    assert said(waits, ConditionType.CREDENTIAL_ISSUED)[:2] == ("False", reason)
+    # Once that is allowed, what it waits for is its pod.
+    allowed = judged(replace(waits, now=waits.now + timedelta(seconds=1)))
+    assert finished(allowed)[1] in {WaitReason.AWAITING_POD, WaitReason.POD_MISMATCH}
+    assert said(after(allowed), ConditionType.APPROVED)[0] == "True"
+
+
+def test_task_between_two_pods_tells_of_both_that_it_waits_for():
+    facts = judged(replace(JOBS, pods=()), **DENIED)
+    assert finished(facts)[2] == (
+        f"waits for a pod with the label agentid.dev/task: refund-4711. Policy: {FORBIDDEN}"
+    )
+    told = report_of(facts, decide(facts)).event
+    assert told is not None
+    assert (told.reason, told.action) == (EventReason.POLICY_DENIED, EventAction.REVOKE)
+    assert "revoked: pod refund-1 is gone; waits for a pod" in told.note
+    assert report_of(after(facts), decide(after(facts))).event is None
+
+
+def test_what_policy_says_of_a_pod_that_is_done_does_not_keep_the_task_from_its_end():
+    done = judged(replace(RUNNING, pods=(pod(phase=PodPhase.SUCCEEDED, containers_ended=True),)), **DENIED)
+    assert finished(done)[1] == EndReason.COMPLETED
 
 
 def test_denial_about_the_next_pod_revokes_the_task():

@@ -10,7 +10,7 @@ import pytest
 
 from agentid.api.agenttask_status import HeldSecret
 from agentid.api.fields import format_time
-from agentid.api.reasons import ConditionType, EventReason, IssueReason
+from agentid.api.reasons import ConditionType, EventReason, IssueReason, WaitReason
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.errors import UnjudgedTaskError, UnorderedCredentialError
 from agentid.lifecycle.model import Blocked, FailedWrite, Observation, SecretFacts, SecretState
@@ -416,3 +416,19 @@ def test_emergency_whose_authority_ends_before_its_deadline_is_not_renewed():
         "Expired",
         "its credential ran out at 2026-05-31T14:01:00Z, and an emergency is one credential",
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"allowed": False, "in_doubt": True, "message": "m"}, WaitReason.AWAITING_POLICY),
+        ({"allowed": False, "awaits_approval": True, "message": "m"}, WaitReason.AWAITING_APPROVAL),
+    ],
+)
+def test_value_that_is_not_there_does_not_hide_that_the_task_is_not_allowed(
+    answer: dict[str, object], reason: WaitReason
+):
+    unread = static_secret(version=None, problem="it is not there")
+    runs = running(wants(static_secret()))
+    assert finished(sees(runs, unread))[1] == WaitReason.AWAITING_STATIC_SECRET
+    assert finished(judged(sees(runs, unread), **answer))[1] == reason

@@ -21,7 +21,7 @@ class Families:
         self._reads = reads
 
     async def of(self, task: TaskFacts) -> Family:
-        """Return the tasks above `task`, those beside it and its steps.
+        """Return the tasks above `task`, how many beside it come first, and its steps.
 
         Raises:
             ApiAnswerError: the API server did not say whether one above it is gone.
@@ -29,19 +29,10 @@ class Families:
         lineage = await self._lineage(task)
         parent = lineage.ancestors[0] if lineage.ancestors else None
         kinship = self._world.kinship
-        siblings = [] if parent is None else kinship.children(task.namespace, parent.uid)
-        steps = [
-            each.facts()
-            for each in kinship.children(task.namespace, task.uid)
-            if each.child is not None
-            and each.child.is_step
-            and each.child.has_begun
-            and not each.child.is_over
-        ]
         return Family(
             lineage=lineage,
-            siblings=tuple(each.child for each in siblings if each.child is not None),
-            steps=tuple(steps),
+            ahead=0 if parent is None else kinship.ahead(task.namespace, parent.uid, task.uid),
+            steps=tuple(each.facts() for each in kinship.steps(task.namespace, task.uid)),
             parents_pod=self._pod_of(parent) if parent is not None and is_step(task) else None,
         )
 

@@ -5,12 +5,9 @@ from typing import Final
 
 from agentid.api.reasons import ConditionType
 from agentid.controller.facts import mapping, sequence
-from agentid.controller.packed_task import PackedTask
+from agentid.controller.packed_task import PackedTask, Standing
 from agentid.controller.records import Key
-from agentid.lifecycle.children import limit_of, rank
-
-_Parent = tuple[str, str]
-"""Namespace and UID of a task that others name as their parent, whether it is there or not."""
+from agentid.controller.siblings import Parent, Siblings
 
 _METADATA: Final = ("deletionTimestamp",)
 _STATUS: Final = ("startTime", "deadline", "specHash", "boundPod", "delegation")
@@ -26,17 +23,26 @@ class Kinship:
 
     def __init__(self, changed: Callable[[Key], None]) -> None:
         self._changed = changed
-        self._children: dict[_Parent, dict[str, PackedTask]] = {}
+        self._children: dict[Parent, dict[str, PackedTask]] = {}
+        self._siblings = Siblings()
 
-    def children(self, namespace: str, uid: str) -> list[PackedTask]:
-        """Return those that name the task with that UID as their parent."""
-        return list(self._children.get((namespace, uid), {}).values())
+    def ahead(self, namespace: str, parent_uid: str, uid: str) -> int:
+        """Return how many live children of that parent come before the one with that UID."""
+        parent = (namespace, parent_uid)
+        task = self._children.get(parent, {}).get(uid)
+        return 0 if task is None or task.child is None else self._siblings.ahead(parent, task.child)
+
+    def steps(self, namespace: str, uid: str) -> list[PackedTask]:
+        """Return the steps of the task with that UID that have begun and are not over."""
+        parent = (namespace, uid)
+        return [self._children[parent][each] for each in self._siblings.steps(parent)]
 
     def take(self, old: PackedTask | None, new: PackedTask | None) -> None:
         """Take in that the task `old` is `new` now; None: it was not there, or is not any more."""
         for each in (old, new):
             if each is not None and each.parent is not None:
                 self._index(each, is_there=each is new)
+        self._take_place(old, new)
         task = new or old
         if task is None:
             return
@@ -48,9 +54,6 @@ class Kinship:
                 self._changed((each.namespace, each.name))
             if task.parent is not None and task.child is not None and task.child.is_step:
                 self._changed((task.namespace, task.parent[0]))
-        was_counted = old is not None and old.child is not None and not old.child.is_over
-        if was_counted and (new is None or new.child is None or new.child.is_over):
-            self._make_room(task)
 
     def _index(self, task: PackedTask, *, is_there: bool) -> None:
         if task.parent is None:
@@ -65,7 +68,7 @@ class Kinship:
             del self._children[parent]
 
     def _below(self, task: PackedTask) -> Iterator[PackedTask]:
-        """Yield all descendants, each once, also where they go in a circle."""
+        """Yield all descendants that are not over, each once, also where they go in a circle."""
         seen, waiting = {task.uid}, [task]
         while waiting:
             above = waiting.pop()
@@ -73,22 +76,22 @@ class Kinship:
                 if each.uid not in seen:
                     seen.add(each.uid)
                     waiting.append(each)
-                    yield each
+                    if each.standing is not Standing.OVER:
+                        yield each
 
-    def _make_room(self, gone: PackedTask) -> None:
-        """Have those looked at that have a place now, which one of their siblings had."""
-        if gone.parent is None or gone.child is None:
+    def _take_place(self, old: PackedTask | None, new: PackedTask | None) -> None:
+        """Bring the order of its siblings up to date; who has its place now is looked at."""
+        if old is not None and new is not None and old.parent != new.parent:
+            self._take_place(old, None)
+            old = None
+        task = old or new
+        if task is None or task.parent is None:
             return
-        siblings = self.children(gone.namespace, gone.parent[1])
-        rivals = [
-            (rank(each.child), each)
-            for each in siblings
-            if each.child is not None and each.child.is_step == gone.child.is_step and not each.child.is_over
-        ]
-        rivals.sort(key=lambda rival: rival[0])
-        for _, each in rivals[: limit_of(gone.child)]:
-            if each.child is not None and not each.child.has_begun:
-                self._changed((each.namespace, each.name))
+        parent = (task.namespace, task.parent[1])
+        before, after = (None if each is None else each.child for each in (old, new))
+        follows = self._siblings.take(parent, before, after)
+        if follows is not None:
+            self._changed((task.namespace, self._children[parent][follows].name))
 
 
 def _standing(task: PackedTask) -> object:

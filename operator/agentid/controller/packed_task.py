@@ -185,6 +185,7 @@ def _child(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping
         is_step=mapping(spec.get("credential")).get("mode") == CredentialMode.NONE,
         is_over=is_over,
         has_begun=status.get("startTime") is not None,
+        is_refused=status.get("observedGeneration") is not None and status.get("delegation") is None,
         created=moment(metadata.get("creationTimestamp")) or datetime.fromtimestamp(0, UTC),
     )
 

@@ -15,7 +15,6 @@ from agentid.lifecycle.permission import (
     ceiling_breach,
     overdue_review,
     permission,
-    verdict_on_its_pod,
 )
 from agentid.lifecycle.record import asked, this_second
 from agentid.lifecycle.static_secrets import static_secret_gap
@@ -29,7 +28,7 @@ def approval_of(observation: Observation) -> Sequence[Said]:
     for reason, told in _REFUSALS:
         if (message := told(observation)) is not None:
             return [Said(ConditionType.APPROVED, False, reason, message)]
-    judgement = verdict_on_its_pod(observation)
+    judgement = observation.judgement
     return [] if judgement is None else [_judged(judgement)]
 
 

@@ -11,13 +11,16 @@ from agentid.lifecycle.lineage import ending, title
 from agentid.lifecycle.model import ChildFacts, Family, Lineage, TaskFacts
 from agentid.lifecycle.record import condition, is_granted, is_step
 
-
-def limit_of(child: ChildFacts) -> int:
-    """Return how many of its sort may be live at once."""
-    return MAX_GRANTS if child.is_step else MAX_CHILDREN
+Rank = tuple[bool, datetime, str]
+"""What orders children (`rank`); its UID comes last."""
 
 
-def rank(child: ChildFacts) -> tuple[bool, datetime, str]:
+def limit_of(*, is_step: bool) -> int:
+    """Return how many steps, or other children, of one parent may be live at once."""
+    return MAX_GRANTS if is_step else MAX_CHILDREN
+
+
+def rank(child: ChildFacts) -> Rank:
     """Return what orders children: those that have begun come first, then the older ones.
 
     So no later one takes another's place.
@@ -25,18 +28,23 @@ def rank(child: ChildFacts) -> tuple[bool, datetime, str]:
     return not child.has_begun, child.created, child.uid
 
 
+def is_rival(child: ChildFacts) -> bool:
+    """Whether a child counts among those of its parent.
+
+    Everybody may name it, so that one which it never was found to be the parent of takes no place, once it
+    was looked at.
+    """
+    return not child.is_over and (child.has_begun or not child.is_refused)
+
+
 def surplus(task: TaskFacts, family: Family) -> str | None:
     """Say that a child has to wait because its parent has as many as it may have at once."""
-    own = next((each for each in family.siblings if each.uid == task.uid), None)
-    if own is None or not family.lineage.ancestors:
+    limit = limit_of(is_step=is_step(task))
+    if family.ahead < limit or not family.lineage.ancestors:
         return None
-    rivals = (each for each in family.siblings if each.is_step == own.is_step and not each.is_over)
-    before = sum(rank(each) < rank(own) for each in rivals)
-    if before < limit_of(own):
-        return None
-    what = "steps" if own.is_step else "children"
+    what = "steps" if is_step(task) else "children"
     return (
-        f"{title(family.lineage.ancestors[0])} has {limit_of(own)} live {what}, as many as it may have. "
+        f"{title(family.lineage.ancestors[0])} has {limit} live {what}, as many as it may have. "
         "It waits until one has ended."
     )
 

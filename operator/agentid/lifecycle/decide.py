@@ -10,6 +10,7 @@ from agentid.lifecycle.authority_holds import (
     hold_while_approval_is_denied,
     hold_while_delegation_is_refused,
     hold_while_its_parent_has_too_many_children,
+    hold_while_what_has_begun_is_not_allowed,
 )
 from agentid.lifecycle.ends import (
     end_when_a_task_above_has_ended,
@@ -120,6 +121,7 @@ RULES: Final[tuple[Rule, ...]] = (
     hold_while_its_parent_has_too_many_children,
     hold_while_approval_is_denied,
     hold_while_approval_is_awaited,
+    hold_while_what_has_begun_is_not_allowed,
     hold_while_static_secret_is_unreadable,
     hold_while_workload_kind_is_not_allowed,
     hold_while_workload_is_missing,

@@ -6,24 +6,21 @@ from typing import Final
 
 from agentid.api.agenttask import DesiredState, TaskReference
 from agentid.api.agenttask_status import MAX_DEPTH, Ancestor, Delegation
-from agentid.api.reasons import ConditionType, WaitReason
+from agentid.api.reasons import ConditionType, RunReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.model import Lineage, TaskFacts
 from agentid.lifecycle.record import condition
 
-_WITHOUT_AUTHORITY: Final = frozenset(
-    {
-        WaitReason.AWAITING_AGENT,
-        WaitReason.CEILING_EXCEEDED,
-        WaitReason.AWAITING_POLICY,
-        WaitReason.AWAITING_APPROVAL,
-        WaitReason.APPROVAL_DENIED,
-        WaitReason.DELEGATION_REFUSED,
-        WaitReason.AWAITING_PARENT,
-        WaitReason.SUSPENDED,
-    }
-)
-"""For what a task waits while it is not allowed, rather than for its pod or its Secret."""
+_GIVES: Final = frozenset({RunReason.RUNNING})
+"""How a task stands that gives something to those below it."""
+_LEAVES: Final = _GIVES | {
+    WaitReason.AWAITING_POD,
+    WaitReason.POD_MISMATCH,
+    WaitReason.AWAITING_STATIC_SECRET,
+    WaitReason.ISSUANCE_BLOCKED,
+    WaitReason.SECRET_NAME_TAKEN,
+}
+"""How one stands that leaves them what they have: allowed, and waiting for its pod or its Secret alone."""
 
 Find = Callable[[str], TaskFacts | None]
 """The task of a name in the same namespace, if there is one."""
@@ -72,18 +69,20 @@ def suspended_above(lineage: Lineage) -> str | None:
 def lacking_above(lineage: Lineage, *, is_live: bool) -> str | None:
     """Say for which of the tasks above it a task has to wait; None: for none.
 
-    Nothing is given by who has not been given anything, or may not have it just now. `is_live`: the task has
-    what it is for; while a new intent of a task above it is decided on, it keeps that.
+    Only who runs gives anything new. `is_live`: the task has what it asks for; it keeps that while a task
+    above it is allowed and waits for its next pod, and while a new intent of that one is decided on.
     """
     for ancestor in lineage.ancestors:
         which = f"{title(ancestor)}, which it is under,"
-        if ancestor.status.start_time is None:
+        spec, status = ancestor.spec, ancestor.status
+        if status.start_time is None:
             return f"{which} has not begun"
-        finished = condition(ancestor.status, ConditionType.FINISHED)
-        if finished is not None and finished.reason in _WITHOUT_AUTHORITY:
-            return f"{which} waits itself ({finished.reason})"
-        spec = ancestor.spec
-        if not is_live and spec is not None and ancestor.status.spec_hash != spec_hash(spec):
+        if spec is None or spec.requester is None:
+            return f"nobody is known to have asked for {title(ancestor)}, which it is under"
+        finished = condition(status, ConditionType.FINISHED)
+        if finished is None or finished.reason not in (_LEAVES if is_live else _GIVES):
+            return f"{which} waits itself{f' ({finished.reason})' if finished is not None else ''}"
+        if not is_live and status.spec_hash != spec_hash(spec):
             return (
                 f"the intent of {title(ancestor)}, which it is under, was changed and is not decided on yet"
             )
@@ -110,13 +109,17 @@ def inherited_deadline(lineage: Lineage) -> datetime | None:
 
 
 def delegation(task: TaskFacts, lineage: Lineage) -> Delegation | None:
-    """Return what the status of a task keeps of where its authority comes from, once that was found good."""
-    if task.spec is None or task.spec.asker is None or not lineage.ancestors:
+    """Return what the status of a task keeps of where its authority comes from, once that was found good.
+
+    None: it has no parent, or nobody is known to have asked for it or for one above it.
+    """
+    chain = list(_recorded(lineage))
+    if task.spec is None or task.spec.asker is None or not chain or len(chain) < len(lineage.ancestors):
         return None
     return Delegation(
         intent_generation=task.spec.asker.intent_generation,
         delegator=delegator(task, lineage),
-        chain=list(_recorded(lineage)),
+        chain=chain,
     )
 
 

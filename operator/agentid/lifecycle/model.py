@@ -51,13 +51,14 @@ class ChildFacts:
     """A child of a task, as far as that task counts it.
 
     `is_over`: it has ended, or will as soon as it is looked at. `has_begun`: it has or had a credential, or
-    its grant.
+    its grant. `is_refused`: it was looked at, and never was found good: its authority is not from that task.
     """
 
     uid: str
     is_step: bool
     is_over: bool
     has_begun: bool
+    is_refused: bool
     created: datetime
 
 
@@ -151,13 +152,13 @@ class Family:
 
     Attributes:
         lineage: Those above it.
-        siblings: All children of its parent, itself among them.
+        ahead: How many live children of its parent, of its sort, come before it.
         steps: Its own children that are steps and have begun.
         parents_pod: For a step, the pod that it is done in: the one that its parent is bound to.
     """
 
     lineage: Lineage = Lineage()
-    siblings: tuple[ChildFacts, ...] = ()
+    ahead: int = 0
     steps: tuple[TaskFacts, ...] = ()
     parents_pod: PodFacts | None = None
 

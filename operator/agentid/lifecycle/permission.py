@@ -11,7 +11,13 @@ from agentid.lifecycle.attestation import has_to_run_first
 from agentid.lifecycle.errors import UnjudgedTaskError
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.patterns import covered
-from agentid.lifecycle.pods import bound_pod, is_replaced, mismatch, next_holder
+from agentid.lifecycle.pods import (
+    bound_pod,
+    is_between_its_parents_pods,
+    is_replaced,
+    mismatch,
+    next_holder,
+)
 from agentid.lifecycle.record import (
     asked,
     current,
@@ -132,15 +138,23 @@ def is_resumed_as_another(observation: Observation) -> bool:
     return spec is not None and was_suspended(observation) and _is_another(observation, spec)
 
 
+def has_what_it_asks_for(observation: Observation) -> bool:
+    """Whether a credential counts, or a grant, that is for this intent and this pod."""
+    has = is_granted(observation.task) or current(observation) is not None
+    return has and not _is_another(observation, asked(observation))
+
+
 def verdict_on_its_pod(observation: Observation) -> Judgement | None:
     """Return what policy says, unless it was asked about a task that had a pod and waits for the next one.
 
     Rules about images and accounts then said something of no pod, or of one that does not suit the task. That
-    must not end a Job's task between two pods, or before the Job tells that it is complete. The same holds of
-    a pod that has to run again first.
+    must not end a Job's task between two pods, or before the Job tells that it is complete; nor a step, which
+    is done in its parent's pod. The same holds of a pod that has to run again first.
     """
-    if not has_started(observation) or workload(observation) is None:
+    if not has_started(observation):
         return observation.judgement
+    if workload(observation) is None:
+        return None if is_between_its_parents_pods(observation) else observation.judgement
     pod = next_holder(observation)
     if pod is None or has_to_run_first(observation):
         return None

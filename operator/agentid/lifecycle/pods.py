@@ -8,7 +8,7 @@ from datetime import datetime
 
 from agentid.api.agenttask import Replacement
 from agentid.lifecycle.model import Observation, PodEnd, PodFacts, PodPhase
-from agentid.lifecycle.record import asked, workload, workload_uid
+from agentid.lifecycle.record import asked, is_step, workload, workload_uid
 
 
 def lives(pod: PodFacts) -> bool:
@@ -60,6 +60,15 @@ def is_replaced(observation: Observation) -> bool:
     """Whether the pod that a credential made now is for is another one than the task is bound to."""
     bound, pod = observation.task.status.bound_pod, next_holder(observation)
     return pod is not None and (bound is None or bound.uid != pod.uid)
+
+
+def is_between_its_parents_pods(observation: Observation) -> bool:
+    """Whether a task is a step, which is done in its parent's pod, and there is none of these now."""
+    family = observation.family
+    if not is_step(observation.task) or not family.lineage.ancestors or family.parents_pod is not None:
+        return False
+    above = family.lineage.ancestors[0].spec
+    return above is not None and above.workload is not None
 
 
 def is_over(pod: PodFacts | None) -> bool:
