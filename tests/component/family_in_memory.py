@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any, TypeVar
 
 from agentid.api.agenttask import AgentTaskSpec
@@ -16,9 +17,20 @@ from agentid.controller.records import Key
 from agentid.controller.world import World
 from agentid.lifecycle.approvals import consent_to
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.model import Observation, SecretFacts, SecretState, WorkloadFacts, WorkloadState
+from agentid.lifecycle.model import (
+    Family,
+    Observation,
+    PodFacts,
+    SecretFacts,
+    SecretState,
+    TaskFacts,
+    WorkloadFacts,
+    WorkloadState,
+)
+from agentid.lifecycle.pods import bound_pod, next_holder
+from agentid.lifecycle.record import is_step
 from agentid.lifecycle.reporting import issued
-from tests.unit.lifecycle_facts import LIMITS, NOW, agent, judged, made, uid
+from tests.unit.lifecycle_facts import LIMITS, NOW, agent, judged, made, pod, uid
 
 _T = TypeVar("_T")
 NAMESPACE = "support"
@@ -26,12 +38,29 @@ ALLOWS_ALL = agent(actions=["a:*"], maxSensitivity="Restricted")
 Body = dict[str, Any]
 
 
+class Policy(Enum):
+    """What policy says of a task."""
+
+    ALLOWS = "allows"
+    WANTS_A_POD = "allows it with a pod"
+    WANTS_AN_APPROVAL = "wants an approval"
+    IN_DOUBT = "cannot be asked"
+    DENIES = "denies"
+
+    def allows(self, *, has_pod: bool) -> bool:
+        """Whether a task is allowed that has a pod, or has none."""
+        return self is Policy.ALLOWS or (self is Policy.WANTS_A_POD and has_pod)
+
+
 @dataclass
 class Server:
-    """All tasks, by name, each with a version that counts up."""
+    """All tasks, by name, each with a version that counts up; their pods, and what policy says of each."""
 
     now: datetime = NOW
     tasks: dict[str, Body] = field(default_factory=dict)
+    pods: dict[str, PodFacts] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    written: Callable[[Body, Body], None] | None = None
     version: int = 0
     number: int = 0
 
@@ -65,7 +94,15 @@ class Server:
         body = self.tasks.get(name)
         if body is None or body["metadata"]["resourceVersion"] != version:
             return None
-        return self._put({**body, "status": _json(status)})
+        after = self._put({**body, "status": _json(status)})
+        if self.written is not None:
+            self.written(body, after)
+        return after
+
+    def next_pod(self, name: str) -> None:
+        """Have another pod work for a task, in place of the one that did."""
+        self.number += 1
+        self.pods[name] = pod(self.number)
 
     def _put(self, body: Body) -> Body:
         self.version += 1
@@ -101,6 +138,10 @@ class Operator:
             self.world.take_task(body)
         elif before is not None:
             self.world.drop_task((NAMESPACE, name), before["metadata"]["uid"])
+
+    def look_at(self, name: str) -> None:
+        """Be told that its pod or what policy says of it is another."""
+        self._look_at((NAMESPACE, name))
 
     def wake(self) -> None:
         """Look at what is due."""
@@ -147,13 +188,13 @@ class Operator:
         assert record is not None
         assert record.task is not None
         task = record.task.facts()
-        family = done(self.families.of(task))
+        family = self._family(task)
         newest = max((each.generation for each in task.status.credentials), default=None)
         seen = Observation(
             now=self.server.now,
             task=task,
             agent=ALLOWS_ALL,
-            pods=(),
+            pods=self._pods(task.name),
             workload=WorkloadFacts(WorkloadState.NOT_NAMED),
             secret=self.secrets.get(
                 task.uid,
@@ -164,7 +205,29 @@ class Operator:
             limits=LIMITS,
             family=family,
         )
-        return judged(replace(seen, consent=consent_to(task, family.lineage, (), self.server.now)))
+        seen = replace(seen, consent=consent_to(task, family.lineage, (), self.server.now))
+        policy = self.server.policies.get(task.name, Policy.ALLOWS)
+        holder = family.parents_pod if is_step(task) else next_holder(seen) or bound_pod(seen)
+        is_bound = task.spec is not None and (task.spec.workload is not None or is_step(task))
+        return judged(
+            seen,
+            allowed=policy.allows(has_pod=holder is not None or not is_bound),
+            message=policy.value,
+            awaits_approval=policy is Policy.WANTS_AN_APPROVAL,
+            in_doubt=policy is Policy.IN_DOUBT,
+        )
+
+    def _family(self, task: TaskFacts) -> Family:
+        family = done(self.families.of(task))
+        above = family.lineage.ancestors[0] if family.lineage.ancestors else None
+        if not is_step(task) or above is None or above.status.bound_pod is None:
+            return family
+        found = (each for each in self._pods(above.name) if each.uid == above.status.bound_pod.uid)
+        return replace(family, parents_pod=next(found, None))
+
+    def _pods(self, name: str) -> tuple[PodFacts, ...]:
+        found = self.server.pods.get(name)
+        return () if found is None else (found,)
 
 
 def done(work: Coroutine[Any, Any, _T]) -> _T:

@@ -13,11 +13,13 @@ from agentid.api.agent import Sensitivity
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import MAX_DEPTH, AgentTaskStatus
 from agentid.api.fields import format_time
-from tests.component.family_in_memory import Body, Operator, Server
-from tests.unit.lifecycle_facts import task_spec
+from tests.component.family_in_memory import Body, Operator, Policy, Server
+from tests.unit.lifecycle_facts import ALLOW, task_spec
 
 ACTIONS = ["a:read", "a:write", "a:pay"]
 NAMES = [f"t{number}" for number in range(8)]
+WITH_PODS = [*NAMES[:4], *NAMES[5:]]
+"""Those whose pods come and go; `t4` is a step at first."""
 INTENTS = st.builds(
     lambda purpose, actions, grantable, resources, sensitivity: {
         "purpose": purpose,
@@ -32,8 +34,16 @@ INTENTS = st.builds(
     st.lists(st.sampled_from(["order/1", "order/2"]), unique=True, max_size=2),
     st.sampled_from(["Public", "Internal", "Confidential"]),
 )
-WIDE = {"purpose": "All", "actions": ACTIONS, "grantable": ACTIONS, "sensitivity": "Confidential"}
+WIDE: dict[str, object] = {
+    "purpose": "All",
+    "actions": ACTIONS,
+    "grantable": ACTIONS,
+    "sensitivity": "Confidential",
+}
+NARROW = WIDE | {"actions": ACTIONS[:2], "grantable": ACTIONS[:2]}
 ATTENTION = st.sampled_from(["looks", "looks", "looks", "looks once", "is busy", "dies"])
+ENDS_NOTHING = {Policy.WANTS_A_POD, Policy.WANTS_AN_APPROVAL, Policy.IN_DOUBT}
+POLICIES = st.sampled_from([Policy.ALLOWS, Policy.ALLOWS, *Policy])
 RARELY = st.sampled_from([True] + [False] * 3)
 MAX_PASSES = 2000
 
@@ -47,16 +57,26 @@ class LifeOfAFamily(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.server = Server()
+        self.server = Server(written=self._check_what_was_written)
         self.operator = Operator(self.server)
+        self.decided: dict[str, Body] = {}
         for name, of in (("t0", None), ("t1", "t0"), ("t2", "t1"), ("t3", "t2"), ("t4", "t1")):
             parent = None if of is None else self.server.tasks[of]
-            self.server.create(name, self._spec(WIDE, 120, parent, step=name == "t4"))
+            self.server.create(name, self._spec(NARROW, 120, parent, step=name == "t4"))
+            if name in WITH_PODS:
+                self.server.next_pod(name)
             self._notice("looks", name)
         assert all(map(is_live, self.server.tasks.values()))
 
     def _spec(
-        self, intent: dict[str, object], active: int, parent: Body | None, *, step: bool, may: bool = True
+        self,
+        intent: dict[str, object],
+        active: int,
+        parent: Body | None,
+        *,
+        step: bool,
+        may: bool = True,
+        bound: bool = True,
     ) -> AgentTaskSpec:
         credential: dict[str, object] = {"ttlSeconds": 60, "renew": not step}
         parts: dict[str, object] = {
@@ -65,7 +85,7 @@ class LifeOfAFamily(RuleBasedStateMachine):
             "activeDeadlineSeconds": active,
             "startDeadlineSeconds": 200,
             "ttlSecondsAfterFinished": 600,
-            "workload": None,
+            "workload": ALLOW if bound and not step else None,
             "onBehalfOf": None,
             "requester": asked_by(1, may=may),
         }
@@ -100,8 +120,10 @@ class LifeOfAFamily(RuleBasedStateMachine):
         self._pass(later)
         parent = self.server.tasks.get(of)
         is_step = step and parent is not None
+        bound = name in WITH_PODS or (parent is not None and "workload" in parent["spec"])
         inherited = parent["spec"]["intent"] if parent is not None else WIDE
-        self.server.create(name, self._spec(intent or inherited, active, parent, step=is_step, may=may))
+        spec = self._spec(intent or inherited, active, parent, step=is_step, may=may, bound=bound)
+        self.server.create(name, spec)
         self._notice(attention, name)
 
     def _change(self, name: str, attention: str, **parts: object) -> None:
@@ -128,6 +150,18 @@ class LifeOfAFamily(RuleBasedStateMachine):
     def set_state(self, name: str, state: str, attention: str) -> None:
         self._change(name, attention, state=state)
 
+    @rule(name=st.sampled_from(WITH_PODS), comes=st.booleans(), attention=ATTENTION)
+    def change_pod(self, name: str, *, comes: bool, attention: str) -> None:
+        self.server.pods.pop(name, None)
+        if comes:
+            self.server.next_pod(name)
+        self._notice(attention, name, told=True)
+
+    @rule(name=st.sampled_from(NAMES[:5]), policy=POLICIES, attention=ATTENTION)
+    def change_policy(self, name: str, policy: Policy, attention: str) -> None:
+        self.server.policies[name] = policy
+        self._notice(attention, name, told=True)
+
     @rule(name=st.sampled_from(NAMES), really=RARELY, attention=ATTENTION)
     def end(self, name: str, *, really: bool, attention: str) -> None:
         if really:
@@ -153,7 +187,9 @@ class LifeOfAFamily(RuleBasedStateMachine):
 
     # What the operator does.
 
-    def _notice(self, attention: str, name: str, before: Body | None = None) -> None:
+    def _notice(self, attention: str, name: str, before: Body | None = None, *, told: bool = False) -> None:
+        if told:
+            self.operator.look_at(name)
         if attention == "dies":
             self.operator.see(name, before)
             self.operator.pass_over_one()
@@ -169,6 +205,11 @@ class LifeOfAFamily(RuleBasedStateMachine):
     @precondition(lambda self: self.operator.waiting)
     def look_at_one(self, index: int) -> None:
         self.operator.pass_over_one(index)
+
+    @rule()
+    @precondition(lambda self: self.operator.waiting)
+    def look_at_the_last_one(self) -> None:
+        self.operator.pass_over_one(-1)
 
     @rule()
     def kill(self) -> None:
@@ -207,17 +248,36 @@ class LifeOfAFamily(RuleBasedStateMachine):
             assert above["spec"].get("state", "Active") == "Active"
             assert not finished(above)
             self._check_within(child, above)
+            self._check_allowed(above)
             child, depth = above, depth + 1
             assert depth <= MAX_DEPTH
 
+    def _check_allowed(self, body: Body) -> None:
+        name = body["metadata"]["name"]
+        policy = self.server.policies.get(name, Policy.ALLOWS)
+        assert policy.allows(has_pod=name in self.server.pods or "workload" not in body["spec"])
+
+    # What always holds when a status is written.
+
+    def _check_what_was_written(self, before: Body, after: Body) -> None:
+        """What is given newly is within what each task above was given itself, and that one runs."""
+        if finished(after):
+            assert condition(after, "Finished")["message"] not in {each.value for each in ENDS_NOTHING}
+        is_another = before["status"].get("specHash") != after["status"].get("specHash")
+        is_new = before["status"].get("credentialGeneration") != after["status"].get("credentialGeneration")
+        is_renewal = condition(after, "CredentialIssued").get("reason") == "Renewed"
+        begins = is_live(after) and not is_live(before)
+        if not is_live(after) or not (is_another or begins or (is_new and not is_renewal)):
+            return
+        self.decided[after["metadata"]["uid"]] = after["spec"]["intent"]
+        child = after
+        while (reference := child["spec"].get("parentRef")) is not None:
+            child = self.server.tasks[reference["name"]]
+            assert condition(child, "Finished")["reason"] == "Running", "who has nothing to give gave"
+            assert is_within(after["spec"]["intent"], self.decided[child["metadata"]["uid"]])
+
     def _check_within(self, child: Body, above: Body) -> None:
-        asked, given = child["spec"]["intent"], above["spec"]["intent"]
-        may = {*given["actions"], *given.get("grantable", [])}
-        assert {*asked["actions"], *asked.get("grantable", [])} <= may
-        if given.get("resources"):
-            assert asked["resources"]
-            assert set(asked["resources"]) <= set(given["resources"])
-        assert Sensitivity(asked["sensitivity"]).rank <= Sensitivity(given["sensitivity"]).rank
+        assert is_within(child["spec"]["intent"], above["spec"]["intent"])
         assert child["status"]["deadline"] <= above["status"]["deadline"]
         assert above["status"]["deadline"] > format_time(self.server.now)
 
@@ -235,6 +295,16 @@ class LifeOfAFamily(RuleBasedStateMachine):
                 deadline = above["status"].get("deadline")
                 if deadline is not None:
                     assert format_time(latest(status)) <= deadline
+
+
+def is_within(asked: Body, given: Body) -> bool:
+    may = {*given["actions"], *given.get("grantable", [])}
+    to, limited_to = set(asked.get("resources", [])), set(given.get("resources", []))
+    return (
+        {*asked["actions"], *asked.get("grantable", [])} <= may
+        and (not limited_to or (bool(to) and to <= limited_to))
+        and Sensitivity(asked["sensitivity"]).rank <= Sensitivity(given["sensitivity"]).rank
+    )
 
 
 def latest(status: AgentTaskStatus) -> datetime:

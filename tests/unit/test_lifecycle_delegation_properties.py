@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from agentid.api.agenttask import AgentTaskSpec, CredentialMode
+from agentid.api.agenttask_status import AgentTaskStatus, Credential
+from agentid.api.reasons import WaitReason
+from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.delegation import delegation_breach
 from agentid.lifecycle.lineage import delegator, suspended_above
-from agentid.lifecycle.model import TaskFacts
-from tests.unit.lifecycle_facts import NOW, task_spec, uid
-from tests.unit.lifecycle_family import asked_by, lineage, running, with_spec, with_status
+from agentid.lifecycle.model import Family, Observation, SecretFacts, SecretState, TaskFacts
+from agentid.lifecycle.record import current, is_granted, is_step
+from tests.unit.lifecycle_facts import NOW, after, agent, judged, observe, pod, task_spec, uid
+from tests.unit.lifecycle_family import (
+    asked_by,
+    condition,
+    granted,
+    lineage,
+    running,
+    with_spec,
+    with_status,
+)
 
 ACTIONS = ["orders:read", "mail:send", "refunds:create"]
 RESOURCES = ["order/1", "order/2"]
+ALL = agent(actions=ACTIONS, maxSensitivity="Restricted")
+PAUSES = ("AwaitingPod", "PodMismatch", "AwaitingStaticSecret", "IssuanceBlocked", "SecretNameTaken")
 PEOPLE = st.sampled_from([None, "carol@example.com", "dave@example.com"])
 
 some_actions = st.lists(st.sampled_from(ACTIONS), unique=True, max_size=3)
@@ -187,3 +202,59 @@ def test_the_same_as_its_parent_is_within_it(tasks: list[TaskFacts]):
         requester=asked_by(None, may=True),
     )
     assert delegation_breach(same, lineage(same, top), NOW) is None
+
+
+REASONS = st.one_of(st.just("Running"), st.sampled_from(["Running", "AwaitingPod", *WaitReason]))
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[Observation, list[TaskFacts]]:
+    """One task of a world, live or not, with those above it, each standing somehow."""
+    tasks = draw(worlds())
+    number = draw(st.integers(2, len(tasks)))
+    task = tasks[number - 1]
+    stand = [with_status(each, conditions=[condition(draw(REASONS))]) for each in tasks]
+    if draw(st.booleans()):
+        task = held(task)
+    elif draw(st.booleans()):
+        task = with_status(task, **dict(AgentTaskStatus()))
+    above = lineage(task, *stand)
+    facts = replace(
+        observe(pods=[pod(number + 100, fingerprint="f")], agent=ALL),
+        task=task,
+        family=Family(above, parents_pod=pod(99)),
+    )
+    if current(facts) is not None:
+        facts = replace(facts, secret=SecretFacts(SecretState.FILLED, generation=1))
+    assert task.spec is not None
+    unbound = task.spec.workload is None
+    return judged(replace(facts, pods=()) if unbound else facts), list(above.ancestors)
+
+
+def held(task: TaskFacts) -> TaskFacts:
+    """The same task with what it is for, as it was asked for before it was edited."""
+    if is_step(task):
+        return with_status(granted(task), spec_hash=task.status.spec_hash)
+    credential = Credential(generation=1, serial="1", not_before=NOW, not_after=NOW + timedelta(seconds=60))
+    return with_status(task, credentials=[credential], credential_generation=1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(lives())
+def test_nothing_new_comes_from_who_does_not_run_by_what_it_asks_for(
+    lived: tuple[Observation, list[TaskFacts]],
+):
+    facts, above = lived
+    task, now = facts.task, after(facts).task
+    if not now.status.credentials and not is_granted(now):
+        event("nothing")
+        return
+    had, has = ([each.serial for each in one.status.credentials] for one in (task, now))
+    keeps = has == had and is_granted(now) == is_granted(task)
+    is_same = keeps and now.status.spec_hash == task.status.spec_hash
+    event("the same" if is_same else "something new")
+    for each in above:
+        assert each.spec is not None
+        finished = each.status.conditions[0]
+        assert finished.reason in ({"Running", *PAUSES} if is_same else {"Running"})
+        assert is_same or each.status.spec_hash == spec_hash(each.spec)
