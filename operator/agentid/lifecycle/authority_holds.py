@@ -9,6 +9,7 @@ from agentid.lifecycle.delegation import delegation_breach
 from agentid.lifecycle.holds import (
     hold_while_a_pod_is_leaving,
     hold_while_another_pod_could_mount_it,
+    hold_while_its_pod_does_not_run,
     hold_while_pod_is_awaited,
     hold_while_policy_denies,
 )
@@ -76,6 +77,7 @@ def hold_while_what_has_begun_is_not_allowed(observation: Observation) -> Hold |
         hold_while_another_pod_could_mount_it(observation)
         or hold_while_a_pod_is_leaving(observation)
         or hold_while_pod_is_awaited(observation)
+        or hold_while_its_pod_does_not_run(observation)
     )
     if refused is None or waits is None:
         return refused
