@@ -277,8 +277,8 @@ def test_the_record_has_a_line_for_each_of_it(
         if each.get("event") == "record" and each.get("namespace") == wide.namespace
     ]
     kinds = [(each["task"], each["kind"]) for each in lines if each["task"] in {TOP, "step"}]
+    # Both end by the same change, whichever is looked at first.
     assert kinds[:2] == [(TOP, "issued"), ("step", "granted")], json.dumps(lines)
-    # Both are looked at as soon as the parent's state is another one, so either may be the first.
     assert sorted(kinds[2:]) == [("step", "ended"), (TOP, "ended")], json.dumps(lines)
     step = next(each for each in lines if each["kind"] == "granted")
     assert step["chain"] == [above["metadata"]["uid"]]

@@ -235,7 +235,9 @@ def held(task: TaskFacts) -> TaskFacts:
     """The same task with what it is for, as it was asked for before it was edited."""
     if is_step(task):
         return with_status(granted(task), spec_hash=task.status.spec_hash)
-    credential = Credential(generation=1, serial="1", not_before=NOW, not_after=NOW + timedelta(seconds=60))
+    credential = Credential(
+        generation=1, serial="1", made_by="issue", not_before=NOW, not_after=NOW + timedelta(seconds=60)
+    )
     return with_status(task, credentials=[credential], credential_generation=1)
 
 
