@@ -17,6 +17,7 @@ from devcluster.places import CHECKOUT
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.approving import approval
+from tests.cluster.families import grants
 from tests.cluster.given_rights import accepted as once_given
 from tests.cluster.policies import accepted, waits
 from tests.cluster.unguarded import once_let
@@ -244,7 +245,7 @@ def test_step_of_the_family_waits_for_an_approval_where_the_policy_is(shop: Kube
 
     told = 'rule "steps-that-refund" allows it only with an approval'
     step = waits(shop, "triage-4720-refund", "AwaitingApproval", told)
-    assert "grants" not in shop.get("agenttask", "triage-4720")["status"]
+    assert grants(shop.get("agenttask", "triage-4720")) == []
     erin = "erin@example.com"
     shop("create", "rolebinding", "approvers", "--clusterrole=agentid-approver", f"--user={erin}")
     once_given(partial(shop.as_user(erin).create, approval(step)))
