@@ -9,6 +9,7 @@ from tests.cluster.objects import task
 
 TOP = "triage"
 INTENT = {"purpose": "Triage", "actions": ["orders:read"], "grantable": ["refunds:create"]}
+NARROW = {"purpose": "Triage", "actions": ["orders:list"]}
 REFUND = {"purpose": "Refund order 4711", "actions": ["refunds:create"]}
 STEP: dict[str, Any] = {"credential": {"mode": "None", "renew": False, "ttlSeconds": 60}, "intent": REFUND}
 DEPTH = 5

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from devcluster.kubectl import Kubectl, Object
+from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.families import (
     INTENT,
+    NARROW,
     REFUND,
     STEP,
     TOP,
@@ -23,9 +24,6 @@ from tests.cluster.families import (
 )
 from tests.cluster.objects import AGENT, ANY_POD, POD, agent, pod, task
 from tests.cluster.people import GROUP, STRANGER, TENANT, People, refusal
-
-NARROW = {"purpose": "Triage", "actions": ["orders:list"]}
-
 
 # Who may be a parent's child.
 
@@ -87,39 +85,6 @@ def test_an_end_reaches_every_descendant(wide: Kubectl, delegates: Kubectl, how:
     else:
         wide.patch("agent", "of-the-top", {"spec": {"disabled": True}})
     all_end(wide, names[1:], "ParentEnded")
-
-
-BEFALLS: dict[str, tuple[Object | None, tuple[str, ...]]] = {
-    "ended": ({"state": "Ended"}, ("ParentEnded",)),
-    "deleted": (None, ("ParentEnded",)),
-    "narrowed": ({"intent": {**NARROW, "grantable": None}}, ("Revoked", "ParentEnded")),
-    "suspended": ({"state": "Suspended"}, ()),
-}
-"""What becomes of the uppermost task, and as what all below it end by that, if they do."""
-
-
-@pytest.mark.parametrize("how", BEFALLS)
-def test_what_befalls_it_while_no_operator_runs_reaches_every_descendant_after_it(
-    wide: Kubectl, delegates: Kubectl, operator: OperatorProcess, how: str
-) -> None:
-    names, (change, reasons) = line_of(wide, delegates), BEFALLS[how]
-    operator.kill()
-    if change is None:
-        wide.delete("agenttask", TOP)
-    else:
-        wide.patch("agenttask", TOP, {"spec": change})
-    delegates.create(child(wide.get("agenttask", names[1]), "late"))
-    operator.restart()
-    if reasons:
-        all_end(wide, names[1:], *reasons)
-        story.ends(wide, "ParentEnded", "late")
-    else:
-        for name in names:
-            assert story.serials(story.stands(wide, "Suspended", name)) == []
-            story.secret_gone_or_empty(wide, name)
-        story.stands(wide, "Suspended", "late")
-    assert not was_given(wide.get("agenttask", "late"))
-    assert wide.find("secret", "agentid-late") is None
 
 
 def test_a_suspension_reaches_every_descendant_and_is_over_for_all(wide: Kubectl, delegates: Kubectl) -> None:
