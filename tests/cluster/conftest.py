@@ -10,10 +10,12 @@ from devcluster.install import install_chart
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing
+from tests.cluster.families import child
 from tests.cluster.foreign_answers import nothing_foreign_answered
+from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
-from tests.cluster.objects import NODE, agent, service_account
-from tests.cluster.people import People, everybody, give_every_right
+from tests.cluster.objects import NODE, agent, service_account, task
+from tests.cluster.people import STRANGER, People, everybody, give_every_right
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +65,20 @@ def people_of(cluster: ControlPlane) -> Callable[[str], People]:
 def people(people_of: Callable[[str], People], namespace: str) -> People:
     """Whom admission tests act as in the test's namespace."""
     return people_of(namespace)
+
+
+@pytest.fixture
+def wide(team: Kubectl) -> Kubectl:
+    """A namespace whose Agent may do all that the tests ask for."""
+    team.apply(agent(actions=["orders:*", "refunds:create"], maxActiveDeadlineSeconds=3600))
+    return team
+
+
+@pytest.fixture
+def delegates(wide: Kubectl, people: People) -> Kubectl:
+    """The stranger, who has the verb delegate on all tasks of the namespace."""
+    give(wide, STRANGER, on_tasks("delegate"))
+    probe = wide.create(task("probe", state="Suspended"))
+    accepted(lambda: people.stranger.create(child(probe, "probed"), "--dry-run=server"))
+    wide.delete("agenttask", "probe")
+    return people.stranger

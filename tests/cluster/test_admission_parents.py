@@ -188,10 +188,19 @@ def test_no_task_is_its_own_parent(kubectl: Kubectl, people: People, person: str
     assert "parentRef names the task itself: name the task that it is a child of" in said
 
 
-@pytest.mark.parametrize(
-    "parent_ref", [5, "triage", [], {}, {"name": 5}, {"name": "a", "namespace": "other"}]
-)
+@pytest.mark.parametrize("parent_ref", [5, "triage", [], {}, {"name": 5}, {"name": "a"}, {"uid": POD_UID}])
 def test_a_parent_that_is_no_reference_is_refused_by_the_schema(people: People, parent_ref: object) -> None:
     said = refusal(lambda: people.admin.create(task(parentRef=parent_ref), "--validate=false"))
 
     assert "parentRef" in said
+
+
+def test_a_parent_has_no_namespace(people: People) -> None:
+    child_of_another = task(parentRef={"name": "a", "uid": POD_UID, "namespace": "other"})
+
+    said = refusal(lambda: people.admin.create(child_of_another))
+    assert 'unknown field "spec.parentRef.namespace"' in said
+
+    # Where the API server is told to let it go, it goes: what is left is a task of the same namespace.
+    created = people.admin.create(child_of_another, "--validate=false")
+    assert created["spec"]["parentRef"] == {"name": "a", "uid": POD_UID}

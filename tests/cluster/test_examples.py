@@ -6,16 +6,20 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError
 from devcluster.install import EVERYTHING
-from devcluster.kubectl import Kubectl
+from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.places import CHECKOUT
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
-from tests.cluster.policies import accepted
+from tests.cluster.approving import approval
+from tests.cluster.families import grants
+from tests.cluster.given_rights import accepted as once_given
+from tests.cluster.policies import accepted, waits
 from tests.cluster.unguarded import once_let
 
 EXAMPLES = CHECKOUT / "deploy" / "examples"
@@ -35,6 +39,7 @@ TESTED = {
     "11-cronjob.yaml",
     "12-family.yaml",
     "13-emergency.yaml",
+    "14-step-under-approval.yaml",
 }
 
 
@@ -213,17 +218,42 @@ def test_each_run_of_a_labelled_cron_job_gets_a_task_of_its_own(shop: Kubectl) -
     assert first["status"]["deadline"] is not None
 
 
+def step_of(above: Object) -> str:
+    """The step that the comment of the family's example has."""
+    comments = [line.removeprefix("#") for line in example("12-family.yaml").read_text().splitlines()]
+    step = " ".join(line for line in comments if line.startswith(("   {", "     ")))
+    return step.replace("$UID", above["metadata"]["uid"])
+
+
 def test_family_grants_what_it_has_not_for_a_step(shop: Kubectl) -> None:
     shop.apply(example("12-family.yaml"))
     above = story.runs(shop, "triage-4720")
-    comments = [line.removeprefix("#") for line in example("12-family.yaml").read_text().splitlines()]
-    step = " ".join(line for line in comments if line.startswith(("   {", "     ")))
-    shop("create", "--filename=-", stdin=step.replace("$UID", above["metadata"]["uid"]))
+    shop("create", "--filename=-", stdin=step_of(above))
 
     story.stands(shop, "Running", "triage-4720-refund")
     shown = shop.wait_for("agenttask", "triage-4720", lambda seen: seen["status"].get("grants"))
     (grant,) = shown["status"]["grants"]
     assert (grant["name"], grant["actions"]) == ("triage-4720-refund", ["refunds:create"])
+
+
+def test_step_of_the_family_waits_for_an_approval_where_the_policy_is(shop: Kubectl) -> None:
+    policy = yaml.safe_load(example("14-step-under-approval.yaml").read_text())
+    accepted(shop, policy)
+    shop.apply(example("12-family.yaml"))
+    above = story.runs(shop, "triage-4720")
+    shop("create", "--filename=-", stdin=step_of(above))
+
+    told = 'rule "steps-that-refund" allows it only with an approval'
+    step = waits(shop, "triage-4720-refund", "AwaitingApproval", told)
+    assert grants(shop.get("agenttask", "triage-4720")) == []
+    erin = "erin@example.com"
+    shop("create", "rolebinding", "approvers", "--clusterrole=agentid-approver", f"--user={erin}")
+    once_given(partial(shop.as_user(erin).create, approval(step)))
+
+    shown = shop.wait_for("agenttask", "triage-4720", lambda seen: seen["status"].get("grants"))
+    (grant,) = shown["status"]["grants"]
+    assert (grant["name"], grant["actions"]) == ("triage-4720-refund", ["refunds:create"])
+    assert shop.find("secret", "agentid-triage-4720-refund") is None
 
 
 def test_emergency_is_one_credential_that_everybody_is_told_of(shop: Kubectl) -> None:

@@ -12,7 +12,7 @@ from tests.cluster import story
 from tests.cluster.approving import approval, denial, in_time
 from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.objects import TASK, task
-from tests.cluster.people import STRANGER, TENANT, People
+from tests.cluster.people import GROUP, STRANGER, TENANT, People, refusal
 
 NEEDS_ONE = """permit (principal, action, resource);
 @id("four-eyes") forbid (principal, action, resource) unless { context.approved };
@@ -22,7 +22,7 @@ NEEDS_TWO = """permit (principal, action, resource);
 """
 OTHER_INTENT = {"purpose": "Refund order 4712", "actions": ["orders:read"]}
 INTENT = {"purpose": "Refund order 4711", "actions": ["orders:read"]}
-ERIN = "erin@example.com"
+ERIN, FRANK = "erin@example.com", "frank@example.com"
 
 
 def policy(cedar: str) -> Object:
@@ -155,6 +155,29 @@ def test_an_approval_is_of_no_clone_and_of_no_later_task_of_the_name(
     four_eyes.tenant.create([task(), task("clone")])
     for name in (TASK, "clone"):
         assert story.serials(waits(team, name)) == []
+
+
+def test_the_right_to_approve_one_task_approves_no_other_by_its_uid(team: Kubectl, four_eyes: People) -> None:
+    four_eyes.tenant.create([task("a"), task("b"), task("later")])
+    asked = {name: waits(team, name) for name in ("a", "b", "later")}
+    give(team, FRANK, on_tasks("approve", "a", "later"))
+    frank = team.as_user(FRANK, [GROUP])
+    assert 'takes the verb "approve" on agenttasks.agentid.dev/b' in refusal(
+        lambda: frank.create(approval(asked["b"], "outright"))
+    )
+    accepted(partial(frank.create, denial(asked["a"]), "--dry-run=server"))
+
+    names_both = {"name": "a", "uid": asked["b"]["metadata"]["uid"]}
+    frank.create(approval(asked["b"], "crossed", taskRef=names_both))
+    # What came after it was heard, so that was.
+    frank.create(approval(asked["later"], "yes"))
+    story.runs(team, "later")
+
+    for name in ("a", "b"):
+        waiting = team.get("agenttask", name)
+        assert story.standing(waiting) == "AwaitingApproval"
+        assert "credentialGeneration" not in waiting["status"]
+        assert team.find("secret", f"agentid-{name}") is None
 
 
 @pytest.mark.parametrize("four_eyes", [NEEDS_TWO], indirect=True)

@@ -2,77 +2,28 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from devcluster.kubectl import Kubectl, Object
+from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
-from tests.cluster.given_rights import accepted, give, on_tasks
+from tests.cluster.families import (
+    INTENT,
+    NARROW,
+    REFUND,
+    STEP,
+    TOP,
+    all_end,
+    child,
+    grants,
+    line_of,
+    message,
+    top_of,
+    was_given,
+)
 from tests.cluster.objects import AGENT, ANY_POD, POD, agent, pod, task
 from tests.cluster.people import GROUP, STRANGER, TENANT, People, refusal
-
-TOP = "triage"
-INTENT = {"purpose": "Triage", "actions": ["orders:read"], "grantable": ["refunds:create"]}
-NARROW = {"purpose": "Triage", "actions": ["orders:list"]}
-REFUND = {"purpose": "Refund order 4711", "actions": ["refunds:create"]}
-STEP = {"credential": {"mode": "None", "renew": False, "ttlSeconds": 60}, "intent": REFUND}
-DEPTH = 5
-
-
-@pytest.fixture
-def wide(team: Kubectl) -> Kubectl:
-    """A namespace whose Agent may do all that the tests ask for."""
-    team.apply(agent(actions=["orders:*", "refunds:create"], maxActiveDeadlineSeconds=3600))
-    return team
-
-
-@pytest.fixture
-def delegates(wide: Kubectl, people: People) -> Kubectl:
-    """The stranger, who has the verb delegate on all tasks of the namespace."""
-    give(wide, STRANGER, on_tasks("delegate"))
-    probe = wide.create(task("probe", state="Suspended"))
-    accepted(lambda: people.stranger.create(child(probe, "probed"), "--dry-run=server"))
-    wide.delete("agenttask", "probe")
-    return people.stranger
-
-
-def child(of: Object, name: str, **spec: Any) -> Object:  # noqa: ANN401 - parts of a manifest
-    """A child of the task `of`, which asks for what that has."""
-    reference = {key: of["metadata"][key] for key in ("name", "uid")}
-    return task(name, parentRef=reference, **{"intent": INTENT, **spec})
-
-
-def message(of: Object) -> str:
-    return str(story.conditions(of)["Finished"]["message"])
-
-
-def top_of(here: Kubectl, **spec: Any) -> Object:  # noqa: ANN401 - parts of a manifest
-    here.create(task(TOP, intent=INTENT, **spec))
-    return story.runs(here, TOP)
-
-
-def line_of(here: Kubectl, delegates: Kubectl, depth: int = DEPTH) -> list[str]:
-    """The running tasks of a family, from the one without a parent down; returns their names."""
-    above = top_of(here)
-    for number in range(1, depth + 1):
-        delegates.create(child(above, f"child-{number}"))
-        above = story.runs(here, f"child-{number}")
-    return [TOP, *(f"child-{number}" for number in range(1, depth + 1))]
-
-
-def all_end(here: Kubectl, names: list[str], *reasons: str) -> None:
-    for name in names:
-        over = here.wait_for("agenttask", name, story.is_finished, timedelta(seconds=60), f"{name} is over")
-        assert story.standing(over) in reasons, message(over)
-        assert story.serials(over) == []
-        story.secret_gone_or_empty(here, name)
-
-
-def grants(of: Object) -> list[str]:
-    return [each["name"] for each in of["status"].get("grants", [])]
-
 
 # Who may be a parent's child.
 
@@ -109,7 +60,9 @@ def test_what_leads_to_no_living_parent_is_refused_with_a_reason(wide: Kubectl, 
     wide.patch("agenttask", TOP, {"spec": {"state": "Ended"}})
     story.ends(wide, "Ended", TOP)
     delegates.create(child(above, "late"))
-    assert "has ended (Ended)" in message(story.ends(wide, "ParentEnded", "late"))
+    late = story.ends(wide, "ParentEnded", "late")
+    assert "has ended (Ended)" in message(late)
+    assert not was_given(late)
 
 
 def test_a_sixth_below_is_refused(wide: Kubectl, delegates: Kubectl) -> None:
@@ -118,53 +71,20 @@ def test_a_sixth_below_is_refused(wide: Kubectl, delegates: Kubectl) -> None:
     assert "more than 5 tasks are above it" in message(story.stands(wide, "DelegationRefused", "too-deep"))
 
 
-@pytest.mark.parametrize(
-    ("spec", "why"),
-    [
-        ({"intent": {"purpose": "p", "actions": ["orders:write"]}}, "neither has nor may grant"),
-        ({"intent": {**REFUND, "sensitivity": "Confidential"}}, "intent.sensitivity is Confidential"),
-        ({"activeDeadlineSeconds": 3599}, "it may live for 3599 s"),
-        ({"credential": {"ttlSeconds": 301}}, "credential.ttlSeconds is 301"),
-    ],
-    ids=["actions", "sensitivity", "time", "ttl"],
-)
-def test_a_child_that_is_wider_than_its_parent_is_refused(
-    wide: Kubectl, delegates: Kubectl, spec: dict[str, Any], why: str
-) -> None:
-    wide.apply(agent(actions=["orders:*", "refunds:create"], maxSensitivity="Restricted"))
-    above = top_of(wide, activeDeadlineSeconds=1800)
-    delegates.create(child(above, "wide", **{"activeDeadlineSeconds": 1800, **spec}))
-    refused = story.stands(wide, "DelegationRefused", "wide")
-    assert why in message(refused)
-    assert wide.find("secret", "agentid-wide") is None
-
-
 # What comes down.
 
 
 @pytest.mark.parametrize("how", ["ended", "deleted", "its Agent"])
 def test_an_end_reaches_every_descendant(wide: Kubectl, delegates: Kubectl, how: str) -> None:
-    names = line_of(wide, delegates)
+    wide.create(agent("of-the-top", **wide.get("agent", AGENT)["spec"]))
+    names = line_of(wide, delegates, agentRef={"name": "of-the-top"})
     if how == "ended":
         wide.patch("agenttask", TOP, {"spec": {"state": "Ended"}})
     elif how == "deleted":
         wide.delete("agenttask", TOP)
     else:
-        wide.patch("agent", AGENT, {"spec": {"disabled": True}})
-    all_end(wide, names[1:], "ParentEnded", *(["Revoked"] if how == "its Agent" else []))
-
-
-def test_an_end_while_no_operator_runs_reaches_every_descendant_after_it(
-    wide: Kubectl, delegates: Kubectl, operator: OperatorProcess
-) -> None:
-    names = line_of(wide, delegates)
-    operator.kill()
-    wide.delete("agenttask", TOP)
-    delegates.create(child(wide.get("agenttask", names[1]), "late"))
-    operator.restart()
+        wide.patch("agent", "of-the-top", {"spec": {"disabled": True}})
     all_end(wide, names[1:], "ParentEnded")
-    late = wide.wait_for("agenttask", "late", lambda seen: story.standing(seen) not in {"", "Running"})
-    assert story.serials(late) == []
 
 
 def test_a_suspension_reaches_every_descendant_and_is_over_for_all(wide: Kubectl, delegates: Kubectl) -> None:
@@ -191,8 +111,9 @@ def test_children_that_come_while_their_parent_ends_end_too(wide: Kubectl, deleg
     delegates.create(before)
     wide.patch("agenttask", TOP, {"spec": {"state": "Ended"}})
     delegates.create([child(above, f"after-{number}") for number in range(6)])
-    names = [f"{when}-{number}" for when in ("before", "after") for number in range(6)]
-    all_end(wide, names, "ParentEnded")
+    all_end(wide, [f"before-{number}" for number in range(6)], "ParentEnded")
+    after = all_end(wide, [f"after-{number}" for number in range(6)], "ParentEnded")
+    assert [each["metadata"]["name"] for each in after if was_given(each)] == []
 
 
 def test_a_child_ends_no_later_than_its_parent(wide: Kubectl, delegates: Kubectl) -> None:

@@ -7,10 +7,11 @@ import pytest
 from devcluster.audit import is_write
 from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
-from devcluster.kubectl import Kubectl
+from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import leases, playing, story
+from tests.cluster.families import NARROW, TOP, all_end, child, line_of, was_given
 from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, job, pod, task, task_of_job
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
@@ -89,6 +90,41 @@ def test_end_that_came_while_no_operator_ran_is_not_lost(
 
     story.ends(team, reason)
     story.secret_gone_or_empty(team)
+
+
+BEFALLS: dict[str, tuple[Object | None, tuple[str, ...]]] = {
+    "ended": ({"state": "Ended"}, ("ParentEnded",)),
+    "deleted": (None, ("ParentEnded",)),
+    "narrowed": ({"intent": {**NARROW, "grantable": None}}, ("Revoked", "ParentEnded")),
+    "suspended": ({"state": "Suspended"}, ()),
+}
+"""What becomes of the uppermost task, and as what all below it end by that, if they do."""
+
+
+@pytest.mark.parametrize("how", BEFALLS)
+def test_what_befalls_a_family_while_no_operator_ran_reaches_every_descendant(
+    killed: OperatorProcess, wide: Kubectl, delegates: Kubectl, how: str
+) -> None:
+    names, (change, reasons) = line_of(wide, delegates), BEFALLS[how]
+    killed.kill()
+    if change is None:
+        wide.delete("agenttask", TOP)
+    else:
+        wide.patch("agenttask", TOP, {"spec": change})
+    delegates.create(child(wide.get("agenttask", names[1]), "late"))
+
+    leases.begin(killed)
+
+    if reasons:
+        all_end(wide, names[1:], *reasons)
+        story.ends(wide, "ParentEnded", "late")
+    else:
+        for name in names:
+            assert story.serials(story.stands(wide, "Suspended", name)) == []
+            story.secret_gone_or_empty(wide, name)
+        story.stands(wide, "Suspended", "late")
+    assert not was_given(wide.get("agenttask", "late"))
+    assert wide.find("secret", "agentid-late") is None
 
 
 def test_job_that_ended_while_no_operator_ran_ends_its_task(team: Kubectl, operator: OperatorProcess) -> None:

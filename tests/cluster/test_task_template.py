@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -11,8 +12,12 @@ from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
+from tests.cluster.approving import approval
+from tests.cluster.given_rights import accepted as once_given
+from tests.cluster.given_rights import give, on_tasks
 from tests.cluster.objects import AGENT, agent, task_of_job
 from tests.cluster.people import GROUP, OPERATOR, STRANGER, TENANT, People
+from tests.cluster.policies import PERMIT_ALL, accepted, agent_policy
 from tests.cluster.templates import TEMPLATE, job_of, template
 
 CRON = "0 3 * * *"
@@ -183,6 +188,29 @@ def test_decision_is_about_the_author_and_not_about_the_operator(
     playing.pod_of_job(team, "later")
     story.runs(team, "later")
     assert story.standing(team.get("agenttask", "mallorys")) == "AwaitingPolicy"
+
+
+def test_author_of_a_template_does_not_approve_its_tasks_and_somebody_else_does(
+    author: Kubectl, team: Kubectl, people: People
+) -> None:
+    needs_one = f"{PERMIT_ALL}forbid (principal, action, resource) unless {{ context.approved }};"
+    accepted(team, agent_policy(needs_one))
+    team.create(job_of("nightly-1"))
+    playing.pod_of_job(team, "nightly-1")
+    waiting = story.stands(team, "AwaitingApproval", "nightly-1")
+    for user in (TENANT, STRANGER):
+        give(team, user, on_tasks("approve"))
+
+    once_given(partial(author.create, approval(waiting, "own")))
+    told = f"AgentApproval own does not count: {TENANT} wrote the template of it."
+    waiting = team.wait_for(
+        "agenttask", "nightly-1", lambda seen: told in story.conditions(seen)["Finished"]["message"]
+    )
+    assert story.standing(waiting) == "AwaitingApproval"
+    assert "credentialGeneration" not in waiting["status"]
+
+    once_given(partial(people.stranger.create, approval(waiting, "yes")))
+    assert story.runs(team, "nightly-1")["status"]["decision"]["approvers"] == [STRANGER]
 
 
 def test_whoever_changes_the_intent_of_a_templates_task_is_who_asks(

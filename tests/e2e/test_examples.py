@@ -24,8 +24,8 @@ RAN = (
     "11-cronjob",
 )
 WITHOUT_POD = ("12-family", "13-emergency")
-ELSEWHERE = ("09-static-secret", "10-task-with-static-secret")
-"""Those that `test_static_secrets.py` applies: they take values of the chart."""
+ELSEWHERE = ("09-static-secret", "10-task-with-static-secret", "14-step-under-approval")
+"""Those that tests on the API server apply: they take values of the chart, or make others wait."""
 
 
 def example(name: str) -> Path:
