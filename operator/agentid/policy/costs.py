@@ -62,17 +62,41 @@ def _has_whole_context(node: pst.Template) -> bool:
 
 
 def _large_members(node: pst.Template) -> Iterator[str]:
-    """Yield the attributes that are sets or records, and stand within a set."""
-    inner: set[int] = set()
-    bases: set[int] = set()
+    """Yield the attributes that are sets or records, and that a member of a set can be or hold."""
     for each in parts(node.clauses):
-        if isinstance(each, pst.Set) and id(each) not in inner:
-            for part in parts(each.elements):
-                inner.add(id(part))
-                if isinstance(part, pst.GetAttr):
-                    bases.add(id(part.base))
-                    if part.attr in _LARGE and id(part) not in bases:
-                        yield part.attr
+        if isinstance(each, pst.Set):
+            for member in each.elements:
+                yield from _large_values(member)
+
+
+def _large_values(expr: pst.Expr) -> Iterator[str]:
+    """Yield the attributes that are sets or records, and that an expression can come to, or its record hold.
+
+    A set in it is looked at by itself; all else comes to a number, a text or a boolean.
+    """
+    for value in _values(expr):
+        match value:
+            case pst.Record(fields=fields):
+                for each in fields.values():
+                    yield from _large_values(each)
+            case pst.GetAttr(attr=attr) if attr in _LARGE:
+                yield attr
+
+
+def _values(expr: pst.Expr) -> Iterator[pst.Expr]:
+    """Yield what an expression can come to: with `if` either branch, and of a written record the part."""
+    match expr:
+        case pst.IfThenElse(then_expr=first, else_expr=other):
+            yield from _values(first)
+            yield from _values(other)
+        case pst.GetAttr(base=base, attr=attr):
+            for each in _values(base):
+                if not isinstance(each, pst.Record):
+                    yield expr
+                elif attr in each.fields:
+                    yield from _values(each.fields[attr])
+        case _:
+            yield expr
 
 
 def _large(attributes: Sequence[Attribute]) -> Iterator[str]:
