@@ -15,6 +15,7 @@ from agentid.policy.decision import Decision, Reason
 from agentid.policy.errors import RefusedPolicyError, TextError
 from agentid.policy.layer import Layer
 from agentid.policy.question import Person, Pod, Question
+from agentid.policy.vocabulary import Action
 from tests.unit.policy_questions import NOTHING, PERMIT, cluster, namespace, question, when
 
 PEOPLE = [f"u{number}@example.com" for number in range(64)]
@@ -81,6 +82,12 @@ def test_a_layer_of_texts_that_name_more_together_denies() -> None:
             "a set holds `groups`, which is a set or record",
         ),
         ("[{a: context.chain}].isEmpty()", "a set holds `chain`, which is a set or record itself."),
+        ("[{a: {b: context.images}}.a].isEmpty()", "a set holds `images`, which is a set or record itself."),
+        (
+            "[(if context.approved then {a: [1]} else {a: resource.actions}).a].isEmpty()",
+            "a set holds `actions`, which is",
+        ),
+        ("[[true, [context.images]].isEmpty()].contains(true)", "a set holds `images`, which is"),
     ],
 )
 def test_sets_of_what_is_large_are_refused_where_they_stand(condition: str, message: str) -> None:
@@ -96,6 +103,10 @@ def test_sets_of_what_is_large_are_refused_where_they_stand(condition: str, mess
         "[resource.name, principal.name].contains(context.requester.username)",
         "context.requester.groups == resource.actions",
         "context has parent && [context.parent.name].contains(resource.name)",
+        '[context.images.contains("a"), true].contains(true)',
+        "[context.images == context.imageRegistries, context has parent].contains(false)",
+        '[if context.images.isEmpty() then "none" else resource.name].contains("none")',
+        "[{a: context.images, b: resource.name}.b].contains(principal.name)",
     ],
 )
 def test_sets_of_what_is_small_are_accepted(condition: str) -> None:
@@ -126,6 +137,32 @@ def test_facts_larger_than_is_asked_about_are_denied_and_say_so() -> None:
     assert (decision.allowed, decision.reason) == (False, Reason.TOO_MUCH_ASKED)
     assert decision.message.startswith("Denied, as what policy would be asked has 3")
     assert f"at most {engine.MAX_ASKED_BYTES} are asked about. Use fewer or shorter names" in decision.message
+
+
+MANY = [str(number) for number in range(engine.MAX_MEMBERS + 1)]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"pod": Pod("refund-agent", tuple(MANY))},
+        {"pod": Pod("refund-agent", (), tuple(MANY)), "action": Action.RENEW},
+        {"requester": Person("alice@example.com", tuple(MANY))},
+        {"audiences": tuple(MANY)},
+        {"approvers": tuple(Person(each) for each in MANY)},
+        {"approvers": (Person("bob@example.com", tuple(MANY)),)},
+    ],
+    ids=["images", "runningImages", "groups", "audiences", "approvers", "approverGroups"],
+)
+def test_sets_of_more_members_than_are_asked_about_are_denied_and_say_so(facts: dict[str, Any]) -> None:
+    decision = decide(question(**facts), cluster(f"{PERMIT};"), NOTHING)
+    assert (decision.allowed, decision.reason) == (False, Reason.TOO_MUCH_ASKED)
+    assert decision.message.startswith(
+        f"Denied, as what policy would be asked has {engine.MAX_MEMBERS + 1} members in one set; "
+        f"at most {engine.MAX_MEMBERS} are asked about. Use fewer or shorter names"
+    )
+    fewer = question(pod=Pod("refund-agent", tuple(MANY[1:])))
+    assert decide(fewer, cluster(f"{PERMIT};"), NOTHING).allowed
 
 
 @pytest.mark.parametrize(
@@ -180,6 +217,7 @@ def filled(condition: str, between: str) -> str:
 LARGE: dict[str, Callable[[], str]] = {
     "approvers": lambda: when(f"context.approvers.containsAll([{texts(PEOPLE)}]) && context.approvals > 9"),
     "images": lambda: filled("context.images.containsAll(context.images)", " && "),
+    "groups": lambda: filled("context.approverGroups.containsAll(context.approverGroups)", " && "),
     "records": lambda: filled("{a: 1, b: 2}.a == 2", " || "),
     "times": lambda: filled('context.time < datetime("2026-01-01T00:00:00.000Z")', " || "),
     "pattern": lambda: when(
@@ -192,8 +230,9 @@ LARGE: dict[str, Callable[[], str]] = {
 @pytest.mark.parametrize("text", [make() for make in LARGE.values()], ids=LARGE)
 def test_the_worst_that_is_accepted_is_decided_in_a_moment(text: str) -> None:
     asked = question(
-        pod=Pod("refund-agent", tuple(f"registry.example.com/{n}/{'x' * 400}" for n in range(60))),
+        pod=Pod("refund-agent", tuple(f"{'x' * 96}/{n}" for n in range(engine.MAX_MEMBERS))),
         requester=Person("alice@example.com", tuple(f"group-{n}" for n in range(64))),
+        approvers=tuple(Person(each, tuple(f"{each}-{n}" for n in range(64))) for each in PEOPLE[:4]),
     )
     purpose = asked.task.intent.model_copy(update={"purpose": "a" * 1024})
     asked = replace(asked, task=asked.task.model_copy(update={"intent": purpose}))

@@ -26,6 +26,9 @@ MAX_APPROVALS: Final = 5
 MAX_ASKED_BYTES: Final = 32_768
 """Of the facts in one question: what a rule takes grows with the sets that it looks at."""
 
+MAX_MEMBERS: Final = 256
+"""Of one set in a question, those of approvals too: short members are many in few bytes."""
+
 ASK_AGAIN_AFTER: Final = timedelta(minutes=1)
 """What the engine failed at may go well the next time."""
 
@@ -93,9 +96,12 @@ def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
 
 def _decided(question: Question, layers: _Layers) -> Decision:
     asked = request(question)
-    if (size := asked.size) > MAX_ASKED_BYTES:
-        said = wording.too_much_asked(size, MAX_ASKED_BYTES)
-        return _refusal(question, Reason.TOO_MUCH_ASKED, said)
+    for number, of, most in (
+        (asked.size, "bytes", MAX_ASKED_BYTES),
+        (asked.members, "members in one set", MAX_MEMBERS),
+    ):
+        if number > most:
+            return _refusal(question, Reason.TOO_MUCH_ASKED, wording.too_much_asked(number, of, most))
     if question.break_glass:
         asked = asked.with_consent(_supposed(asked.consent, MAX_APPROVALS, layers))
     case = _Case(asked, cedarpy.Entities.from_json_str(asked.entities, schema()), layers)

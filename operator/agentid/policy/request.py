@@ -35,6 +35,7 @@ class Request:
         context: The context without consent.
         consent: What approvals there are.
         moments: The times that a rule can compare the clock with.
+        facts_members: How many members the largest set has, but for those of consent.
     """
 
     principal: dict[str, str]
@@ -44,11 +45,17 @@ class Request:
     context: Json
     consent: Consent
     moments: Moments
+    facts_members: int
 
     @property
     def size(self) -> int:
         """Bytes of all that is asked but for consent."""
         return len(self.entities.encode()) + len(_json(self.context).encode())
+
+    @property
+    def members(self) -> int:
+        """How many members the largest set has."""
+        return max(self.facts_members, len(self.consent.approvers), len(self.consent.groups))
 
     def as_cedar(self) -> dict[str, str | dict[str, str]]:
         """Return it in the form in which cedarpy takes a request."""
@@ -112,6 +119,7 @@ def request(question: Question) -> Request:
         context,
         Consent.of(question.approvers),
         {("principal", "reviewBy"): question.agent.review_by},
+        max(_members(entities), _members(context)),
     )
 
 
@@ -247,6 +255,17 @@ def _entity(
 
 def _set(items: Iterable[str]) -> list[JsonValue]:
     return [*sorted(set(items))]
+
+
+def _members(value: JsonValue) -> int:
+    """Return how many members the largest set in it has."""
+    match value:
+        case list():
+            return max(len(value), *map(_members, value), 0)
+        case dict():
+            return max(map(_members, value.values()), default=0)
+        case _:
+            return 0
 
 
 def _given(**values: str | None) -> Json:

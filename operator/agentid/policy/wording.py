@@ -42,9 +42,9 @@ def too_large(layer: Layer) -> str:
     return f"Denied, as {have} are more than is asked about together: {more}. Delete what is not needed."
 
 
-def too_much_asked(size: int, most: int) -> str:
+def too_much_asked(number: int, of: str, most: int) -> str:
     """Say that the facts about a task are more than may be asked about."""
-    said = f"Denied, as what policy would be asked has {size} bytes; at most {most} are asked about"
+    said = f"Denied, as what policy would be asked has {number} {of}; at most {most} are asked about"
     return f"{said}. Use fewer or shorter names of images, groups, labels and actions."
 
 
