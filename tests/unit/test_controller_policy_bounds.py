@@ -88,6 +88,29 @@ async def test_room_that_others_leave_is_for_those_that_were_beyond(installed: I
     assert allows(installed)
 
 
+async def test_text_that_waits_is_read_again_beside_another_that_gives_up_room_for_its_own(
+    installed: Installed,
+) -> None:
+    small = f"{PERMIT_ALL}//{'x' * 20_000}\n"
+    first, second = await take(installed, 1, small), await take(installed, 2, PERMIT_ALL)
+    await take(installed, 3, LARGE)
+    assert (await installed.take(edited(1, LARGE, 2, first))).waits is not None
+    assert (await installed.take(edited(2, small, 2, second))).waits is not None
+    await installed.drop(policy(LARGE, namespace="support", name="p3", uid="u-p3"))
+    # The first takes 20,000 bytes more than it has, and not 40,000: the second has room beside it.
+    assert [each.name for each in installed.policies.fitting("support")] == ["p1", "p2"]
+
+
+async def test_room_that_a_text_would_give_up_is_for_nobody_before_it_is_read(installed: Installed) -> None:
+    first, second = await take(installed, 1, PERMIT_ALL * 200), await take(installed, 2, PERMIT_ALL)
+    await take(installed, 3, LARGE)
+    assert (await installed.take(edited(1, LARGE, 2, first))).waits is not None
+    words = when(f"[{','.join(['1'] * 3500)}].contains(1)")
+    assert (await installed.take(edited(2, words, 2, second))).waits is not None
+    await installed.drop(policy(LARGE, namespace="support", name="p3", uid="u-p3"))
+    assert [each.name for each in installed.policies.fitting("support")] == ["p1"]
+
+
 async def test_policy_of_an_answer_from_before_its_end_does_not_come_back(installed: Installed) -> None:
     body = policy(PERMIT, namespace="support", uid="u-1")
     await installed.take(body)

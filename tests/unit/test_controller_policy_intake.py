@@ -15,7 +15,7 @@ from agentid.controller.policy_intake import PolicyIntake
 from agentid.policy.accept import AcceptedPolicy, accept
 from agentid.policy.layer import Layer
 from agentid.policy.load import NAMESPACE_LIMIT
-from tests.unit.policy_objects import FORBID, PERMIT, PERMIT_ALL, Installed, policy, resource_of
+from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, PERMIT_ALL, Installed, policy, resource_of
 
 LIMIT_SECONDS = 20
 LARGE = f"{PERMIT_ALL}//{'x' * 40_000}\n"
@@ -158,6 +158,26 @@ async def test_what_there_is_room_for_at_last_is_read_again_however_often_that_f
     await scene.until(lambda: scene.installed.policies.of("support").sources == ("AgentPolicy/two",))
     await scene.until(lambda: not scene.installed.policies.of("support").too_large)
     assert scene.reads.failures == 0
+
+
+async def test_room_that_a_refused_text_does_not_take_is_for_the_next_that_waits(scene: Scene) -> None:
+    scene.take("large", f"{PERMIT_ALL}//{'x' * 50_000}\n")
+    for name in ("first", "second"):
+        scene.take(name, PERMIT_ALL)
+    await scene.intake.settled()
+    scene.take("first", f"{BROKEN}//{'x' * 40_000}\n", version=2)
+    scene.take("second", f"{FORBID}//{'x' * 30_000}\n", version=2)
+    await scene.intake.settled()
+    assert [each.name for each in scene.installed.policies.installed() if each.waits] == ["first", "second"]
+    # Now there is room for either of them, and the first is read, refused and takes none.
+    scene.drop("large")
+    await scene.until(lambda: not any(each.waits for each in scene.installed.policies.installed()))
+    await scene.intake.settled()
+    first, second = (scene.installed.policies.named("support", name) for name in ("first", "second"))
+    assert first is not None
+    assert "`nope` on entity type `Task` not found" in first.refusal
+    assert second is not None
+    assert second.refusal == ""
 
 
 async def test_layer_is_made_in_a_thread_and_the_one_before_holds_so_long(

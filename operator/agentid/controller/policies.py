@@ -97,7 +97,7 @@ class Policies:
         for each in self._held.get(namespace, _Held()).by_name.values():
             if each.waits is not None and (each.waits - each.load).fits(room):
                 found.append(each)
-                room -= each.waits
+                room -= each.waits.beyond(each.load)
         return found
 
     def _is_listed(self, namespace: str) -> bool:

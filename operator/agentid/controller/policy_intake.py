@@ -132,8 +132,13 @@ class PolicyIntake:
         resource, body = self._slots.pop(key)
         if body is None:
             body = await self._read(resource, key)
-        if body is not None:
-            await self._policies.take(resource, body)
+        if body is None:
+            return
+        known = self._policies.named(*key)
+        await self._policies.take(resource, body)
+        if known is not None and known.waits is not None:
+            # It need not take the room that was held for it: a text that is refused takes none.
+            self._read_fitting(key[0])
 
     async def _read(self, resource: Resource, key: Key) -> Mapping[str, Any] | None:
         try:

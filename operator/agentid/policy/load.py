@@ -32,6 +32,11 @@ class Load:
         """Return what is left without the other."""
         return type(self)(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
+    def beyond(self, other: Self) -> Self:
+        """Return by how much it is more than the other, nowhere less than nothing."""
+        more = (max(0, each) for each in astuple(self - other))
+        return type(self)(*more)
+
     def fits(self, room: Self) -> bool:
         """Whether it is nowhere more than `room`."""
         return all(mine <= its for mine, its in zip(astuple(self), astuple(room), strict=True))
