@@ -155,7 +155,7 @@ def test_one_is_shown_with_who_may_approve_what_exactly_and_which_approvals_coun
         "intent.resources order/4711",
         "activeDeadlineSeconds 3600 (1 h)",
         "Nothing of it was approved before.",
-        f"agentid approve refund -n {careful.namespace}",
+        f"agentid approve refund -n {careful.namespace} --spec-hash v1:",
     ):
         assert part in said, shown.out
     told = agentid(erin, "approvals", "agenttask.agentid.dev/refund", "-o", "json").said

@@ -39,6 +39,8 @@ class Server:
         self.tasks = {name: task(name) for name in names}
         self.refuses: dict[tuple[str, str], list[tuple[int, str]]] = {}
         """By verb and name: what is answered instead, one after the other."""
+        self.said = ""
+        """The message of each of them; empty: the reason."""
         self.asked: Counter[str] = Counter()
         self.at_once = 0
         self.most_at_once = 0
@@ -71,9 +73,9 @@ class Server:
             found["status"] = {"observedGeneration": 2}
         return web.json_response(found)
 
-    @staticmethod
-    def _refusal(code: int, reason: str) -> web.Response:
-        status = {"kind": "Status", "code": code, "reason": reason, "message": f"because {reason}"}
+    def _refusal(self, code: int, reason: str) -> web.Response:
+        said = self.said or f"because {reason}"
+        status = {"kind": "Status", "code": code, "reason": reason, "message": said}
         return web.json_response(status, status=code)
 
 
@@ -113,6 +115,21 @@ async def test_a_conflict_about_another_task_is_told_and_not_tried_again(
     assert outcome.result is Result.REFUSED
     assert "AgentTask default/one is another one by now" in outcome.message
     assert server.asked["PATCH"] == 1
+
+
+@pytest.mark.parametrize(("state", "is_told"), [("Suspended", True), ("Active", False)])
+async def test_who_may_not_take_over_a_suspension_is_told_what_ends_the_task(
+    tmp_path: Path,
+    state: str,
+    is_told: bool,  # noqa: FBT001 - a table
+) -> None:
+    server = Server("one")
+    server.tasks["one"] = task("one", state)
+    server.refuses["PATCH", "one"] = [(403, "Forbidden")]
+    server.said = "ValidatingAdmissionPolicy 'task-resume.agentid.dev' with binding 'b' denied request: no"
+    code, _, err = await agentid(server, tmp_path, "suspend", "one", *WHY, "--no-wait")
+    assert code == 1
+    assert ("`agentid end one -n default --reason …` ends it for good" in err) is is_told
 
 
 async def test_a_task_that_somebody_ended_is_waited_for_and_not_changed_again(tmp_path: Path) -> None:

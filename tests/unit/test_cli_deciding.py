@@ -1,6 +1,10 @@
 """What becomes of a yes where an answer of the API server is lost, or is not as hoped for."""
 
+import asyncio
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +14,16 @@ from aiohttp import web
 from rich.console import Console
 
 from agentid.api.agentapproval import Decision
-from agentid.cli.approvals import listed, review, shown_as_json
+from agentid.cli.approvals import listed, review, show_next, shown_as_json
+from agentid.cli.asking import observe
 from agentid.cli.deciding import Decided, decide
 from agentid.cli.options import Where
 from agentid.cli.orders import Result
 from agentid.cli.pending import all_waiting, judge, one
 from agentid.cli.saying import Saying
 from agentid.cli.session import session
+from agentid.cli.surroundings import Surroundings
+from agentid.cli.why import commands_of
 from agentid.controller.packed_task import PackedTask
 from tests.unit.cli_tasks import NEED, NOW, pending, task
 from tests.unit.plain_server import serving
@@ -42,6 +49,8 @@ class Server:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/version":
             return web.json_response({}, headers=_DATE)
+        if request.path.endswith("/selfsubjectreviews"):
+            return web.json_response({"status": {"userInfo": {"username": ERIN}}})
         if request.path in self.refused:
             return _status(REFUSED, "Forbidden")
         if request.method == "POST":
@@ -89,6 +98,59 @@ async def approved(server: Server, folder: Path, saying: Saying = YES, me: str =
     ):
         seen = await one(here, server.tasks["refund"])
         return await decide(here, saying, seen, me)
+
+
+async def on_a_terminal(server: Server, folder: Path, typed: str, *told: str) -> tuple[int, str, str]:
+    """Run `agentid approve refund` where its standard input is a terminal, at which `typed` is typed."""
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, f"{typed}\n".encode())
+        async with serving(server.answer, folder) as kubeconfig:
+            words = ("approve", "refund", "-n", "support", "--kubeconfig", str(kubeconfig), *told)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "agentid", *words), stdin=theirs, stdout=PIPE, stderr=PIPE
+            )
+            out, err = await process.communicate()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_on_a_terminal_it_is_asked_whether_what_is_shown_is_approved(tmp_path: Path) -> None:
+    server = Server(task())
+    code, out, err = await on_a_terminal(server, tmp_path, "n")
+    assert (code, server.posts) == (1, 0)
+    assert "What exactly is approved: intent 1, v1:" in out
+    assert "Approve just this? [y/N]" in err
+    assert "Nothing was approved." in err
+    # What a program reads has nothing else in it.
+    code, out, err = await on_a_terminal(server, tmp_path, "y", "-o", "json")
+    assert (code, json.loads(out)["result"], server.posts) == (0, "done", 1)
+    assert "What exactly is approved: intent 1, v1:" in err
+
+
+async def test_what_says_of_what_it_is_is_asked_nothing(tmp_path: Path) -> None:
+    server = Server(task())
+    request = pending(server.tasks["refund"]).request
+    assert request is not None
+    code, _, err = await on_a_terminal(server, tmp_path, "n", "--spec-hash", request.spec_hash)
+    assert (code, err, server.posts) == (0, "", 1)
+
+
+def test_the_next_command_approves_what_was_shown_and_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen = pending(task())
+    assert seen.request is not None
+    command = f"agentid approve refund -n support --spec-hash {seen.request.spec_hash}"
+    show_next(seen)
+    assert command in capsys.readouterr().out.splitlines()
+    commands = commands_of(observe(seen.body, Surroundings(), NOW))
+    assert commands is not None
+    assert command in commands.splitlines()
+    assert commands_of(observe(task(standing="Running"), Surroundings(), NOW)) is None
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "not-kept"])

@@ -16,7 +16,7 @@ from agentid.cli.orders import Result
 from agentid.cli.pending import Pending, judge
 from agentid.cli.saying import LONGEST, Saying, against, expiry, until
 from agentid.lifecycle.approvals import consent, request_of
-from agentid.lifecycle.authority_holds import hold_while_approval_is_denied
+from agentid.lifecycle.authority_holds import BESIDES, hold_while_approval_is_denied
 from agentid.lifecycle.decide import RULES
 from agentid.lifecycle.lineage import Lineage
 from agentid.lifecycle.verdict import Hold
@@ -302,6 +302,11 @@ def test_what_wants_approvals_is_read_as_it_was_told(approvals: int, rules: tupl
     told = approval_needed(ApprovalNeed(approvals, rules), ())
     names = "; ".join(f'{each.rpartition("/")[0]}, rule "{each.rpartition("/")[2]}"' for each in rules)
     assert need_told(f"{told} It is approved as it is now.") == (names or "policy", approvals)
+
+
+def test_what_wants_approvals_between_two_pods_is_told_without_the_pod() -> None:
+    pod = "refund waits for a pod with the label agentid.dev/task: refund"
+    assert need_told(f"{pod}{BESIDES}{NEED} Ask erin{BESIDES}now.") == need_told(NEED)
 
 
 @pytest.mark.parametrize(

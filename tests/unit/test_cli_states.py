@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -187,6 +188,15 @@ def test_answers_are_json_or_yaml() -> None:
     answer = {"name": "Zoë", "rules": ["a"]}
     assert json.loads(told(answer, Output.JSON)) == answer
     assert told(answer, Output.YAML) == "name: Zoë\nrules:\n- a"
+
+
+@pytest.mark.parametrize("output", [Output.JSON, Output.YAML])
+def test_what_programs_read_cannot_move_the_cursor_or_hide_either(output: Output) -> None:
+    odd = "Zoë pays\u009b2J \u202eon\u2028 \x1b[2J and\tmore\n\U000e0041 or \u00a0less 🧾"
+    said = told({"purpose": odd, odd: [odd]}, output)
+    assert [each for each in said if not each.isprintable() and each != "\n"] == []
+    read: Any = json.loads(said) if output is Output.JSON else yaml.safe_load(said)
+    assert read == {"purpose": odd, odd: [odd]}
 
 
 def test_what_others_wrote_cannot_move_the_cursor_or_pose_as_markup(

@@ -106,6 +106,24 @@ def test_what_is_deeper_or_more_than_is_shown_is_counted() -> None:
     assert "41 more are below them" in found.notes[0]
 
 
+def test_those_that_only_name_a_parent_crowd_out_neither_the_asked_one_nor_the_children_indeed() -> None:
+    crowd = [below(TOP, f"c-{number:04d}", number + 10) for number in range(MOST_SHOWN + 40)]
+    late = {"creationTimestamp": "2026-11-23T09:59:59Z"}
+    child, asked = below(TOP, "child", 2), below(TOP, "asked", 3)
+    inner = below(asked, "inner", 4)
+    child["status"]["delegation"] = {
+        "intentGeneration": 1,
+        "chain": [{"name": "top", "uid": UID.format(1), "agent": "a", "requester": "alice@example.com"}],
+    }
+    for each in (child, asked, inner):
+        each["metadata"] |= late
+    found = family(inner, TOP, *crowd, child, asked, inner)
+    names = [each.task.name for each in found.members]
+    assert len(names) == MOST_SHOWN
+    assert names[-3:] == ["asked", "inner", "child"]
+    assert "44 more are below them" in found.notes[0]
+
+
 def test_a_task_that_cannot_be_read_is_drawn_too() -> None:
     odd = below(TOP, "odd", 2, agentRef=7)
     assert "└─ odd" in drawn(family(TOP, TOP, odd), NOW, wide=True)

@@ -98,7 +98,7 @@ async def _show(where: Where, name: str, output: ListOutput) -> int:
         typer.echo(f"agenttask.{GROUP}/{seen.task.name}")
     else:
         review(seen, printer())
-        _next(seen)
+        show_next(seen)
     if seen.consent is None:
         typer.echo(_unseen(seen.task.namespace), err=True)
     return 0
@@ -182,9 +182,11 @@ def _who_and_when(each: Word) -> str:
     return f"{each.username or 'nobody who is known'}{at}"
 
 
-def _next(of: Pending) -> None:
+def show_next(of: Pending) -> None:
+    """Print by which commands what was shown is approved or denied, where it waits for that."""
     if of.waits:
-        typer.echo(f"\n{next_told(of.task.name, of.task.namespace)}")
+        spec_hash = of.request.spec_hash if of.request is not None else None
+        typer.echo(f"\n{next_told(of.task.name, of.task.namespace, spec_hash)}")
 
 
 def as_json(of: Pending) -> dict[str, JsonValue]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +14,7 @@ from agentid.api.fields import format_time
 from agentid.api.names import API_VERSION, GROUP
 from agentid.api.spec_hash import projection_text
 from agentid.cli.approvals import look, review
-from agentid.cli.errors import REFUSED, finish
+from agentid.cli.errors import REFUSED, done
 from agentid.cli.heeding import heeded
 from agentid.cli.options import ListOutput, Where
 from agentid.cli.orders import Outcome, Result
@@ -51,23 +52,40 @@ class Decided:
 
 def run(where: Where, name: str, saying: Saying, output: ListOutput) -> None:
     """Say yes or no to a task; exit with 1 if it is refused, counts for nothing, or is not acted on."""
-    finish("approve" if saying.is_yes else "deny", _run(where, name, saying, output))
-
-
-async def _run(where: Where, name: str, saying: Saying, output: ListOutput) -> int:
-    async with session(where) as here:
-        seen = await look(here, name)
-        me, _ = await who_am_i(here)
-        said = against(saying, seen, me)
-        if said is not None:
-            decided = Decided(said)
-        else:
-            if output in {ListOutput.TABLE, ListOutput.WIDE}:
-                review(seen, printer())
-                typer.echo()
-            decided = await decide(here, saying, seen, me)
+    command = "approve" if saying.is_yes else "deny"
+    seen, me = done(command, _look(where, name))
+    said = against(saying, seen, me) or _shown(saying, seen, output)
+    decided = Decided(said) if said is not None else done(command, _decide(where, saying, seen, me))
     _show(decided, saying, output)
-    return REFUSED if decided.outcome.result in {Result.REFUSED, Result.UNSETTLED} else 0
+    raise typer.Exit(REFUSED if decided.outcome.result in {Result.REFUSED, Result.UNSETTLED} else 0)
+
+
+async def _look(where: Where, name: str) -> tuple[Pending, str]:
+    async with session(where) as here:
+        return await look(here, name), (await who_am_i(here))[0]
+
+
+async def _decide(where: Where, saying: Saying, seen: Pending, me: str) -> Decided:
+    async with session(where) as here:
+        return await decide(here, saying, seen, me)
+
+
+def _shown(saying: Saying, seen: Pending, output: ListOutput) -> Outcome | None:
+    """Show a task to whoever decides, and say that they do not; None: they do.
+
+    On a terminal a yes is asked for, unless it says of what it is: who looked at the task before may have
+    seen another intent.
+    """
+    is_open = saying.is_yes and saying.spec_hash is None and not saying.dry_run
+    # A process that was started without a standard input has None.
+    is_asked = is_open and sys.stdin is not None and sys.stdin.isatty()
+    is_for_people = output in {ListOutput.TABLE, ListOutput.WIDE}
+    if is_for_people or is_asked:
+        review(seen, printer(aside=not is_for_people))
+        typer.echo(err=not is_for_people)
+    if not is_asked or typer.confirm("Approve just this?", err=True):
+        return None
+    return Outcome(seen.body, Result.REFUSED, "Nothing was approved.")
 
 
 async def decide(here: Session, saying: Saying, seen: Pending, me: str) -> Decided:

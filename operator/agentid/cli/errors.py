@@ -10,12 +10,14 @@ AgentidError
 import asyncio
 import sys
 from collections.abc import Coroutine
+from typing import TypeVar
 
 import typer
 
 from agentid.errors import AgentidError
 
 REFUSED = 1
+_Answer = TypeVar("_Answer")
 
 
 class CommandError(AgentidError):
@@ -36,12 +38,16 @@ class NotSeenError(CommandError):
 
 def finish(command: str, work: Coroutine[None, None, int]) -> None:
     """Do the work of a command and exit with what it returns; an error is one sentence and code 1."""
+    raise typer.Exit(done(command, work))
+
+
+def done(command: str, work: Coroutine[None, None, _Answer]) -> _Answer:
+    """Do a part of the work of a command and return what it returns; an error is one sentence and code 1."""
     try:
-        code = asyncio.run(work)
+        return asyncio.run(work)
     except AgentidError as error:
         sys.stderr.write(f"agentid {command}: {error}\n")
-        code = REFUSED
-    except KeyboardInterrupt:
+        raise typer.Exit(REFUSED) from error
+    except KeyboardInterrupt as error:
         sys.stderr.write(f"agentid {command}: interrupted\n")
-        code = 130
-    raise typer.Exit(code)
+        raise typer.Exit(130) from error

@@ -18,16 +18,30 @@ _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
 
 
-def printer() -> Console:
-    """Return where answers are printed: in colour on a terminal only, and never with NO_COLOR."""
-    return Console(highlight=False, emoji=False, soft_wrap=True)
+def printer(*, aside: bool = False) -> Console:
+    """Return where answers are printed: in colour on a terminal only, and never with NO_COLOR.
+
+    `aside`: on standard error, so that what a program reads stays as it is.
+    """
+    return Console(highlight=False, emoji=False, soft_wrap=True, stderr=aside)
 
 
 def told(answer: JsonValue, output: Output | ListOutput) -> str:
-    """Return an answer as a program reads it: YAML where that is asked for, otherwise JSON."""
+    """Return an answer as a program reads it: YAML where that is asked for, otherwise JSON.
+
+    Programs print to terminals too: what does not show or moves the cursor is written by its number.
+    """
     if output in {Output.YAML, ListOutput.YAML}:
-        return yaml.safe_dump(answer, sort_keys=False, allow_unicode=True, width=110).rstrip("\n")
-    return json.dumps(answer, indent=2, ensure_ascii=False)
+        said = _as_yaml(answer, is_plain=True)
+        # Only quoted text can have escapes, and which is quoted is PyYAML's to say.
+        is_plain = all(each.isprintable() for each in said.split("\n"))
+        return said if is_plain else _as_yaml(answer, is_plain=False)
+    said = json.dumps(answer, indent=2, ensure_ascii=False)
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in said)
+
+
+def _as_yaml(answer: JsonValue, *, is_plain: bool) -> str:
+    return yaml.safe_dump(answer, sort_keys=False, allow_unicode=is_plain, width=110).rstrip("\n")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

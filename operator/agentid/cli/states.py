@@ -12,6 +12,7 @@ from agentid.cli.session import Session, who_am_i
 from agentid.cli.settling import find, has_followed, seen_through
 from agentid.cluster.connection import Body
 from agentid.cluster.errors import (
+    AdmissionRefusedError,
     ApiAnswerError,
     ConflictError,
     FixedFieldError,
@@ -119,7 +120,8 @@ async def _set(here: Session, order: Order, task: Body, me: str) -> Outcome:
                 return Outcome(task, Result.REFUSED, f"AgentTask {namespace}/{name}: {error}")
             await asyncio.sleep(attempt)
         except ApiAnswerError as error:
-            return Outcome(task, Result.REFUSED, _refusal(namespace, name, error))
+            ends = _which_ends_it(order, task) if isinstance(error, AdmissionRefusedError) else ""
+            return Outcome(task, Result.REFUSED, _refusal(namespace, name, error) + ends)
     raise AssertionError("the last attempt returns")
 
 
@@ -138,6 +140,14 @@ def _still_anothers(namespace: str, name: str, task: Body) -> str:
         f"AgentTask {namespace}/{name} is Suspended by {_suspender(task)}, who may take that back, for just "
         "this reason. Give another --reason, which makes the suspension yours."
     )
+
+
+def _which_ends_it(order: Order, task: Body) -> str:
+    # Who may not take over a suspension that somebody else can take back has this left.
+    state = text(mapping(task.get("spec")).get("state"))
+    namespace, name = which(task)
+    is_both = order.state is DesiredState.SUSPENDED and state == DesiredState.SUSPENDED
+    return f"; `agentid end {name} -n {namespace} --reason …` ends it for good" if is_both else ""
 
 
 def _refusal(namespace: str, name: str, error: ApiAnswerError) -> str:

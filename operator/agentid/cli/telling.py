@@ -148,10 +148,14 @@ def task_as_json(namespace: str, name: str, spec: AgentTaskSpec | None) -> dict[
     }
 
 
-def next_told(name: str, namespace: str) -> str:
-    """Return the commands by which a task that waits is approved or denied."""
+def next_told(name: str, namespace: str, spec_hash: str | None) -> str:
+    """Return the commands by which a task that waits is approved, as it was shown, or denied.
+
+    Each has a line of its own, which is not wrapped, so that it can be copied.
+    """
     here = f"{name} -n {namespace}"
-    return f"agentid approve {here}   or   agentid deny {here} --reason …"
+    just_this = f" --spec-hash {spec_hash}" if spec_hash is not None else ""
+    return f"agentid approve {here}{just_this}\nor\nagentid deny {here} --reason …"
 
 
 def duration(seconds: int) -> str:

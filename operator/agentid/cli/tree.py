@@ -30,8 +30,7 @@ MOST_SHOWN: Final = 500
 _TRIES: Final = 5
 _ASKED: Final = " ←"
 
-_Children = Mapping[tuple[str, str], list[PackedTask]]
-"""The children of each task, by its name and UID as they name it."""
+_Children = Mapping[tuple[str, str], list[PackedTask]]  # by the parent's name and UID as they name it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def family_of(asked: TaskFacts, tasks: list[PackedTask]) -> Family:
     for each in tasks:
         if each.parent is not None:
             children.setdefault(each.parent, []).append(each)
-    drawer = _Drawer(children)
+    drawer = _Drawer(children, _shown(top, {each.uid for each in (asked, *lineage.ancestors)}, children))
     members = tuple(drawer.drawn(top, None, Lineage()))
     notes = [] if lineage.flaw is None else [f"{title(asked)}: {lineage.flaw}"]
     if drawer.left_out:
@@ -124,11 +123,33 @@ def family_of(asked: TaskFacts, tasks: list[PackedTask]) -> Family:
     return Family(asked, members, tuple(notes))
 
 
-class _Drawer:
-    """Walks down a family once: no task twice, none deeper or more of them than is shown."""
+def _shown(top: TaskFacts, path: set[str], children: _Children) -> set[str]:
+    """Return the UIDs of those that are shown: the way to the one that was asked for, then the upper ones.
 
-    def __init__(self, children: _Children) -> None:
+    Whoever may create tasks can name any parent: those that only do must not crowd out the others.
+    """
+    shown, row = set(path), [top]
+    for _ in range(MAX_DEPTH + 1):
+        found = [child.facts() for each in row for child in children.get((each.name, each.uid), [])]
+        row = []
+        for each in sorted(found, key=_rank):
+            if each.uid in shown or len(shown) < MOST_SHOWN:
+                shown.add(each.uid)
+                row.append(each)
+    return shown
+
+
+def _rank(task: TaskFacts) -> tuple[bool, datetime, str]:
+    """Return what puts those first that were found to be children indeed, then the older ones."""
+    return task.status.delegation is None, *_age(task)
+
+
+class _Drawer:
+    """Walks down a family once: no task twice, and only those that are shown."""
+
+    def __init__(self, children: _Children, shown: set[str]) -> None:
         self._children = children
+        self._shown = shown
         self._seen: set[str] = set()
         self.left_out = 0
 
@@ -138,13 +159,12 @@ class _Drawer:
         """Yield a task and all below it, each with what is drawn before its name."""
         self._seen.add(task.uid)
         yield Member(task, branch, parent, lineage)
-        found = self._children.get((task.name, task.uid), [])
-        new = sorted((each.facts() for each in found if each.uid not in self._seen), key=_age)
+        below_it = self._children.get((task.name, task.uid), ())
+        found = [each for each in below_it if each.uid not in self._seen]
+        new = sorted((each.facts() for each in found if each.uid in self._shown), key=_age)
+        self.left_out += len(found) - len(new)
         above = Lineage((task, *lineage.ancestors))
         for number, each in enumerate(new, start=1):
-            if len(self._seen) >= MOST_SHOWN or len(lineage.ancestors) > MAX_DEPTH:
-                self.left_out += len(new) - number + 1
-                return
             is_last = number == len(new)
             yield from self.drawn(
                 each,

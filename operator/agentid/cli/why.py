@@ -56,6 +56,8 @@ async def _why(where: Where, name: str, assumed: Assumed, output: Output) -> int
     if output is Output.TEXT:
         title, style = title_of(asked.observation.task)
         paragraphs(title, style, list(rows(asked)), printer())
+        if (commands := commands_of(asked.observation)) is not None:
+            typer.echo(f"\n{commands}")
     else:
         typer.echo(told(_answer(asked), output))
     return 0
@@ -128,13 +130,22 @@ def _next(facts: Observation) -> Iterator[Row]:
         request = request_of(facts.task, facts.family.lineage)
         if request is not None and facts.family.lineage.flaw is None:
             yield "who may approve", who_may_approve(request)
-        yield "next", next_told(facts.task.name, facts.task.namespace)
     elif finished.reason == WaitReason.APPROVAL_DENIED:
         yield "next", f"agentid approvals {here}   shows who said no, to what"
     elif finished.reason == WaitReason.SUSPENDED:
         yield "next", f"agentid resume {where}"
     elif finished.reason == RunReason.RUNNING:
         yield "next", f"agentid suspend {where}   or   agentid end {where}"
+
+
+def commands_of(facts: Observation) -> str | None:
+    """Return by which commands a task that waits for an approval is approved or denied; None: it does not."""
+    finished = condition(facts.task.status, ConditionType.FINISHED)
+    if finished is None or finished.status == "True" or finished.reason != WaitReason.AWAITING_APPROVAL:
+        return None
+    request = request_of(facts.task, facts.family.lineage)
+    spec_hash = request.spec_hash if request is not None else None
+    return next_told(facts.task.name, facts.task.namespace, spec_hash)
 
 
 def is_changed_since(asked: Asked) -> bool:

@@ -1,6 +1,7 @@
 """The rules by which a task waits for the word of others: of the tasks above it, and of those who approve."""
 
 from dataclasses import replace
+from typing import Final
 
 from agentid.api.reasons import WaitReason
 from agentid.lifecycle.approvals import request_of, what_is_awaited
@@ -18,6 +19,9 @@ from agentid.lifecycle.model import Judgement, Observation
 from agentid.lifecycle.permission import has_what_it_asks_for, verdict_on_its_pod
 from agentid.lifecycle.record import has_started
 from agentid.lifecycle.verdict import Hold
+
+BESIDES: Final = ". Policy: "
+"""Stands between what a task waits for and what policy says of it besides."""
 
 
 def hold_while_a_task_above_is_suspended(observation: Observation) -> Hold | None:
@@ -81,7 +85,7 @@ def hold_while_what_has_begun_is_not_allowed(observation: Observation) -> Hold |
     )
     if refused is None or waits is None:
         return refused
-    message = f"{waits.message.rstrip('.')}. Policy: {refused.message}"
+    message = f"{waits.message.rstrip('.')}{BESIDES}{refused.message}"
     return replace(waits, reason=refused.reason, message=message, quiet=False)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from agentid.lifecycle.authority_holds import BESIDES
 from agentid.policy.decision import ApprovalNeed, LayerDecision, Reason
 from agentid.policy.layer import Layer
 
@@ -58,10 +59,11 @@ def approval_needed(need: ApprovalNeed, layers: Iterable[Layer]) -> str:
 def need_told(message: str) -> tuple[str, int] | None:
     """Return what `approval_needed` said needs approvals, and how many; None where `message` is none of it.
 
-    Whoever waits for an approval is told in a condition; most who may give it cannot read the policies.
+    Whoever waits for an approval is told in a condition; most who may give it cannot read the policies. Of a
+    task that waits for its next pod too, the message says that first.
     """
     found = _NEED.match(message)
-    return None if found is None else (found[1], int(found[2] or 1))
+    return None if found is None else (found[1].rpartition(BESIDES)[2], int(found[2] or 1))
 
 
 def denied(reason: Reason, decision: LayerDecision, layer: Layer) -> str:
