@@ -53,7 +53,7 @@ def approve(  # noqa: PLR0913 - its options
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Until when (RFC 3339).")] = None,
     spec_hash: Annotated[
-        str | None, typer.Option(metavar="v1:…", help="Only if the task is what was looked at, unasked.")
+        str | None, typer.Option(metavar="v1:…", help="Only what was looked at before; nothing is asked.")
     ] = None,
     dry_run: DryRun = False,
     wait: Wait = True,
