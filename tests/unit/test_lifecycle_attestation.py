@@ -136,6 +136,14 @@ def test_where_nothing_ran_at_the_suspension_policy_judges_what_runs_at_the_resu
     assert back.judgement.action is PolicyAction.RESUME
 
 
+def test_policy_about_images_does_not_end_a_task_whose_pod_first_starts():
+    waits = resumed(suspended(STARTING), runs(all_run=False))
+
+    assert finished(waits) == ("False", "AwaitingPod", AWAITED)
+    assert finished(judged(waits, **FORBIDDEN))[:2] == ("False", "AwaitingPolicy")
+    assert finished(judged(resumed(suspended(STARTING), runs()), **FORBIDDEN))[:2] == ("True", "Revoked")
+
+
 def test_pod_that_waits_for_a_secret_that_was_never_made_is_not_waited_for():
     held = replace(suspended(STARTING), secret=SecretFacts(SecretState.ABSENT))
 

@@ -32,6 +32,7 @@ from tests.unit.lifecycle_facts import (
 )
 
 NEW = observe(pods=[pod()])
+STARTED = (pod(all_run=True),)
 RUNS = running(NEW)
 UNAPPROVED: dict[str, object] = {"allowed": False, "awaits_approval": True, "message": "It needs one."}
 DENIED = Consent(denied="denied by erin@example.com")
@@ -54,7 +55,11 @@ def recorded(facts: Observation) -> Entry | None:
         (judged(replace(RUNS, consent=DENIED)), "denied", "ApprovalDenied"),
         (observe(), "waiting", "AwaitingPod"),
         (asks(RUNS, state="Suspended"), "suspended", "Suspended"),
-        (asks(after(asks(RUNS, state="Suspended")), state="Active"), "resumed", "Running"),
+        (
+            asks(replace(after(asks(RUNS, state="Suspended")), pods=STARTED), state="Active"),
+            "resumed",
+            "Running",
+        ),
         (ended_by_carol(RUNS), "ended", "Ended"),
         (deleted(RUNS), "ended", "Deleted"),
         (at(RUNS, 3600), "ended", "Expired"),
@@ -157,7 +162,7 @@ def test_entry_has_all_of_the_intent_but_its_purpose():
 def test_entry_names_who_changed_the_state():
     sec, boss = {"username": "sec@example.com"}, {"username": "boss@example.com"}
     suspends = asks(RUNS, state="Suspended", stateChangedBy=sec)
-    resumes = asks(after(suspends), state="Active", stateChangedBy=boss)
+    resumes = asks(replace(after(suspends), pods=STARTED), state="Active", stateChangedBy=boss)
     for facts, kind, who in ((suspends, "suspended", sec), (resumes, "resumed", boss)):
         found = recorded(facts)
         assert found is not None

@@ -95,6 +95,11 @@ def on_images(facts: Observation) -> Observation:
     )
 
 
+def resumed(facts: Observation) -> Observation:
+    """The same, suspended and active again, with containers that run by then."""
+    return on_images(asks(suspended(facts), state="Active"))
+
+
 def starting(facts: Observation) -> Observation:
     """The same with containers of which some run already, such as an init container."""
     return replace(facts, pods=tuple(replace(each, running_images=("init@sha256:1",)) for each in facts.pods))
@@ -135,7 +140,7 @@ ASKED: dict[str, tuple[Observation, PolicyAction | None]] = {
         PolicyAction.RESUME,
     ),
     "running since it was resumed": (
-        on_images(after(asks(suspended(RUNNING), state="Active"))),
+        on_images(after(resumed(RUNNING))),
         PolicyAction.RENEW,
     ),
     "suspended before its first credential, and resumed": (
@@ -173,7 +178,7 @@ STAYS: dict[str, tuple[Observation, PolicyAction | None]] = {
     "running on its first credential": (on_images(RUNNING), PolicyAction.ISSUE),
     "running without a pod": (ALONE, PolicyAction.ISSUE),
     "running since it was resumed": (
-        on_images(after(asks(suspended(RUNNING), state="Active"))),
+        on_images(after(resumed(RUNNING))),
         PolicyAction.RESUME,
     ),
     "running on a renewed credential": (on_images(renewed(RUNNING)), None),
@@ -230,7 +235,7 @@ def test_credential_is_renewed_as_soon_as_that_is_permitted():
 def test_credential_that_is_not_renewed_is_made_again_where_the_secret_is_in_doubt():
     others = {
         "pod": (on_images(after(next_pod(REPLACEABLE))), PolicyAction.ISSUE),
-        "resumed": (on_images(after(asks(suspended(RUNNING), state="Active"))), PolicyAction.RESUME),
+        "resumed": (on_images(after(resumed(RUNNING))), PolicyAction.RESUME),
     }
     for facts, action in others.values():
         doubtful = unrenewable(in_doubt_what_the_secret_holds(facts), 100)
@@ -253,7 +258,7 @@ def test_task_that_is_not_renewed_still_goes_on_with_its_next_pod():
 ISSUED: dict[str, tuple[Observation, IssueReason]] = {
     "first": (NEW, IssueReason.ISSUED),
     "renewal": (at(RUNNING, DUE_SECONDS), IssueReason.RENEWED),
-    "resumed": (asks(suspended(RUNNING), state="Active"), IssueReason.RESUMED),
+    "resumed": (resumed(RUNNING), IssueReason.RESUMED),
     "intent": (asks(RUNNING, intent=OTHER_INTENT), IssueReason.INTENT_CHANGED),
     "pod": (next_pod(REPLACEABLE), IssueReason.POD_REPLACED),
     "lost": (replace(RUNNING, secret=SecretFacts(SecretState.ABSENT)), IssueReason.REISSUED),
@@ -299,7 +304,7 @@ DURING: dict[str, Observation] = {
     "it runs without a pod": ALONE,
     "a renewal is due": at(RUNNING, DUE_SECONDS),
     "it was renewed": renewed(RUNNING),
-    "it was resumed": asks(suspended(RUNNING), state="Active"),
+    "it was resumed": resumed(RUNNING),
     "its intent changed": asks(RUNNING, intent=OTHER_INTENT),
     "its pod was replaced": next_pod(REPLACEABLE),
     "its Secret is gone": replace(RUNNING, secret=SecretFacts(SecretState.ABSENT)),
@@ -531,7 +536,7 @@ def refused(facts: Observation, before: int) -> Observation:
     [
         (RUNNING, "Issued", PolicyAction.ISSUE),
         (after(next_pod(REPLACEABLE)), "Issued", PolicyAction.ISSUE),
-        (after(asks(suspended(RUNNING), state="Active")), "Resumed", PolicyAction.RESUME),
+        (after(resumed(RUNNING)), "Resumed", PolicyAction.RESUME),
         (renewed(RUNNING), "Renewed", None),
     ],
     ids=["first", "next pod", "resumed", "renewed"],

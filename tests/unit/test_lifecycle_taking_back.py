@@ -46,7 +46,7 @@ def test_suspension_takes_the_credential_and_resuming_makes_another():
     assert held.task.status.bound_pod == RUNNING.task.status.bound_pod
     assert held.task.status.deadline == RUNNING.task.status.deadline
     assert said(held, ConditionType.FINISHED)[1] == "Suspended"
-    resumed = asks(held, state="Active")
+    resumed = asks(replace(held, pods=(pod(all_run=True),)), state="Active")
     assert why(resumed) is IssueReason.RESUMED
     done = after(resumed)
     assert generations(done) == [2]

@@ -26,6 +26,7 @@ from tests.unit.lifecycle_facts import (
 
 NEW = observe(pods=[pod()])
 RUNNING = running(NEW)
+STARTED = (pod(all_run=True),)
 ALLOWED = running(observe(spec=task_spec(workload=ALLOW), pods=[pod()]))
 ALONE = running(observe(spec=task_spec(workload=None)))
 STRANGER = pod(2, service_account="mallory")
@@ -108,7 +109,7 @@ def test_stranger_that_takes_the_name_after_a_predecessor_is_warned_of_once() ->
 
 
 def test_resumed_while_issuance_is_blocked_is_resumed_all_the_same() -> None:
-    suspended = after(asks(RUNNING, state="Suspended"))
+    suspended = replace(after(asks(RUNNING, state="Suspended")), pods=STARTED)
     blocked = after(replace(asks(suspended, state="Active"), blocked=BLOCKED))
     assert finished(replace(blocked, blocked=BLOCKED))[1] == WaitReason.ISSUANCE_BLOCKED
     later = replace(blocked, blocked=None, now=NOW + timedelta(seconds=60))
@@ -119,7 +120,7 @@ def test_resumed_while_issuance_is_blocked_is_resumed_all_the_same() -> None:
 
 
 def test_what_is_lost_after_a_resumption_is_not_resumed_again() -> None:
-    resumed = after(asks(after(asks(RUNNING, state="Suspended")), state="Active"))
+    resumed = after(asks(replace(after(asks(RUNNING, state="Suspended")), pods=STARTED), state="Active"))
 
     assert why(replace(resumed, secret=SecretFacts(SecretState.ABSENT))) is IssueReason.REISSUED
 

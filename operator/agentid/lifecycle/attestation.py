@@ -34,16 +34,16 @@ def runs_something_else(observation: Observation) -> bool:
 def has_to_run_first(observation: Observation) -> bool:
     """Whether the bound pod gets a credential again and does not run, so that it cannot be told what runs.
 
-    Where nothing was noted of it, one that is Running is judged as it is. One that waits for a Secret that
-    was never made could wait for ever: it runs nothing, and gets its first credential.
+    Where nothing was noted of it, it is judged as it is, once all of it runs: a rule that demands an image
+    would miss one that is still to come. One that waits for a Secret that was never made could wait for
+    ever: it runs nothing, and gets its first credential.
     """
     bound, pod = observation.task.status.bound_pod, bound_pod(observation)
     if bound is None or pod is None or is_over(pod) or current(observation) is not None:
         return False
-    if bound.running_images is not None:
-        return not _runs(pod)
     is_there = observation.secret.state is not SecretState.ABSENT
-    return was_suspended(observation) and is_there and pod.phase is not PodPhase.RUNNING
+    is_judged_anew = bound.running_images is not None or (was_suspended(observation) and is_there)
+    return is_judged_anew and not _runs(pod)
 
 
 def _runs(pod: PodFacts) -> bool:
