@@ -139,6 +139,31 @@ def test_a_step_concerns_its_parent_and_another_child_does_not(
     assert told.taken() == {"a", "s"}
 
 
+def test_a_change_of_a_pod_concerns_the_steps_that_are_done_in_it_and_no_other_child(
+    tasks: Tasks, world: World, told: Told
+) -> None:
+    for name, of, parts in (
+        ("a", None, {}),
+        ("b", "a", {"status": STARTED}),
+        ("s", "a", {"spec": STEP, "status": STARTED}),
+        ("new", "a", {"spec": STEP}),
+        ("other", None, {}),
+    ):
+        tasks.put(name, of, **parts)
+    told.taken()
+    metadata = {"name": "p", "namespace": "ns", "uid": "u-p", "labels": {"agentid.dev/task": "a"}}
+    for version, phase, concerned in (
+        (1, "Pending", {"a", "s"}),
+        (2, "Pending", set()),
+        (3, "Running", {"a", "s"}),
+    ):
+        seen = metadata | {"resourceVersion": str(version)}
+        world.take_pod({"metadata": seen, "spec": {}, "status": {"phase": phase}})
+        assert told.taken() == concerned
+    world.drop_pod("u-p")
+    assert told.taken() == {"a", "s"}
+
+
 @pytest.mark.parametrize(("spec", "limit"), [({}, MAX_CHILDREN), (STEP, MAX_GRANTS)])
 def test_a_place_that_is_free_goes_to_those_that_waited_longest(
     tasks: Tasks, told: Told, spec: dict[str, Any], limit: int

@@ -499,3 +499,22 @@ def test_emergency_that_was_changed_all_the_same_is_revoked():
 
 def test_no_family_is_needed_by_a_task_without_a_parent():
     assert observe().family == Family(Lineage())
+
+
+def test_resumed_step_is_not_revoked_while_containers_of_its_parents_pod_are_still_to_come():
+    task, top = family(**STEP)
+    starts, runs = (Family(lineage(task, top), parents_pod=pod(101, all_run=each)) for each in (False, True))
+    begun = after(replace(seen(task, top), family=runs))
+    suspended = after(judged(replace(begun, task=with_spec(begun.task, state="Suspended"))))
+    active = replace(suspended, task=with_spec(suspended.task, state="Active"))
+    no: dict[str, object] = {"allowed": False, "message": "An image is missing."}
+
+    waits = judged(replace(active, family=starts), **no)
+    assert finished(waits)[:2] == ("False", WaitReason.AWAITING_POLICY)
+    assert not is_granted(after(waits).task)
+    assert said(after(judged(replace(after(waits), family=runs))), ConditionType.GRANTED)[1] == "Resumed"
+    # Nor by its parent's next pod, once it was granted again.
+    granted_again = after(judged(replace(active, family=runs)))
+    assert finished(judged(replace(granted_again, family=starts), **no))[0] == "False"
+    for facts in (active, granted_again):
+        assert finished(judged(replace(facts, family=runs), **no))[:2] == ("True", EndReason.REVOKED)

@@ -221,7 +221,7 @@ class World:
         record.pods[uid] = new
         self._pod_keys[uid] = key
         if old is None or old.facts != new.facts:
-            self._changed(key)
+            self._pod_changed(key)
 
     def _knows_newer_pod(self, key: Key | None, uid: str, version: int) -> bool:
         record = self._records.get(key) if key is not None else None
@@ -242,7 +242,15 @@ class World:
         self._pod_keys.pop(uid, None)
         record = self._records.get(key)
         if record is not None and record.pods.pop(uid, None) is not None:
-            self._changed(key)
+            self._pod_changed(key)
+
+    def _pod_changed(self, key: Key) -> None:
+        """Tell the task of a pod, and its steps, which are done in that pod too."""
+        self._changed(key)
+        record = self._records.get(key)
+        if record is not None and record.task is not None:
+            for step in self.kinship.steps(record.task.namespace, record.task.uid):
+                self._changed((step.namespace, step.name))
 
     def _agent_changed(self, key: Key) -> None:
         for name in self._by_agent.get(key, ()):

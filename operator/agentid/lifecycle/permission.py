@@ -149,12 +149,13 @@ def verdict_on_its_pod(observation: Observation) -> Judgement | None:
 
     Rules about images and accounts then said something of no pod, or of one that does not suit the task. That
     must not end a Job's task between two pods, or before the Job tells that it is complete; nor a step, which
-    is done in its parent's pod. The same holds of a pod that has to run again first.
+    is done in its parent's pod. The same holds of a pod that has to run again first, the parent's as well.
     """
     if not has_started(observation):
         return observation.judgement
     if workload(observation) is None:
-        return None if is_between_its_parents_pods(observation) else observation.judgement
+        is_without = is_between_its_parents_pods(observation) or _is_resumed_while_it_starts(observation)
+        return None if is_without else observation.judgement
     pod = next_holder(observation)
     if pod is None or has_to_run_first(observation):
         return None
@@ -184,6 +185,13 @@ def permission(observation: Observation, why: IssueReason) -> Judgement:
             f"AgentTask {observation.task.namespace}/{observation.task.name} is not allowed by policy"
         )
     return judgement
+
+
+def _is_resumed_while_it_starts(observation: Observation) -> bool:
+    """Whether policy was asked for a step's `resume` while its parent's pod had containers still to come."""
+    judgement, pod = observation.judgement, observation.family.parents_pod
+    is_resumed = judgement is not None and judgement.action is PolicyAction.RESUME
+    return is_resumed and pod is not None and not pod.all_run
 
 
 def _is_another(observation: Observation, spec: AgentTaskSpec) -> bool:
