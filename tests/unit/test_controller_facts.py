@@ -12,6 +12,7 @@ from agentid.controller.facts import (
     controller_of,
     pod_facts,
     pod_task,
+    seen_before,
     version_number,
     workload_facts,
 )
@@ -46,17 +47,17 @@ def test_a_running_pod() -> None:
     assert not facts.containers_ended
 
 
-_SIDECAR = {"initContainerStatuses": [{"name": "i", "imageID": "init@sha256:1"}]}
+_INIT = {"initContainerStatuses": [{"name": "i", "imageID": "init@sha256:1"}]}
 
 
 @pytest.mark.parametrize(
     ("statuses", "all_run"),
     [
         ({}, False),
-        (_SIDECAR, False),
-        (_SIDECAR | {"containerStatuses": [{"name": "c", "imageID": ""}]}, False),
-        (_SIDECAR | {"containerStatuses": [{"name": "other", "imageID": "app@sha256:2"}]}, False),
-        (_SIDECAR | {"containerStatuses": [{"name": "c", "imageID": "app@sha256:2"}]}, True),
+        (_INIT, False),
+        (_INIT | {"containerStatuses": [{"name": "c", "imageID": ""}]}, False),
+        (_INIT | {"containerStatuses": [{"name": "other", "imageID": "app@sha256:2"}]}, False),
+        (_INIT | {"containerStatuses": [{"name": "c", "imageID": "app@sha256:2"}]}, True),
         ({"containerStatuses": [{"name": "c", "imageID": "app@sha256:2"}]}, True),
     ],
 )
@@ -65,6 +66,38 @@ def test_a_pod_runs_once_each_container_of_its_spec_has_an_image(
     all_run: bool,  # noqa: FBT001 - a table
 ) -> None:
     assert pod_facts(_pod({"phase": "Pending", **statuses}), labelled=True).all_run is all_run
+
+
+def _with_init_container(restarts: str | None, image: str) -> dict[str, Any]:
+    """A running pod with an init container of which the image `image` is told."""
+    body = _pod(
+        {
+            "phase": "Running",
+            "initContainerStatuses": [{"name": "i", "imageID": image}],
+            "containerStatuses": [{"name": "c", "imageID": "app@sha256:2"}],
+        }
+    )
+    body["spec"]["initContainers"] = [{"name": "i", "image": "side:1", "restartPolicy": restarts}]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("restarts", "image", "all_run"),
+    [("Always", "", False), ("Always", "side@sha256:1", True), ("OnFailure", "", True), (None, "", True)],
+)
+def test_a_pod_runs_once_its_sidecars_have_an_image_too(
+    restarts: str | None,
+    image: str,
+    all_run: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert pod_facts(_with_init_container(restarts, image), labelled=True).all_run is all_run
+
+
+def test_a_sidecar_that_starts_again_still_runs_what_it_ran() -> None:
+    ran, starts = (
+        pod_facts(_with_init_container("Always", image), labelled=True) for image in ("side@sha256:1", "")
+    )
+    assert seen_before(ran, starts) == ran
 
 
 _ENDED = {"state": {"terminated": {"exitCode": 0}}}

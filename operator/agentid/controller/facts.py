@@ -143,10 +143,17 @@ def _images(part: Mapping[str, Any], kinds: Iterable[str], field: str) -> tuple[
 
 
 def _all_run(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    statuses = [mapping(each) for each in sequence(status.get("containerStatuses"))]
+    """Return whether each container runs or has run, and each sidecar: an init container that stays."""
+    statuses = [
+        mapping(each)
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for each in sequence(status.get(kind))
+    ]
     run = {text(each.get("name")) for each in statuses if text(each.get("imageID"))}
     named = {text(mapping(each).get("name")) for each in sequence(spec.get("containers"))}
-    return bool(named) and named <= run
+    init_containers = [mapping(each) for each in sequence(spec.get("initContainers"))]
+    sidecars = {text(each.get("name")) for each in init_containers if each.get("restartPolicy") == "Always"}
+    return bool(named) and named | sidecars <= run
 
 
 def _phase(status: Mapping[str, Any]) -> PodPhase:

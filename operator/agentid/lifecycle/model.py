@@ -110,11 +110,11 @@ class PodFacts:
     `scheduled`: it has a node. `leaving`: it has a deletionTimestamp; `gone_by` is then the end of its
     grace. `containers_ended`: no container of it runs or can start again. `controllers` are the UIDs of its
     controlling owners, nearest first, as far as they could be followed. `images` are those of all containers
-    as written in its spec, `running_images` those that its status says run. `all_run`: each container but
-    the init and ephemeral ones runs or has run, so that nothing is missing there. `fingerprint` is a digest
-    over the names and images of all containers as written in its spec, ephemeral ones included, and the UID
-    of its controlling owner. `template` is the template that it asks for a task of, by its
-    label.
+    as written in its spec, `running_images` those that its status says run. `all_run`: each container runs
+    or has run, sidecars too, but no other init container and no ephemeral one has to, so that nothing is
+    missing there. `fingerprint` is a digest over the names and images of all containers as written in its
+    spec, ephemeral ones included, and the UID of its controlling owner. `template` is the template that it
+    asks for a task of, by its label.
     """
 
     name: str
