@@ -27,7 +27,7 @@ from agentid.lifecycle.model import (
     WorkloadFacts,
     WorkloadState,
 )
-from agentid.lifecycle.pods import bound_pod, next_holder
+from agentid.lifecycle.pods import next_holder
 from agentid.lifecycle.record import is_step
 from agentid.lifecycle.reporting import issued
 from tests.unit.lifecycle_facts import LIMITS, NOW, agent, judged, made, pod, uid
@@ -207,7 +207,7 @@ class Operator:
         )
         seen = replace(seen, consent=consent_to(task, family.lineage, (), self.server.now))
         policy = self.server.policies.get(task.name, Policy.ALLOWS)
-        holder = family.parents_pod if is_step(task) else next_holder(seen) or bound_pod(seen)
+        holder = family.parents_pod if is_step(task) else next_holder(seen)
         is_bound = task.spec is not None and (task.spec.workload is not None or is_step(task))
         return judged(
             seen,

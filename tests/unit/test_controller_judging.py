@@ -28,6 +28,7 @@ from tests.unit.lifecycle_facts import (
     asks,
     at,
     deleted,
+    judged,
     observe,
     pod,
     running,
@@ -127,19 +128,14 @@ def test_question_is_about_the_pod_that_would_get_the_credential() -> None:
 
 
 @pytest.mark.parametrize("action", PolicyAction)
-def test_while_the_next_pod_is_awaited_the_question_is_about_the_last_one(action: PolicyAction) -> None:
-    over = pod(
-        1,
-        images=IMAGES,
-        running_images=DIGESTS,
-        all_run=True,
-        phase=PodPhase.SUCCEEDED,
-        containers_ended=True,
-    )
+def test_while_the_next_pod_is_awaited_the_question_is_about_none_in_each_round(action: PolicyAction) -> None:
     started = running(observe(spec=task_spec(workload=ALLOW), pods=[pod(images=IMAGES)]))
-    running_images = () if action is PolicyAction.ISSUE else DIGESTS
-    asked = question_about(replace(started, pods=(over,)), action, ENVIRONMENT)
-    assert asked.pod == Pod("refund-agent", IMAGES, running_images)
+    over = pod(images=IMAGES, phase=PodPhase.FAILED, containers_ended=True)
+    first = judged(replace(started, pods=(over,)))
+    second = after(first)
+    assert second.task.status.bound_pod is None
+    for facts in (first, second):
+        assert question_about(facts, action, ENVIRONMENT).pod is None
 
 
 def test_nobody_is_asked_about_who_did_not_ask() -> None:

@@ -10,7 +10,7 @@ from agentid.lifecycle.consent import Consent
 from agentid.lifecycle.lineage import delegator
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.permission import is_resumed_as_another, stays_by
-from agentid.lifecycle.pods import bound_pod, next_holder
+from agentid.lifecycle.pods import next_holder
 from agentid.lifecycle.record import asked, is_step
 from agentid.lifecycle.wording import names
 from agentid.policy.decision import Decision, LayerDecision, Reason
@@ -114,8 +114,8 @@ def question_about(observation: Observation, action: PolicyAction, environment: 
     if requester is None or agent is None:
         raise ValueError("policy cannot be asked without a requester and an Agent")
     lineage = observation.family.lineage
-    # One that is over is still the one that had the credential, until the next one comes.
-    holder = next_holder(observation) or bound_pod(observation)
+    # Between two pods it is none: the status names the last one no longer, so a rule would hear of it once.
+    holder = next_holder(observation)
     if is_step(task) and lineage.ancestors and (above := lineage.ancestors[0].spec) is not None:
         # It is done where its parent is.
         spec = spec.model_copy(update={"workload": above.workload})
