@@ -102,7 +102,7 @@ class Server:
     def next_pod(self, name: str) -> None:
         """Have another pod work for a task, in place of the one that did."""
         self.number += 1
-        self.pods[name] = pod(self.number)
+        self.pods[name] = pod(self.number, all_run=True)
 
     def _put(self, body: Body) -> Body:
         self.version += 1

@@ -40,6 +40,11 @@ def pod_succeeds(cluster: Cluster) -> None:
         cluster.finish_pod(each, PodPhase.SUCCEEDED)
 
 
+def pod_runs(cluster: Cluster) -> None:
+    for each in list(cluster.pods.values()):
+        cluster.change_pod(each, all_run=True)
+
+
 def pod_leaves(cluster: Cluster) -> None:
     for each in list(cluster.pods.values()):
         cluster.change_pod(each, leaving=True, gone_by=cluster.now + timedelta(seconds=30))
@@ -109,6 +114,7 @@ LIVES: dict[str, tuple[dict[str, object] | None, list[Step]]] = {
             spec(state="Suspended"),
             goes_by(90),
             spec(state="Active"),
+            pod_runs,
             spec(state="Ended"),
             goes_by(130),
             goes_by(130),

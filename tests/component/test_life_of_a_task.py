@@ -199,10 +199,11 @@ class LifeOfATask(RuleBasedStateMachine):
         )
         self.cluster.pods[made.uid] = made
 
-    @happening(index=st.integers(0, 2))
-    def schedule_pod(self, index: int) -> None:
+    @happening(index=st.integers(0, 2), whole=st.booleans())
+    def schedule_pod(self, index: int, *, whole: bool) -> None:
         if (found := self._pod(index)) is not None and not found.finished:
-            self.cluster.change_pod(found, node="node-3", phase=PodPhase.RUNNING)
+            all_run = whole or found.all_run
+            self.cluster.change_pod(found, node="node-3", phase=PodPhase.RUNNING, all_run=all_run)
 
     @happening(index=st.integers(0, 2), phase=st.sampled_from([PodPhase.SUCCEEDED, PodPhase.FAILED]))
     def finish_pod(self, index: int, phase: PodPhase) -> None:
