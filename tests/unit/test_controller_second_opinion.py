@@ -39,7 +39,7 @@ from tests.unit.lifecycle_facts import (
 from tests.unit.lifecycle_family import STEP, child, lineage, parent, with_status
 from tests.unit.policy_objects import FORBID, PERMIT_ALL, Installed, policy
 
-NEW = observe(spec=task_spec(), pods=[pod()])
+NEW = observe(spec=task_spec(), pods=[pod(all_run=True)])
 GRACE = timedelta(seconds=60)
 YES, NO = Answer(allowed=True), Answer(allowed=False, reason="change freeze", decision_id="d-1")
 SILENCE = OpaError(Outcome.TIMEOUT, "OPA did not answer within 1 s.")

@@ -32,7 +32,7 @@ from tests.unit.lifecycle_facts import (
     task_spec,
 )
 
-RUNNING = running(observe(pods=[pod()]))
+RUNNING = running(observe(pods=[pod(all_run=True)]))
 ALLOWED = running(observe(spec=task_spec(workload=ALLOW), pods=[pod()]))
 OTHER_INTENT = {"purpose": "p", "actions": ["orders:read"]}
 RENEWED = after(at(RUNNING, 290))
