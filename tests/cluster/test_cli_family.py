@@ -50,8 +50,8 @@ def test_a_family_is_shown_with_how_each_stands_and_what_its_steps_grant(
     top = story.runs(four_eyes, "triage")
     four_eyes.create(child(top, "inner"))
     inner = story.runs(four_eyes, "inner")
-    four_eyes.create([child(inner, "pays", **STEP), child(top, "asks", **STEP)])
-    for name in ("pays", "asks"):
+    four_eyes.create([child(inner, "pays", **STEP), child(top, "later", **STEP)])
+    for name in ("pays", "later"):
         story.stands(four_eyes, "AwaitingApproval", name)
     assert agentid(approver, "approve", "pays").code == 0
     four_eyes.wait_for("agenttask", "inner", lambda seen: bool(seen["status"].get("grants")))
@@ -65,7 +65,7 @@ def test_a_family_is_shown_with_how_each_stands_and_what_its_steps_grant(
         ["triage", "Running", AGENT],
         ["├─ inner ←", "Running", AGENT],
         ["│  └─ pays", "Running", AGENT],
-        ["└─ asks", "AwaitingApproval", AGENT],
+        ["└─ later", "AwaitingApproval", AGENT],
     ]
     assert rows[0][-1] == "orders:read; may grant refunds:create"
     assert rows[2][-1] == "grants refunds:create on order/4711"
@@ -75,12 +75,12 @@ def test_a_family_is_shown_with_how_each_stands_and_what_its_steps_grant(
         ("triage", None, 0),
         ("inner", "triage", 1),
         ("pays", "inner", 2),
-        ("asks", "triage", 1),
+        ("later", "triage", 1),
     ]
     assert [each["name"] for each in said["tasks"][1]["grants"]] == ["pays"]
     assert {each["onBehalfOf"] for each in said["tasks"]} == {"carol@example.com"}
     assert agentid(viewer, "tree", "triage", "-o", "name").out.split()[-1] == "agenttask.agentid.dev/asks"
-    assert "carol@example.com" in agentid(viewer, "tree", "asks", "-o", "wide").out.splitlines()[3]
+    assert "carol@example.com" in agentid(viewer, "tree", "later", "-o", "wide").out.splitlines()[3]
     assert "asked: alone" in agentid(viewer, "tree", "alone", "-o", "yaml").out
 
 

@@ -37,6 +37,9 @@ def once_let(do: Callable[[], object]) -> None:
 
 def put_back(admin: Kubectl, installed: Object) -> None:
     """Have an object of the chart as it was installed, and Helm's again, so that an upgrade may change it."""
+    if admin.find(installed["kind"], installed["metadata"]["name"]) is not None:
+        # To apply it takes nothing off that somebody else has added.
+        admin.replace(installed)
     admin.apply(installed, "--server-side", "--field-manager=helm", "--force-conflicts")
 
 
