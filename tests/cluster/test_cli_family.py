@@ -79,7 +79,7 @@ def test_a_family_is_shown_with_how_each_stands_and_what_its_steps_grant(
     ]
     assert [each["name"] for each in said["tasks"][1]["grants"]] == ["pays"]
     assert {each["onBehalfOf"] for each in said["tasks"]} == {"carol@example.com"}
-    assert agentid(viewer, "tree", "triage", "-o", "name").out.split()[-1] == "agenttask.agentid.dev/asks"
+    assert agentid(viewer, "tree", "triage", "-o", "name").out.split()[-1] == "agenttask.agentid.dev/later"
     assert "carol@example.com" in agentid(viewer, "tree", "later", "-o", "wide").out.splitlines()[3]
     assert "asked: alone" in agentid(viewer, "tree", "alone", "-o", "yaml").out
 
