@@ -135,7 +135,9 @@ def test_agent_secret_that_makes_no_sense_is_refused(
 def test_name_that_could_be_another_file_is_refused(admin: Kubectl, name_of_it: str) -> None:
     home = admin.in_namespace(NAMESPACE)
 
-    refusal(lambda: home.create(agent_secret(name_of_it), "--dry-run=server"))
+    said = refusal(lambda: home.create(agent_secret(name_of_it), "--dry-run=server"))
+
+    assert "it is the name of a file in each task's pod" in said
 
 
 def test_what_a_task_asks_for_stays(people: People) -> None:
