@@ -255,6 +255,21 @@ async def test_who_has_a_credential_is_decided_again_before_who_waits_and_who_is
     assert [name for _, name in await _looked_at(queue)] == ["live", "too", "waits"]
 
 
+async def test_who_waits_does_not_wait_for_a_look_at_all_who_are_served(
+    duty: Duty, world: World, queue: WorkQueue
+) -> None:
+    for number in range(1000):
+        _take(world, ("a", f"live-{number}"), _LIVE)
+    for name, status in (("over", _OVER), ("zz-new", {})):
+        _take(world, ("a", name), status)
+    duty.take_over(Takeover(_NOW))
+    assert (seen := await _looked_at(queue)).index(("a", "zz-new")) < LATER_SHARE
+    assert len(seen) == len(set(seen)) == 1002
+    duty.look_at_all()
+    assert (seen := await _looked_at(queue)).index(("a", "zz-new")) < LATER_SHARE
+    assert len(seen) == len(set(seen)) == 1002
+
+
 async def test_change_of_policy_over_many_tasks_keeps_no_new_one_waiting(
     duty: Duty, world: World, queue: WorkQueue
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,8 @@ from agentid.cluster.paths import (
     Resource,
 )
 from agentid.cluster.reads import Reads
-from agentid.controller.intake import Intake
+from agentid.controller.intake import DELETED, Intake
+from agentid.controller.known import Known
 from agentid.controller.policy_intake import PolicyIntake
 from agentid.controller.records import Key, Record
 from agentid.controller.sweep import Sweep
@@ -43,12 +44,14 @@ class Server:
         objects: What is there, by the path of its list.
         lists: The paths that were listed, in their order.
         refused: The path whose lists are refused.
+        while_listed: What happens while a path is listed.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, list[dict[str, Any]]] = {}
         self.lists: list[str] = []
         self.refused: str | None = None
+        self.while_listed: Callable[[str], None] = lambda _: None
 
     def put(self, resource: Resource, *bodies: dict[str, Any]) -> None:
         """Have these be all that there is of a kind."""
@@ -60,6 +63,7 @@ class Server:
             if request.path == self.refused:
                 return web.Response(status=403)
             found = self.objects.get(request.path, [])
+            self.while_listed(request.path)
             if "PartialObjectMetadataList" in request.headers["Accept"]:
                 found = [{"metadata": each["metadata"]} for each in found]
             return web.json_response({"metadata": {"resourceVersion": "9"}, "items": found})
@@ -97,23 +101,39 @@ class Scene:
     def __init__(self, connection: Connection, *namespaces: str) -> None:
         self.in_force: list[int] = []
         self.findings: list[str] = []
+        self.shown: list[asyncio.Future[None]] = []
         self.installed = Installed()
         self.world = World(self._looked_at, lambda: _NOW)
         reads = Reads(connection)
         self.policy_intake = PolicyIntake(self.installed.policies, reads)
         self.running = asyncio.create_task(self.policy_intake.run())
+        self.intake = Intake(self.world, self.policy_intake, reads)
         self.sweep = Sweep(
             connection=connection,
             reads=reads,
             world=self.world,
             policies=self.installed.policies,
-            intake=Intake(self.world, self.policy_intake, reads),
+            intake=self.intake,
             namespaces=namespaces,
             on_finding=lambda plural, _: self.findings.append(plural),
         )
 
     def _looked_at(self, _: Key) -> None:
         self.in_force.append(sum(each.in_force is not None for each in self.installed.policies.installed()))
+
+    def takes(self, kind: Resource, event: str, body: dict[str, Any]) -> None:
+        """Have a watch show something."""
+        if kind is PODS:
+            self.shown.append(asyncio.ensure_future(self.intake.pod(event, body)))
+        elif kind in {CLUSTER_AGENT_POLICIES, AGENT_POLICIES}:
+            self.intake.policy(kind, event, body)
+        else:
+            {TASKS: self.intake.task, AGENTS: self.intake.agent, APPROVALS: self.intake.approval}[kind](
+                event, body
+            )
+
+    def knows(self, kind: Resource) -> set[str]:
+        return set(Known(self.world, self.installed.policies).all(kind))
 
     def known(self) -> set[tuple[str, str]]:
         return {(each.source, each.namespace) for each in self.installed.policies.installed()}
@@ -157,19 +177,49 @@ async def test_policies_of_the_cluster_are_listed_whole_and_others_in_each_names
     ]
 
 
-async def test_view_is_behind_until_what_watches_asked_for_when_they_began_is_compared(
+async def test_view_is_whole_once_all_is_listed_and_behind_where_a_watch_has_begun_anew_meanwhile(
     server: Server, connection: Connection
 ) -> None:
     server.put(TASKS, task())
     scene = Scene(connection)
     scene.sweep.request()
     await scene.sweep.take_everything()
+    assert not scene.sweep.behind
+    server.while_listed = lambda _: scene.sweep.request()
+    await scene.sweep.take_everything()
     assert scene.sweep.behind
+    server.while_listed = lambda _: None
     sweeping = asyncio.create_task(scene.sweep.run(3600))
     async with asyncio.timeout(10):
         while scene.sweep.behind:  # noqa: ASYNC110 - it is a plain attribute
             await asyncio.sleep(0)
     sweeping.cancel()
+
+
+@pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.kind)
+async def test_what_a_watch_shows_to_be_gone_while_all_is_listed_is_not_taken_in_from_a_page_of_before(
+    server: Server, connection: Connection, kind: Resource
+) -> None:
+    each = {CLUSTER_AGENT_POLICIES: policy(PERMIT), AGENT_POLICIES: policy(PERMIT, namespace="support")}
+    there = {**each, TASKS: task(), PODS: pod("p")}.get(kind, task())
+    server.put(kind, there)
+    scene = Scene(connection)
+
+    def goes(path: str) -> None:
+        # It is gone by now, but still in the page that is being sent.
+        if path == kind.path(None):
+            server.put(kind)
+            scene.takes(kind, DELETED, there)
+
+    server.while_listed = goes
+    await scene.sweep.take_everything()
+    await asyncio.gather(*scene.shown)
+    assert scene.knows(kind) == set()
+    server.while_listed = lambda _: None
+    server.put(kind, there)
+    another = Scene(connection)
+    await another.sweep.take_everything()
+    assert another.knows(kind) == {there["metadata"]["uid"]}
 
 
 @pytest.mark.parametrize("kind", _KINDS[:2], ids=lambda kind: kind.kind)

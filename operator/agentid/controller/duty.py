@@ -50,8 +50,9 @@ class Duty:
     def take_over(self, takeover: Takeover) -> bool:
         """Begin: what was remembered of Secrets counts no longer, every task is looked at once.
 
-        What changed last comes first: that is where nobody has done anything yet, while most others only
-        have to be seen to be in order.
+        Those without a credential come first, while most others only have to be seen to be in order: what
+        happens meanwhile does not wait for them. Of each, what changed last comes first: that is where nobody
+        has done anything yet.
 
         Returns whether there is nothing to look at.
         """
@@ -59,7 +60,11 @@ class Duty:
         self.takeover = takeover
         self._unsettled = {key for key, _ in self._world.records()}
         self._world.begin_anew()
-        self._queue.begin_anew(key for key, _ in sorted(self._world.records(), key=_change, reverse=True))
+        newest = sorted(self._world.records(), key=_change, reverse=True)
+        self._queue.begin_anew(
+            (key for key, record in newest if not _is_served(record)),
+            (key for key, record in newest if _is_served(record)),
+        )
         return not self._unsettled
 
     @property
@@ -86,9 +91,12 @@ class Duty:
         self._deadlines.clear()
 
     def look_at_all(self) -> None:
-        """Have every task looked at."""
-        for key, _ in self._world.records():
-            self._queue.add(key)
+        """Have every task looked at, those first that may wait for just this."""
+        for key, record in self._world.records():
+            if _is_served(record):
+                self._queue.add_later(key)
+            else:
+                self._queue.add(key)
 
     def look_at_layer(self, namespace: str | None) -> None:
         """Have every task decided again that a layer of policies is about; None: the cluster's, about all.
@@ -140,6 +148,11 @@ class Duty:
             return record.task is not None or bool(record.departed)
         may_come = record.secret.may_come(self._clock(), self._wipe_grace)
         return may_come or record.failed_write is not None or record.secret.state not in _SURE
+
+
+def _is_served(record: Record) -> bool:
+    """Whether there is a task that has its credential, or is over."""
+    return record.task is not None and record.task.standing in {Standing.LIVE, Standing.OVER}
 
 
 def _change(entry: tuple[Key, Record]) -> float:

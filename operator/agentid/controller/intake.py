@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -39,41 +40,61 @@ class Intake:
         self._sleep = sleep
         self._randomness = randomness
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._gone: set[str] | None = None
+
+    @contextmanager
+    def listing(self) -> Iterator[None]:
+        """While all there is is listed, what a watch shows to be gone stays gone.
+
+        A page may be of a moment before that, and nobody would tell of it again.
+        """
+        self._gone = set()
+        try:
+            yield
+        finally:
+            self._gone = None
+
+    def _note_gone(self, uid: str) -> None:
+        if self._gone is not None:
+            self._gone.add(uid)
+
+    def _is_gone(self, uid: str) -> bool:
+        return self._gone is not None and uid in self._gone
 
     def task(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about an AgentTask."""
+        namespace, name, uid = _identity(body)
         if kind == DELETED:
-            metadata = mapping(body.get("metadata"))
-            key = (text(metadata.get("namespace")), text(metadata.get("name")))
-            self._world.drop_task(key, text(metadata.get("uid")))
-        else:
+            self._note_gone(uid)
+            self._world.drop_task((namespace, name), uid)
+        elif not self._is_gone(uid):
             self._world.take_task(body)
 
     def agent(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about an Agent."""
+        namespace, name, uid = _identity(body)
         if kind == DELETED:
-            metadata = mapping(body.get("metadata"))
-            key = (text(metadata.get("namespace")), text(metadata.get("name")))
-            self._world.agents.drop(key, text(metadata.get("uid")))
-        else:
+            self._note_gone(uid)
+            self._world.agents.drop((namespace, name), uid)
+        elif not self._is_gone(uid):
             self._world.agents.take(body)
 
     def approval(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about an AgentApproval."""
+        namespace, name, uid = _identity(body)
         if kind == DELETED:
-            metadata = mapping(body.get("metadata"))
-            key = (text(metadata.get("namespace")), text(metadata.get("name")))
-            self._world.approvals.drop(key, text(metadata.get("uid")))
-        else:
+            self._note_gone(uid)
+            self._world.approvals.drop((namespace, name), uid)
+        elif not self._is_gone(uid):
             self._world.approvals.take(body)
 
     def policy(self, resource: Resource, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a ClusterAgentPolicy or AgentPolicy."""
+        namespace, name, uid = _identity(body)
         if kind == DELETED:
-            metadata = mapping(body.get("metadata"))
-            namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
-            self._policies.drop(resource, namespace, name, text(metadata.get("uid")))
-        else:
+            self._note_gone(uid)
+            self._policies.drop(resource, namespace, name, uid)
+        elif not self._is_gone(uid):
             self._policies.take(resource, body)
 
     def policies_listed(self, resource: Resource) -> None:
@@ -86,14 +107,14 @@ class Intake:
 
     async def pod(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a labelled pod. DELETED also comes when a pod only lost its label."""
+        namespace, name, uid = _identity(body)
         if kind != DELETED:
-            self._world.take_pod(body)
+            if not self._is_gone(uid):
+                self._world.take_pod(body)
             return
-        metadata = mapping(body.get("metadata"))
-        namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
-        uid = text(metadata.get("uid"))
         found = await self._look(namespace, name)
-        if found is None or text(mapping(found.get("metadata")).get("uid")) != uid:
+        if found is None or _identity(found)[2] != uid:
+            self._note_gone(uid)
             self._world.drop_pod(uid)
             return
         task = pod_task(body)
@@ -119,3 +140,9 @@ class Intake:
                     retry_seconds=round(pause, 2),
                 )
             await self._sleep(pause)
+
+
+def _identity(body: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return namespace, name and UID."""
+    metadata = mapping(body.get("metadata"))
+    return text(metadata.get("namespace")), text(metadata.get("name")), text(metadata.get("uid"))

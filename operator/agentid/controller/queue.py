@@ -75,13 +75,15 @@ class WorkQueue:
         self._idle.clear()
         self._work.set()
 
-    def begin_anew(self, keys: Iterable[Key]) -> None:
-        """Have `keys` looked at in this order, in place of all that waits."""
+    def begin_anew(self, keys: Iterable[Key], later: Iterable[Key] = ()) -> None:
+        """Have `keys` looked at in this order, and those of `later` in theirs, in place of all that waits."""
         self._prompt.clear()
         self._later.clear()
         self._waiting.clear()
         for key in keys:
             self.add(key)
+        for key in later:
+            self.add_later(key)
         if not self._active and not self._waiting:
             self._idle.set()
 

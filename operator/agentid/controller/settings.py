@@ -72,7 +72,7 @@ class Settings(OpaSettings, BaseSettings):
     max_break_glass_seconds: Annotated[WholeNumber, Field(ge=30, le=3600)] = 900
     max_approval_seconds: Annotated[WholeNumber, Field(ge=60, le=2_592_000)] = 604_800
     mutating_admission: Switch = True
-    concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 32
+    concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 12
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
     admission_proof_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
     static_secret_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60

@@ -77,33 +77,35 @@ class Sweep:
         self.behind = self._listed
 
     async def take_everything(self) -> None:
-        """Take in all that there is, after the watches have begun.
-
-        What is deleted while its list is read may be taken in all the same, from a page of an earlier moment:
-        the first comparison, which the watches have asked for when they began, finds it. The view is behind
-        until then.
+        """Take in all that there is, after the watches have begun: they tell of all that changes since.
 
         Raises:
             ApiAnswerError: a list could not be read; what was read is taken in.
         """
-        for resource in _WATCHED:
-            for namespace in self._wheres(resource):
-                pages = list_chunks(
-                    self._connection,
-                    resource,
-                    namespace,
-                    label_selector=_SELECTORS.get(resource),
-                    tries=_TRIES_OF_A_PAGE,
-                )
-                async for bodies, _ in pages:
-                    for body in bodies:
-                        await self._take(resource, None, body)
-            if resource in _POLICIES:
-                await self._intake.policies_settled()
-                self._intake.policies_listed(resource)
-                await self._intake.policies_settled()
+        self._wanted.clear()
+        with self._intake.listing():
+            for resource in _WATCHED:
+                await self._take_all(resource)
         self._listed = True
+        # Where a watch has begun anew meanwhile, what it missed has to be found first.
         self.behind = self._wanted.is_set()
+
+    async def _take_all(self, resource: Resource) -> None:
+        for namespace in self._wheres(resource):
+            pages = list_chunks(
+                self._connection,
+                resource,
+                namespace,
+                label_selector=_SELECTORS.get(resource),
+                tries=_TRIES_OF_A_PAGE,
+            )
+            async for bodies, _ in pages:
+                for body in bodies:
+                    await self._take(resource, None, body)
+        if resource in _POLICIES:
+            await self._intake.policies_settled()
+            self._intake.policies_listed(resource)
+            await self._intake.policies_settled()
 
     def _wheres(self, resource: Resource) -> tuple[str | None, ...]:
         return (None,) if resource == CLUSTER_AGENT_POLICIES else self._namespaces or (None,)
