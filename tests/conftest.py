@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from devcluster import standing
 from devcluster.cluster import Cluster
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
+
+# No test asserts how long anything takes: another's work on the machine would fail it.
+settings.register_profile("agentid", deadline=None)
+settings.load_profile("agentid")
 
 
 @pytest.fixture

@@ -328,5 +328,5 @@ def is_live(body: Body) -> bool:
     return bool(body["status"].get("credentials")) or is_granted(body)
 
 
-LifeOfAFamily.TestCase.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+LifeOfAFamily.TestCase.settings = settings(max_examples=50, stateful_step_count=20)
 TestLifeOfAFamily = LifeOfAFamily.TestCase

@@ -423,5 +423,5 @@ class LifeOfATask(RuleBasedStateMachine):
         assert not self.cluster.files, "a key stayed in the files of a living pod"
 
 
-LifeOfATask.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+LifeOfATask.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestLifeOfATask = LifeOfATask.TestCase

@@ -238,7 +238,7 @@ def with_places(world: World) -> set[str]:
     return {name for _, name in rivals[:MAX_GRANTS]}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_in_any_history_a_child_knows_its_place_and_is_told_when_it_has_one(data: st.DataObject) -> None:
     told = Told()

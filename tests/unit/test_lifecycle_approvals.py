@@ -276,7 +276,7 @@ def withdrawn(approvals: list[ApprovalFacts], who: str) -> list[ApprovalFacts]:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps)
 def test_only_what_others_said_since_the_last_edit_of_this_very_task_counts(steps: list[tuple[str, str]]):
     task, approvals = TASK, list[ApprovalFacts]()
@@ -307,7 +307,7 @@ def test_only_what_others_said_since_the_last_edit_of_this_very_task_counts(step
     assert len(people(found)) == len(set(people(found)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from(USERS), max_size=6), st.integers(0, 7200), st.randoms())
 def test_what_counts_depends_on_neither_order_nor_repetition(who: list[str], seconds: int, shuffled: Random):
     now = NOW + timedelta(seconds=seconds)

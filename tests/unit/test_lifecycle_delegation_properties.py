@@ -132,7 +132,7 @@ def life(spec: AgentTaskSpec) -> int:
     return spec.active_deadline_seconds if spec.credential.renew else spec.credential.ttl_seconds
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(worlds())
 def test_what_is_within_its_parent_is_no_wider_than_any_task_above(tasks: list[TaskFacts]):
     for task in tasks[1:]:
@@ -165,7 +165,7 @@ def test_what_is_within_its_parent_is_no_wider_than_any_task_above(tasks: list[T
         assert task.spec.on_behalf_of in {None, top.on_behalf_of}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(worlds())
 def test_what_is_refused_above_is_refused_below(tasks: list[TaskFacts]):
     for task in tasks[1:]:
@@ -179,7 +179,7 @@ def test_what_is_refused_above_is_refused_below(tasks: list[TaskFacts]):
             assert delegation_breach(task, above, NOW) is not None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(worlds(), st.data())
 def test_a_suspension_anywhere_above_holds_everything_below(tasks: list[TaskFacts], data: st.DataObject):
     suspended = data.draw(st.sampled_from(tasks))
@@ -190,7 +190,7 @@ def test_a_suspension_anywhere_above_holds_everything_below(tasks: list[TaskFact
             assert suspended_above(above) is not None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(worlds())
 def test_the_same_as_its_parent_is_within_it(tasks: list[TaskFacts]):
     top = with_spec(tasks[0], state="Active")
@@ -241,7 +241,7 @@ def held(task: TaskFacts) -> TaskFacts:
     return with_status(task, credentials=[credential], credential_generation=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(lives())
 def test_nothing_new_comes_from_who_does_not_run_by_what_it_asks_for(
     lived: tuple[Observation, list[TaskFacts]],

@@ -53,7 +53,7 @@ from tests.unit.lifecycle_facts import (
 )
 from tests.unit.lifecycle_worlds import observations
 
-LIVE = settings(max_examples=100, deadline=None)
+LIVE = settings(max_examples=100)
 FORBIDDEN = 'ClusterAgentPolicy/default, rule "short-lived" forbids it.'
 DENIED: dict[str, object] = {"allowed": False, "message": FORBIDDEN}
 IN_DOUBT: dict[str, object] = {"allowed": False, "in_doubt": True, "message": "the engine gave no answer"}

@@ -20,7 +20,7 @@ from agentid.lifecycle.wording import MAX_MESSAGE_BYTES
 from tests.unit.lifecycle_facts import after, condition, report_of
 from tests.unit.lifecycle_worlds import WORLDS, World, observations, seen
 
-LIVE = settings(max_examples=100, deadline=None)
+LIVE = settings(max_examples=100)
 
 
 def finished(status: AgentTaskStatus) -> tuple[object, ...] | None:

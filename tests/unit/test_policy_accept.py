@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentid.policy.accept import accept
@@ -249,7 +249,6 @@ def test_the_worst_texts_take_no_time(text: str) -> None:
 PIECES = [*PERMIT.split(), '"', "\\", "(", "{", "when", ";", "@id", "?", "\n", "//", "context.time"]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=40).map(" ".join))
 @example("permit(principal, action, resource) when { context }; ")
 def test_any_text_is_accepted_or_refused_within_it(text: str) -> None:

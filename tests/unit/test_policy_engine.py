@@ -370,7 +370,7 @@ CONDITIONS = st.sampled_from(
 RULES = st.lists(st.tuples(st.sampled_from(["permit", "forbid"]), CONDITIONS), max_size=4)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(RULES, RULES, st.booleans())
 def test_it_allows_only_if_each_layer_permits_none_forbids_and_nothing_failed(
     of_cluster: list[tuple[str, str]],

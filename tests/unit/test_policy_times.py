@@ -140,7 +140,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(CONDITIONS, MOMENT, OFFSETS, st.lists(st.floats(0, 1), min_size=4, max_size=4))
 @example("(context.time <= principal.reviewBy)", WEDNESDAY, 0, [0.0])
 def test_a_decision_holds_until_the_time_it_names(
@@ -157,7 +157,7 @@ def test_a_decision_holds_until_the_time_it_names(
         assert decided(layer, moment, review).allowed == decision.allowed, moment
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(CONDITIONS, min_size=1, max_size=3), MOMENT)
 def test_following_the_times_ends_and_misses_no_turn(conditions: list[str], review: datetime) -> None:
     layer = cluster(*(when(f"principal has reviewBy && {each}") for each in conditions))
