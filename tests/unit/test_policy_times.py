@@ -120,14 +120,16 @@ COMPARISONS = st.one_of(
     st.tuples(NOWS.map(lambda now: f"{now}.toTime()"), COMPARE, st.integers(0, 1440).map(duration)),
     st.tuples(st.tuples(NOWS, FIXED).map(lambda p: f"{p[0]}.durationSince({p[1]})"), COMPARE, DURATIONS),
     st.tuples(DURATIONS, COMPARE, st.tuples(FIXED, NOWS).map(lambda p: f"{p[0]}.durationSince({p[1]})")),
+    st.tuples(st.just("context.hour"), COMPARE, st.integers(0, 24).map(str)),
+    st.tuples(st.just("context.weekday + context.hour"), COMPARE, st.integers(0, 30).map(str)),
+).map(lambda parts: f"({' '.join(parts)})")
+UNSOLVED = st.one_of(
     st.tuples(NOWS.map(lambda now: f"{now}.toDate()"), COMPARE, MOMENT.map(written)),
     st.tuples(
         NOWS.map(lambda now: f"{now}.durationSince(principal.reviewBy).toHours()"),
         COMPARE,
         st.integers(-72, 72).map(str),
     ),
-    st.tuples(st.just("context.hour"), COMPARE, st.integers(0, 24).map(str)),
-    st.tuples(st.just("context.weekday + context.hour"), COMPARE, st.integers(0, 30).map(str)),
 ).map(lambda parts: f"({' '.join(parts)})")
 CONDITIONS = st.recursive(
     COMPARISONS,
@@ -155,6 +157,17 @@ def test_a_decision_holds_until_the_time_it_names(
     last = until - MILLISECOND
     for moment in [last, *(now + spot * (last - now) for spot in spots)]:
         assert decided(layer, moment, review).allowed == decision.allowed, moment
+
+
+@given(UNSOLVED, CONDITIONS, MOMENT, OFFSETS)
+def test_what_cannot_be_solved_for_the_time_holds_for_a_minute_at_most(
+    unsolved: str, other: str, review: datetime, offset: int
+) -> None:
+    layer = cluster(when(f"principal has reviewBy && {unsolved} == {other}"))
+    now = WEDNESDAY + offset * MINUTE
+    until = decided(layer, now, review).holds_until
+    assert until is not None
+    assert now < until <= now + MINUTE
 
 
 @settings(max_examples=60)
