@@ -44,6 +44,7 @@ from tests.bench.rounds import (
     measure,
 )
 from tests.bench.scale import Neighbours, Stage, grow, neighbours, restarts
+from tests.bench.suspensions import suspensions
 from tests.bench.work import NAMESPACE, Work
 
 OPERATOR: Final = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
@@ -71,9 +72,21 @@ class Bench:
         profiles = await self.profiles()
         collected = await self._collected()
         policies = await self.policies()
+        with step("suspending tasks"):
+            suspended = await suspensions(self._agentid, self._work, self._lives, self._sizes)
         stages, again, beside = await self.scale(limit)
         return Findings(
-            machine, version, rounds, writes, collected, stages, again, beside, policies, profiles
+            machine,
+            version,
+            rounds,
+            writes,
+            collected,
+            stages,
+            again,
+            beside,
+            policies,
+            suspended,
+            profiles,
         )
 
     async def prepare(self) -> Limit:

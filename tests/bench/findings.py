@@ -29,6 +29,7 @@ class Findings:
         restarts: For each try the seconds until a new task was served, by contender.
         neighbours: What one tenant's many tasks cost the others.
         policies: Each round of issues among policies.
+        suspensions: Milliseconds from the request of a suspension to the empty Secret.
         profiles: Where the time of issues and of ends goes.
     """
 
@@ -41,6 +42,7 @@ class Findings:
     restarts: Sequence[dict[str, float]]
     neighbours: Neighbours
     policies: Sequence[PolicyRound]
+    suspensions: Sequence[float]
     profiles: Sequence[Profile]
 
 
@@ -55,6 +57,7 @@ def figures(found: Findings) -> dict[str, Figure]:
         _drain(found),
         _neighbours(found.neighbours),
         *policy_costs(found.policies),
+        _suspended(found.suspensions),
     ]
     return {line.name: line for line in lines}
 
@@ -109,6 +112,17 @@ def _among_many(found: Findings) -> Iterable[Figure]:
         f"{TIMES} bare list-watch",
         Goal(most=1.3),
         f"from the start of the process until a new task among {last.live} is served: {_both(pairs, 2)} s",
+    )
+
+
+def _suspended(delays: Sequence[float]) -> Figure:
+    return Figure(
+        "suspend_p99_ms",
+        percentile(delays, 99),
+        " ms",
+        Goal(most=1000),
+        "from the request of a suspension to the empty Secret, at 30 a second; "
+        f"p50 {percentile(delays, 50):.1f} ms",
     )
 
 

@@ -17,6 +17,7 @@ _AT_ONCE: Final = 24
 _API_VERSION: Final = "agentid.dev/v1alpha1"
 _POLICIES: Final = f"/apis/{_API_VERSION}/clusteragentpolicies"
 _ENDED: Final = orjson.dumps({"spec": {"state": "Ended"}})
+_SUSPENDED: Final = orjson.dumps({"spec": {"state": "Suspended"}})
 
 Act = Callable[[Name], Coroutine[Any, Any, None]]
 
@@ -87,6 +88,12 @@ class Work:
         self._lives[name].end_asked = time.monotonic()
         path = f"/apis/{_API_VERSION}/namespaces/{name[0]}/agenttasks/{name[1]}"
         await self._api.send("PATCH", path, _ENDED, MERGE)
+
+    async def suspend(self, name: Name) -> None:
+        """Ask for the suspension of a task."""
+        self._lives[name].end_asked = time.monotonic()
+        path = f"/apis/{_API_VERSION}/namespaces/{name[0]}/agenttasks/{name[1]}"
+        await self._api.send("PATCH", path, _SUSPENDED, MERGE)
 
     async def at_once(self, act: Act, names: Sequence[Name]) -> None:
         """Do it for all names, as fast as the API server takes it."""
