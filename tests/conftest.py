@@ -12,7 +12,7 @@ from devcluster.cluster import Cluster
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 
-# No test asserts how long anything takes: another's work on the machine would fail it.
+# No property test asserts how long anything takes: another's work on the machine would fail it.
 settings.register_profile("agentid", deadline=None)
 settings.load_profile("agentid")
 

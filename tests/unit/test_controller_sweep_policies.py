@@ -29,6 +29,7 @@ from agentid.controller.known import Known
 from agentid.controller.policy_intake import PolicyIntake
 from agentid.controller.records import Key, Record
 from agentid.controller.sweep import Sweep
+from agentid.controller.watches import watched_paths
 from agentid.controller.world import World
 from tests.unit.plain_server import serving
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy
@@ -182,7 +183,8 @@ async def test_view_is_whole_once_all_is_listed_and_behind_where_a_watch_has_beg
 ) -> None:
     server.put(TASKS, task())
     scene = Scene(connection)
-    scene.sweep.request()
+    for _ in watched_paths(()):
+        scene.sweep.request()
     await scene.sweep.take_everything()
     assert not scene.sweep.behind
     server.while_listed = lambda _: scene.sweep.request()
@@ -194,6 +196,17 @@ async def test_view_is_whole_once_all_is_listed_and_behind_where_a_watch_has_beg
         while scene.sweep.behind:  # noqa: ASYNC110 - it is a plain attribute
             await asyncio.sleep(0)
     sweeping.cancel()
+
+
+async def test_view_is_behind_where_a_watch_has_begun_anew_before_all_is_listed(
+    server: Server, connection: Connection
+) -> None:
+    server.put(TASKS, task())
+    scene = Scene(connection, "a", "b")
+    for _ in (*watched_paths(("a", "b")), "one of them again"):
+        scene.sweep.request()
+    await scene.sweep.take_everything()
+    assert scene.sweep.behind, "what it had shown may be gone since"
 
 
 @pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.kind)

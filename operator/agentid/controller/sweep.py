@@ -68,11 +68,13 @@ class Sweep:
         self._sleep = sleep
         self._wanted = asyncio.Event()
         self._listed = False
+        self._begun = 0
         self.behind = False
         """Whether a watch has begun anew, and what it missed has not been found yet."""
 
     def request(self) -> None:
         """Have a sweep soon, because a watch has begun, or begun anew: what was before, it does not show."""
+        self._begun += 1
         self._wanted.set()
         self.behind = self._listed
 
@@ -82,7 +84,9 @@ class Sweep:
         Raises:
             ApiAnswerError: a list could not be read; what was read is taken in.
         """
-        self._wanted.clear()
+        if self._begun == sum(len(self._wheres(resource)) for resource in _WATCHED):
+            # Each has begun once, so that none has missed anything that it showed before.
+            self._wanted.clear()
         with self._intake.listing():
             for resource in _WATCHED:
                 await self._take_all(resource)
