@@ -5,6 +5,9 @@ SHELL := bash
 .ONESHELL:
 MAKEFLAGS += --no-print-directory
 
+# Tests start thousands of processes: what one has compiled, the next is not to compile again.
+export PYTHONDONTWRITEBYTECODE :=
+
 CACHE := $(or $(AGENTID_CACHE),$(HOME)/.cache/agentid)
 UV_VERSION := 0.13.9
 UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
@@ -13,7 +16,8 @@ RUN := .venv/bin/
 PY_PATHS := operator devcluster demo tests
 NODE ?= 0
 FAULTS := $(patsubst %,cluster/test_%.py,faults_of_writes rights_removed restart_faults restart_list robust_stale_view sweep \
-  refused_writes robust_clock restart_kill) faults
+  refused_writes robust_clock restart_kill \
+  ledger_faults ledger_two_writers sinks) faults
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -56,9 +60,10 @@ $(UV):
 	touch $@
 
 .PHONY: generate
-generate: install ## Write the CRDs, the policy schema, and the chart's rules and policy from their source
+generate: install ## Write the CRDs, the policy schema, the chart's rules and policy, and messages from their source
 	@$(RUN)python -m agentid.api.generate
 	$(RUN)python -m agentid.policy.generate
+	$(RUN)python -m agentid.gate.generate
 
 .PHONY: format
 format: install ## Format the code
@@ -76,6 +81,7 @@ lint: install ## Style, types and layers
 check: lint ## What has to hold before tests: lint, generated files, coverage map, lock file
 	@$(RUN)python -m agentid.api.generate --check
 	$(RUN)python -m agentid.policy.generate --check
+	$(RUN)python -m agentid.gate.generate --check
 	$(UV) lock --check
 	$(RUN)python -m tests.coverage_map
 

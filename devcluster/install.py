@@ -20,6 +20,9 @@ SERVICE_ACCOUNT = "agentid"
 TRUST_DOMAIN = "demo.local"
 OPERATOR_IS_A_PROCESS: Mapping[str, Any] = {"replicaCount": 0, "trustDomain": TRUST_DOMAIN}
 """What the chart is told where nothing of ours runs in pods."""
+GATE_ACCOUNT = "agentid-gate"
+GATE_IS_A_PROCESS: Mapping[str, Any] = {"enabled": True, "replicaCount": 0}
+"""The chart's value `gate` where decision points run outside of pods, under their account."""
 EVERYTHING: Mapping[str, Any] = {
     "apiVersion": "agentid.dev/v1alpha1",
     "kind": "ClusterAgentPolicy",
@@ -97,18 +100,19 @@ def helm(cluster: Cluster, *arguments: str) -> str:
     return done.stdout
 
 
-def operator_kubeconfig(cluster: Cluster, name: str = "operator") -> Path:
+def operator_kubeconfig(cluster: Cluster, name: str = "operator", account: str = SERVICE_ACCOUNT) -> Path:
     """Write a kubeconfig that holds a token of the operator's service account and nothing else.
 
     Args:
         cluster: The cluster, with the chart installed.
         name: What to call the file.
+        account: Another account of agentid's namespace in its place.
 
     Returns:
         The file, readable by its owner only.
     """
     token = cluster.kubectl.in_namespace(NAMESPACE)(
-        "create", "token", SERVICE_ACCOUNT, f"--duration={TOKEN_LIFE.total_seconds():.0f}s"
+        "create", "token", account, f"--duration={TOKEN_LIFE.total_seconds():.0f}s"
     )
     view = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json")
     document = json.loads(view)

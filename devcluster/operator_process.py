@@ -75,8 +75,15 @@ class OperatorProcess:
             self.wait_ready()
 
     def wait_ready(self, within: timedelta = STARTUP) -> None:
-        """Wait until `/readyz` says yes; StartError with the end of its log if it does not."""
-        self.process.wait_ready(self.ready, within)
+        """Wait until `/readyz` says yes.
+
+        Raises:
+            StartError: It ended, or was not ready in time; the message says why, with the end of its log.
+        """
+        try:
+            self.process.wait_ready(self.ready, within)
+        except StartError as error:
+            raise StartError(f"{error}\nlast said: {self.why_not_ready()}") from error
 
     def terminate(self, within: timedelta = timedelta(seconds=30)) -> int:
         """End it with SIGTERM and return its exit code."""

@@ -16,6 +16,7 @@ import yaml
 
 from agentid.api.admission import rule_names
 from agentid.api.reasons import EndReason, WaitReason
+from agentid.gate.answer import Reason as GateReason
 from tests.promises import BY_SECTION
 
 TESTS = Path(__file__).parent
@@ -73,6 +74,7 @@ def required() -> dict[str, frozenset[str]]:
         **BY_SECTION,
         "ends": frozenset(reason.value for reason in EndReason),
         "waits": frozenset(reason.value for reason in WaitReason),
+        "answers": frozenset(reason.value for reason in GateReason),
         "admission": frozenset(f"{rule}/{person}" for rule in rule_names() for person in PEOPLE),
     }
 

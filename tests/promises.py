@@ -182,6 +182,7 @@ CHART: Final = frozenset(
         "the commands of NOTES end all tasks first",
         "each object is as the API server describes its kind",
         "the linter has nothing to say",
+        "a decision point in pods of its own, off until it is asked for",
         "the default policy comes with the first installation, and then belongs to the platform team",
         "the examples are allowed by the default policy",
         "exactly the operator's rights, for all namespaces and for some",
@@ -222,9 +223,12 @@ DOCTOR: Final = frozenset(
         "a clock that is wrong",
         "a version that does not fit",
         "pods that are not ready or expect other rules",
+        "a heartbeat that is missing or old while a decision point runs",
         "what could not be seen is said, and is not well",
         "a trial comes and goes with few rights",
         "every alert has a runbook, every log message, Event and reason a row",
+        "a CRL that is gone, old, cut or of another authority",
+        "a ledger that is not whole, of another key or too much",
     }
 )
 """What `agentid doctor` and the documents tell the people who run it."""
@@ -395,6 +399,161 @@ AUTHORITY: Final = frozenset(
 )
 """Whose word a task needs: of those above it, and of those who approve."""
 
+LEDGER_OBJECTS: Final = frozenset(
+    {
+        "a batch is called like its sequence number, and one that is there is not written over",
+        "what a batch may say is bounded, and refused with what is wrong",
+        "a batch is not changed, where its rule is gone neither",
+        "all batches are listed once and in order, also when the list expires",
+        "without the lease nothing of the ledger is written",
+        "operators agree on one key, and rotate it once",
+        "the key is the operator's to read, nobody's source, and not deleted by it",
+        "a damaged key is told, and neither replaced nor shown",
+        "exactly the operator writes the ledger, and exactly an auditor reads it besides",
+        "the evidence outlives the chart, and goes with its namespace",
+    }
+)
+"""What is promised of the objects that the ledger is kept in, and of the Secret with its key."""
+
+LEDGER: Final = frozenset(
+    {
+        "a record is read in one form only, RFC 8785",
+        "every entry fits into a record, and every queue into batches",
+        "the fullest batch is less than etcd takes",
+        "the tree is RFC 6962's",
+        "the ledger's key is never shown",
+        "what nobody could read is not signed",
+        "whatever is edited, taken out, put in, swapped or cut off is found",
+        "history made anew is found, by who knows the key or a head",
+        "a rotation of the key is followed, wherever the chain begins",
+        "a beginning is gone only as far as a checkpoint lets it",
+        "nobody's word for the key is said to be nobody's",
+        "what is out is known from the records alone",
+        "an end without issue, an issue without end, a life that is too long",
+        "no more is kept than what is live",
+        "no key without its record, whatever is killed, cut off, late or written twice",
+        "what was recorded and not released is taken back, and every end is recorded",
+        "while nothing can be recorded nothing is released, and ends go on",
+        "who meets another's batch stops, and the chain never forks",
+        "a ledger that is not whole issues nothing and says what to do",
+        "a leader that stood still around a record leaves one chain and one key",
+        "however many tasks there have been, it is bounded, and whole across what went",
+        "what was given and nobody knows whether is remembered no longer than it may count",
+        "what was recorded after an end and voided is no finding, and what was not is",
+        "who changes it behind the API server is found within the hour, and nothing is issued",
+        "who ends records what was refused, within bounds, or says how much is not",
+    }
+)
+"""What the ledger shows, and to whom."""
+REVOCATION: Final = frozenset(
+    {
+        "OpenSSL refuses what is revoked, and takes what is not",
+        "an end is in the CRL within two seconds, a burst in one",
+        "it is signed, numbered, current, with reasons that are never a hold",
+        "an entry stays until it was in a CRL past its certificate's end",
+        "a takeover, a restart or another writer un-revokes nothing",
+        "what an intermediate signed before its renewal is revoked",
+        "more than fits is cut and told",
+        "outage of API server or authority: told, and made good",
+        "a certificate says where its CRL is, if that is set",
+        "what has ended is refused by OpenSSL with the CRL of the cluster, also after a restart",
+    }
+)
+"""What holds of certificates that were taken away, for who asks nobody."""
+
+SINKS: Final = frozenset(
+    {
+        "every sink gets every batch, in order and at its own pace",
+        "memory is bounded, what does not fit is read again",
+        "required and down or slow: nothing is issued",
+        "optional and down: a metric, nothing else",
+        "only what a sink surely has is pruned",
+        "a takeover goes on where it ended",
+        "files: nothing counts before it is on the disk, a crash tears nothing",
+        "files: disk full, failed fsync, rotation, bounds",
+        "HTTP: only 2xx is taken, Retry-After, no redirect",
+        "HTTP: addresses that must not be asked, TLS, token",
+        "CloudEvents: every record once, bodies bounded",
+        "standard output: the same line as ever",
+        "each sink is a witness, whatever its receiver keeps",
+        "without its required receiver nothing is issued, ends go on, and it gets all afterwards",
+    }
+)
+"""What holds of the record on its way out of the cluster."""
+
+AUDIT: Final = frozenset(
+    {
+        "a ledger is verified without a cluster, and one byte changed is found",
+        "a checkpoint is kept, compared, and replaced only by who compared it",
+        "without a key nobody is said to have vouched for a ledger",
+        "however long a ledger is, little of it is in memory",
+        "the story of a task that is long gone is told by the ledger alone",
+        "records are found by agent, person, kind, time and serial number",
+        "what was tampered with, or is not signed, is not told as if it were",
+        "one record is shown to others, and nothing of another",
+        "an agent's report: what was given, how it ended, what could be narrowed; no use is made up",
+        "only an auditor reads the ledger, and evidence is not written over",
+    }
+)
+"""What is promised to whoever reads the ledger."""
+
+
+DECISIONS: Final = frozenset(
+    {
+        "an ended task is refused from the moment that the view says so",
+        "both credentials count during a renewal",
+        "a live step grants, and one that has ended does not",
+        "a child is refused with its parent",
+        "a reused name inherits nothing",
+        "nobody hears of another namespace's tasks",
+        "a view may be older for Public and Internal only where that is configured",
+        "without a serial only Public, where that is configured",
+        "without a sign of life of the operator it denies",
+        "the leader alone shows that it lives, in what each decision point watches",
+        "a heartbeat that fails disturbs nothing",
+        "the heartbeat is no task to anybody",
+        "fault: API server gone",
+        "fault: watch silent with the connection open",
+        "fault: old news that come steadily",
+        "fault: clock jumps",
+        "fault: policy broken",
+        "fault: restart under load",
+        "fault: one of two replicas lagging",
+        "a compromised decision point can write its own reports alone and read no Secret",
+        "the example's Envoy lets an agent through until its task ends, and nobody without an answer",
+        "both layers decide on a call, alike the quick way and rule by rule",
+        "an engine that panics denies",
+        "policy hears of the call and of what runs",
+        "no object and no question raises",
+        "what fits no route is denied",
+        "a path or body that can be read in two ways is denied",
+        "a tool of MCP is mapped by the message",
+        "AuthZEN: a denial is 200",
+        "AuthZEN: what is no question is 400",
+        "AuthZEN: a batch by its semantics",
+        "AuthZEN: X-Request-ID comes back",
+        "ext_authz: OK or 403 with the reason",
+        "ext_authz: who calls is who the configured source says",
+        "who asks shows who it is: certificate",
+        "who asks shows who it is: token for the decision point",
+        "whoever does not show who it is gets no answer",
+        "every denial and each first use is in the decision log, which is chained",
+        "a full disk stops no decision unless that is configured, and what is lost is said",
+        "whatever is asked can be written",
+        "every decision is reported once",
+        "a report is in the ledger before it is gone",
+        "a decision point that is taken over fills no ledger and stops none",
+        "a line of a decision log that was changed is found",
+        "a report that is missing is found",
+        "the story of a task tells what it was used for and what was refused afterwards",
+        "the report sets what was granted against what was used",
+        "the CRL is served to everybody",
+        "a new certificate is served without a restart",
+        "a client CA that is taken out is trusted no more",
+    }
+)
+"""What the decision point keeps to."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
@@ -408,4 +567,10 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "faults": FAULTS,
     "policy": POLICY,
     "static_secrets": STATIC_SECRETS,
+    "ledger_objects": LEDGER_OBJECTS,
+    "ledger": LEDGER,
+    "revocation": REVOCATION,
+    "sinks": SINKS,
+    "audit": AUDIT,
+    "decisions": DECISIONS,
 }

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -32,6 +33,22 @@ def rendered(*values: str, namespace: str = "agentid-system", trust_domain: str 
 def render(*values: str, namespace: str = "agentid-system") -> list[Manifest]:
     """The objects of the chart with these values; those of `helm test` are among them."""
     return [each for each in yaml.safe_load_all(rendered(*values, namespace=namespace)) if each]
+
+
+def rendered_from(values: Path) -> list[Manifest]:
+    """The objects of the chart with the values in a file."""
+    helm = build.ensure(["helm"])["helm"]
+    command = [
+        str(helm),
+        "template",
+        "agentid",
+        str(CHART),
+        "--namespace=agentid-system",
+        f"--values={values}",
+    ]
+    command.append("--set=trustDomain=prod.example.com")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
 def notes(*values: str) -> str:

@@ -12,6 +12,8 @@ from tests.fault_table import record_whole
 
 TESTS = Path(__file__).parent
 OPTIONS = {
+    "unit": ["--numprocesses=2"],
+    "component": ["--numprocesses=2"],
     # They mostly wait: several processes, each with a control plane of its own, share the modules.
     "cluster": ["--numprocesses=3", "--dist=loadfile", "--durations=20"],
 }

@@ -2,7 +2,10 @@
 
     AgentidError
     ├── api.errors        a name, value or object that is not acceptable
-    ├── pki.errors        an identity or certificate that cannot be made
+    ├── pki.errors        an identity, certificate or CRL that cannot be made
+    ├── ledger.errors     a record, key or batch of the ledger that cannot be made or read
+    ├── outbound.errors   what keeps a connection to another place from being made
+    ├── sinks.errors      what keeps the record from a sink
     ├── cluster.errors    what the API server answered, translated once
     └── controller.errors a start that cannot go on
 

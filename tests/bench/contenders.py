@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from devcluster.controlplane import ControlPlane
+from devcluster.operator_answers import sampled
 from devcluster.operator_process import OperatorProcess
 from devcluster.places import CHECKOUT
 from devcluster.process import Process
+from devcluster.waiting import wait_until
 from tests.bench import limit
 
 _PATIENT = {
@@ -23,6 +25,9 @@ _PATIENT = {
     "AGENTID_LEASE_RENEW_DEADLINE_SECONDS": "250",
 }
 _SAMPLER = Path(__file__).parent / "sampler"
+_READY = timedelta(minutes=5)
+_LOOKS_AT_ALL = timedelta(minutes=10)
+_BETWEEN_LOOKS = timedelta(seconds=1)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -47,18 +52,37 @@ class Agentid:
 
     name = "agentid"
 
-    def __init__(self, cluster: ControlPlane, profile: Path | None = None) -> None:
-        """With `profile`, a folder, it writes there what it spends its time on."""
+    def __init__(self, cluster: ControlPlane, profile: Path | None = None, *, beats: bool = False) -> None:
+        """Make it.
+
+        Args:
+            cluster: Where it works.
+            profile: A folder into which it writes what it spends its time on.
+            beats: Whether it shows decision points that it lives.
+        """
         sampled = {"PYTHONPATH": str(_SAMPLER), "BENCH_PROFILE": str(profile)} if profile else {}
-        self._operator = OperatorProcess(cluster, "agentid", _PATIENT | sampled)
+        beating = {"AGENTID_HEARTBEAT": "true"} if beats else {}
+        self._operator = OperatorProcess(cluster, "agentid", _PATIENT | sampled | beating)
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it."""
-        self._operator.start(wait=wait)
+        """Start it; among thousands of tasks it takes its time."""
+        self._operator.start(wait=False)
+        if wait:
+            self._operator.wait_ready(_READY)
 
     def stop(self) -> None:
         """End it with SIGTERM; it gives its lease back."""
         self._operator.terminate(timedelta(seconds=60))
+
+    def has_looked_at_all(self) -> bool:
+        """Whether each task has been looked at since the start, and none waits to be looked at."""
+        # Whoever is ready leads, and has all tasks in its queue from the moment on when it does.
+        if not self._operator.ready():
+            return False
+        said = self._operator.metrics()
+        return bool(said) and all(
+            sampled(said, f"agentid_workqueue_{which}", {}) == 0 for which in ("depth", "active")
+        )
 
     @property
     def pid(self) -> int:
@@ -107,6 +131,12 @@ async def running(contender: Contender, *, wait: bool = True) -> AsyncIterator[N
         yield
     finally:
         await asyncio.to_thread(contender.stop)
+
+
+async def at_rest(agentid: Agentid) -> None:
+    """Wait until agentid has looked at all there is, which takes a while among thousands of tasks."""
+    what, look = "agentid has looked at every task", agentid.has_looked_at_all
+    await asyncio.to_thread(wait_until, what, look, within=_LOOKS_AT_ALL, every=_BETWEEN_LOOKS)
 
 
 @contextmanager

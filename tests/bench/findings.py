@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.bench.figures import TIMES, Figure, Goal, median_ratio, percentile
+from tests.bench.gate import GateFindings
+from tests.bench.gate_figures import gate_figures
 from tests.bench.machine import Machine
+from tests.bench.neighbours import Neighbours
 from tests.bench.policies import COUNTS, PolicyRound
 from tests.bench.profile import Profile
 from tests.bench.rounds import Burst, Round, Writes
-from tests.bench.scale import Neighbours, Stage
+from tests.bench.scale import Stage
 
 _TEN_THOUSAND = 10_000
 _AGAINST_LIMIT = f"{TIMES} LIMIT"
@@ -31,6 +34,7 @@ class Findings:
         policies: Each round of issues among policies.
         suspensions: Milliseconds from the request of a suspension to the empty Secret.
         profiles: Where the time of issues and of ends goes.
+        gate: The decision point.
     """
 
     machine: Machine
@@ -44,6 +48,7 @@ class Findings:
     policies: Sequence[PolicyRound]
     suspensions: Sequence[float]
     profiles: Sequence[Profile]
+    gate: GateFindings
 
 
 def figures(found: Findings) -> dict[str, Figure]:
@@ -55,8 +60,9 @@ def figures(found: Findings) -> dict[str, Figure]:
         *_counts(found),
         *_among_many(found),
         _drain(found),
-        _neighbours(found.neighbours),
+        *beside_others(found.neighbours),
         *policy_costs(found.policies),
+        *gate_figures(found.gate),
         _suspended(found.suspensions),
     ]
     return {line.name: line for line in lines}
@@ -93,6 +99,13 @@ def _counts(found: Findings) -> Iterable[Figure]:
     kinds = ", ".join(f"{count} {TIMES} {kind}" for kind, count in found.writes.kinds.items())
     detail = f"of {found.writes.lives} lives, from the audit log: {kinds}"
     yield Figure("writes_per_life", found.writes.per_life, "", Goal(6, 6), detail)
+    yield Figure(
+        "ledger_batches_per_life",
+        found.writes.batches / found.writes.lives,
+        "",
+        None,
+        f"{found.writes.batches} batches of the ledger hold the records of these lives",
+    )
     yield Figure("conflicts", found.writes.conflicts, "", Goal(0, 0), "answers 409, from the audit log")
 
 
@@ -135,15 +148,35 @@ def _drain(found: Findings) -> Figure:
     return Figure("drain_ratio", pace / found.collected, f"{TIMES} collector", Goal(least=10), detail)
 
 
-def _neighbours(beside: Neighbours) -> Figure:
-    worse = max(beside.beside_revoked, beside.beside_waiting, beside.beside_served) - beside.alone
-    detail = (
-        f"median of a tenant's first task: alone {beside.alone:.1f} ms, while a policy takes "
-        f"{beside.revoked} credentials away {beside.beside_revoked:.1f} ms ({beside.unrevoked} were still "
-        f"there after), beside a crowd that waits {beside.beside_waiting:.1f} ms, while the crowd is served "
-        f"{beside.beside_served:.1f} ms ({beside.unserved} of it were still not served after)"
-    )
-    return Figure("neighbour_delay_ms", worse, " ms", Goal(most=100), detail)
+def beside_others(found: Neighbours) -> Iterable[Figure]:
+    """Yield by how much one tenant's many tasks delay another's first one."""
+    goal = Goal(most=100)
+    beside = [
+        ("", found.beside_waiting, goal, f"beside {found.crowd} tasks of another that wait for their Agent"),
+        (
+            "_served",
+            found.beside_served,
+            goal,
+            f"while those {found.crowd} are served ({found.unserved} were still not served after)",
+        ),
+        (
+            "_revoked",
+            found.beside_revoked,
+            goal,
+            f"while a new policy takes {found.revoked} credentials away ({found.unrevoked} were there after)",
+        ),
+        (
+            "_start",
+            found.beside_start,
+            None,
+            f"while those {found.revoked} tasks are all looked at after a start",
+        ),
+    ]
+    for name, delay, wanted, when in beside:
+        detail = (
+            f"{when} {delay:.1f} ms, alone {found.alone:.1f} ms: medians of {found.of} first tasks of tenants"
+        )
+        yield Figure(f"neighbour_delay{name}_ms", delay - found.alone, " ms", wanted, detail)
 
 
 def policy_costs(rounds: Sequence[PolicyRound]) -> Iterable[Figure]:

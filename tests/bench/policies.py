@@ -33,7 +33,7 @@ async def among_policies(
         for count in COUNTS if number % 2 == 0 else COUNTS[::-1]:
             step.still(f"round {number + 1} of {sizes.rounds}: {count} policies")
             for each in range(count):
-                await work.policy(_name(each), _cedar(each))
+                await work.policy(_name(each), cedar(each))
             # It is ready once it has taken in all policies that there are.
             async with running(agentid):
                 names = work.names(sizes.burst)
@@ -46,8 +46,9 @@ async def among_policies(
     return found
 
 
-def _cedar(number: int) -> str:
-    return f'@id("bench")\n{_RULES[number % len(_RULES)].replace("%", str(number))}\n'
+def cedar(number: int) -> str:
+    """Return the text of one of many policies, which forbids nothing of what is measured."""
+    return f'@id("bench-{number}")\n{_RULES[number % len(_RULES)].replace("%", str(number))}\n'
 
 
 def _name(number: int) -> str:

@@ -17,12 +17,12 @@ from tests.bench.work import Work
 
 COSTS: Final = (
     ("key and certificate", ("/agentid/pki/",)),
-    ("logging", ("/structlog/", "/logging/__init__", "/agentid/controller/logs")),
+    ("logging", ("/structlog/", "/logging/__init__", "/agentid/process/logs")),
     ("metrics", ("/prometheus_client/", "/agentid/controller/metrics")),
     ("HTTP client of requests and watches", ("/aiohttp/", "/yarl/", "/multidict/", "/agentid/cluster/")),
     (
         "packing and reading tasks",
-        ("/agentid/controller/packed_task", "/pydantic/", "/agentid/controller/facts"),
+        ("/agentid/controller/packed_task", "/pydantic/", "/agentid/watched/facts"),
     ),
     ("rules of a task's life", ("/agentid/lifecycle/", "/agentid/api/")),
     ("kopf, from watch to handler", ("/kopf/",)),

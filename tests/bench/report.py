@@ -25,12 +25,18 @@ _FIELDS: Final = (
     "restart_ratio",
     "issue_ratio_10_policies",
     "issue_ratio_200_policies",
+    "gate_decisions_per_s_at_10",
+    "gate_decisions_per_s_at_200",
+    "gate_p99_ms_half_load",
 )
+_FAMILIES: Final = ("gate_rss_mib_", "refused_p99_ms_")
+"""Where names begin so, there is a figure for each size, or kind of end, that was measured."""
 
 
 def as_json(lines: dict[str, Figure]) -> str:
     """Return the figures that are compared from run to run, and those only."""
-    return json.dumps({name: round(lines[name].value, 4) for name in _FIELDS}, indent=2) + "\n"
+    names = [*_FIELDS, *(name for name in lines if name.startswith(_FAMILIES))]
+    return json.dumps({name: round(lines[name].value, 4) for name in names}, indent=2) + "\n"
 
 
 def as_markdown(found: Findings, lines: dict[str, Figure]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from agentid.cluster.paths import LEDGER_BATCHES
 from devcluster.audit import is_write
 from tests.bench.contenders import Contender, cpu_seconds, frozen
 from tests.bench.lives import Lives, Name
@@ -30,6 +31,10 @@ class Sizes:
     owned: int
     crowd: int
     neighbours: int
+    gate_tasks: tuple[int, ...]
+    gate_asked: int
+    gate_seconds: float
+    gate_refusals: int
 
 
 FULL: Final = Sizes(
@@ -41,8 +46,12 @@ FULL: Final = Sizes(
     growth_burst=300,
     restarts=3,
     owned=250,
-    crowd=10_000,
-    neighbours=15,
+    crowd=5000,
+    neighbours=25,
+    gate_tasks=(10_000, 50_000),
+    gate_asked=20_000,
+    gate_seconds=20,
+    gate_refusals=50,
 )
 QUICK: Final = Sizes(
     rounds=1,
@@ -55,6 +64,10 @@ QUICK: Final = Sizes(
     owned=100,
     crowd=500,
     neighbours=5,
+    gate_tasks=(200, 500),
+    gate_asked=2000,
+    gate_seconds=3,
+    gate_refusals=3,
 )
 
 
@@ -143,11 +156,13 @@ class Writes:
         kinds: How often each verb was used on each resource.
         lives: How many lives.
         conflicts: How many requests were answered with 409.
+        batches: How many batches of the ledger their records are in.
     """
 
     kinds: dict[str, int]
     lives: int
     conflicts: int
+    batches: int
 
     @classmethod
     def total(cls, each: Sequence[Self]) -> Self:
@@ -155,7 +170,12 @@ class Writes:
         kinds: Counter[str] = Counter()
         for one in each:
             kinds.update(one.kinds)
-        return cls(dict(kinds), sum(one.lives for one in each), sum(one.conflicts for one in each))
+        return cls(
+            dict(kinds),
+            sum(one.lives for one in each),
+            sum(one.conflicts for one in each),
+            sum(one.batches for one in each),
+        )
 
     @property
     def per_life(self) -> float:
@@ -164,14 +184,20 @@ class Writes:
 
 
 def count_writes(events: Iterable[dict[str, Any]], lives: int) -> Writes:
-    """Count what the operator wrote of tasks, their Secrets and Events in the measuring's namespace."""
+    """Count what the operator wrote of tasks, their Secrets and Events in the measuring's namespace.
+
+    Batches of the ledger, in its own namespace, hold records of many lives: they are counted beside.
+    """
     kinds: Counter[str] = Counter()
-    conflicts = 0
+    conflicts = batches = 0
     for event in events:
         where = event.get("objectRef", {})
+        batches += (
+            where.get("resource") == LEDGER_BATCHES.plural and event["verb"] == "create" and is_write(event)
+        )
         if where.get("resource") not in _OF_A_LIFE or where.get("namespace") != NAMESPACE:
             continue
         conflicts += event.get("responseStatus", {}).get("code") == _CONFLICT
         if is_write(event):
             kinds[f"{event['verb']} {where['resource']}"] += 1
-    return Writes(dict(sorted(kinds.items())), lives, conflicts)
+    return Writes(dict(sorted(kinds.items())), lives, conflicts, batches)

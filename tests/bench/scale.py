@@ -1,17 +1,17 @@
-"""Many live tasks: memory, pace and restarts among them; and neighbours of a tenant with many more."""
+"""Many live tasks: memory, pace and restarts among them."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from devcluster.progress import Step
 from tests.bench.contenders import Agentid, Contender, resident_mebibytes, running
-from tests.bench.lives import Lives
+from tests.bench.lives import Lives, Name
 from tests.bench.rounds import Sizes, end_burst, issue_burst
-from tests.bench.work import AGENT, NAMESPACE, Work
+from tests.bench.work import Work
 
-_BETWEEN_NEIGHBOURS_SECONDS = 0.5
+_AT_ONCE = 500
+"""How many tasks are laid out before it is waited for them to be served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,7 @@ async def grow(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes, step: S
         empty, live = resident_mebibytes(agentid.pid), 0
         for size in sizes.live:
             names = work.names(size - live)
-            for begin in range(0, len(names), 500):
-                some = names[begin : begin + 500]
-                await work.at_once(work.create, some)
-                await lives.until("agentid serves tasks", some, lambda life: life.served)
-                step.still(f"{live + begin + len(some)} live tasks")
+            await more_live(names, work, lives, step, live)
             live = size
             growth = resident_mebibytes(agentid.pid) - empty
             burst = work.names(sizes.growth_burst)
@@ -47,6 +43,15 @@ async def grow(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes, step: S
             end = await end_burst(agentid, work, lives, burst)
             stages.append(Stage(live, growth, issue.per_second, end.per_second))
     return stages
+
+
+async def more_live(names: Sequence[Name], work: Work, lives: Lives, step: Step, live: int = 0) -> None:
+    """Have agentid serve tasks that go on, beside `live` others."""
+    for begin in range(0, len(names), _AT_ONCE):
+        some = names[begin : begin + _AT_ONCE]
+        await work.at_once(work.create, some)
+        await lives.until("agentid serves tasks", some, lambda life: life.served)
+        step.still(f"{live + begin + len(some)} live tasks")
 
 
 async def restarts(
@@ -68,64 +73,3 @@ async def restarts(
             seconds[contender.name] = life.secret - began
         found.append(seconds)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """The median of the delays of tenants' first tasks, in milliseconds.
-
-    Attributes:
-        alone: Without anything else going on.
-        beside_revoked: While a policy that was just made takes the credentials of all live tasks away.
-        beside_waiting: While another tenant's tasks, a crowd, wait for their Agent.
-        beside_served: While those have got it, and all of them are being served.
-        revoked: How many live tasks the policy was about.
-        unrevoked: How many of them still had their credential when the last first task was served.
-        unserved: How many of the crowd were not served yet then.
-    """
-
-    alone: float
-    beside_revoked: float
-    beside_waiting: float
-    beside_served: float
-    revoked: int
-    unrevoked: int
-    unserved: int
-
-
-async def neighbours(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes) -> Neighbours:
-    """Measure what the many tasks of one tenant cost the others; agentid runs only meanwhile."""
-    async with running(agentid):
-        # After a start all live tasks are looked at; these wait for that.
-        await _first_tasks(work, lives, "early", sizes.neighbours)
-        alone = await _first_tasks(work, lives, "alone", sizes.neighbours)
-
-        live = lives.holding(NAMESPACE)
-        await work.policy("halt", f'forbid (principal == Agent::"{NAMESPACE}/{AGENT}", action, resource);')
-        revoked = await _first_tasks(work, lives, "revoked", sizes.neighbours)
-        unrevoked = len(lives.holding(NAMESPACE))
-        await lives.until("what policy forbids is taken away", live, lambda life: life.secret_gone)
-
-        await work.namespace("crowd", agent=False)
-        crowd = work.names(sizes.crowd, "crowd")
-        for begin in range(0, len(crowd), 500):
-            some = crowd[begin : begin + 500]
-            await work.at_once(work.create, some)
-            await lives.until("tasks wait for their Agent", some, lambda life: life.waiting)
-        waiting = await _first_tasks(work, lives, "waiting", sizes.neighbours)
-        await work.agent("crowd")
-        served = await _first_tasks(work, lives, "served", sizes.neighbours)
-        unserved = sum(1 for name in crowd if not lives[name].secret)
-    return Neighbours(
-        *(median(each) for each in (alone, revoked, waiting, served)), len(live), unrevoked, unserved
-    )
-
-
-async def _first_tasks(work: Work, lives: Lives, word: str, count: int) -> list[float]:
-    tenants = [f"tenant-{word}-{number}" for number in range(count)]
-    names = [name for tenant in tenants for name in work.names(1, tenant)]
-    for tenant in tenants:
-        await work.namespace(tenant)
-    await work.at_a_pace(work.create, names, 1 / _BETWEEN_NEIGHBOURS_SECONDS)
-    served = await lives.until("tenants' first tasks are served", names, lambda life: life.secret)
-    return [1000 * (life.secret - life.asked) for life in served]

@@ -19,7 +19,7 @@ _POLICIES: Final = f"/apis/{_API_VERSION}/clusteragentpolicies"
 _ENDED: Final = orjson.dumps({"spec": {"state": "Ended"}})
 _SUSPENDED: Final = orjson.dumps({"spec": {"state": "Suspended"}})
 
-Act = Callable[[Name], Coroutine[Any, Any, None]]
+Act = Callable[[Name], Coroutine[Any, Any, object]]
 
 
 class Work:
@@ -63,12 +63,22 @@ class Work:
         }
         await self._api.post(_POLICIES, body)
 
+    async def own_policy(self, namespace: str, name: str, cedar: str) -> None:
+        """Make a policy of a namespace's own."""
+        body = {
+            "apiVersion": _API_VERSION,
+            "kind": "AgentPolicy",
+            "metadata": {"name": name},
+            "spec": {"cedar": cedar},
+        }
+        await self._api.post(f"/apis/{_API_VERSION}/namespaces/{namespace}/agentpolicies", body)
+
     async def no_policy(self, name: str) -> None:
         """Delete a policy of the cluster's."""
         await self._api.send("DELETE", f"{_POLICIES}/{name}")
 
-    async def create(self, name: Name) -> None:
-        """Create a task that is bound to no pod; its one credential outlives the measuring."""
+    async def create(self, name: Name, **spec: object) -> dict[str, Any]:
+        """Create a task, bound to no pod unless `spec` says so; its one credential outlives the measuring."""
         body: dict[str, Any] = {
             "apiVersion": _API_VERSION,
             "kind": "AgentTask",
@@ -78,10 +88,11 @@ class Work:
                 "intent": {"purpose": "Refund order 4711", "actions": ["orders:read"]},
                 "startDeadlineSeconds": 3600,
                 "credential": {"ttlSeconds": 3600},
+                **spec,
             },
         }
         self._lives[name].asked = time.monotonic()
-        await self._api.post(f"/apis/{_API_VERSION}/namespaces/{name[0]}/agenttasks", body)
+        return await self._api.post(f"/apis/{_API_VERSION}/namespaces/{name[0]}/agenttasks", body)
 
     async def end(self, name: Name) -> None:
         """Ask for the end of a task."""

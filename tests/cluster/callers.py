@@ -1,6 +1,7 @@
 """People at the command line: who they are, what they may do, and what `agentid` tells them."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,10 +45,12 @@ def agentid(kubeconfig: Path, *arguments: str, stdin: str | None = None) -> Ende
     return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
 
-def agentid_process(kubeconfig: Path, *arguments: str, within: timedelta = _QUICKLY) -> Ended:
-    """Do the same in a process of its own; it never shows a traceback."""
+def agentid_process(kubeconfig: Path | None, *arguments: str, within: timedelta = _QUICKLY) -> Ended:
+    """Do the same in a process of its own; it never shows a traceback. None: it knows of no cluster."""
+    told = ["--kubeconfig", str(kubeconfig)] if kubeconfig is not None else []
     ended = subprocess.run(
-        [sys.executable, "-m", "agentid", *arguments, "--kubeconfig", str(kubeconfig)],
+        [sys.executable, "-m", "agentid", *arguments, *told],
+        env=None if told else {"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

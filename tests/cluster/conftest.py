@@ -2,11 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from agentid.api.names import HEARTBEAT
 from devcluster.controlplane import ControlPlane
-from devcluster.install import install_chart
+from devcluster.gate_process import AUDIENCE
+from devcluster.install import (
+    GATE_ACCOUNT,
+    GATE_IS_A_PROCESS,
+    NAMESPACE,
+    install_chart,
+    operator_kubeconfig,
+)
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing
@@ -14,7 +23,7 @@ from tests.cluster.families import child
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
-from tests.cluster.objects import NODE, agent, service_account, task
+from tests.cluster.objects import ACCOUNT, NODE, agent, service_account, task
 from tests.cluster.people import STRANGER, People, everybody, give_every_right
 
 
@@ -82,3 +91,39 @@ def delegates(wide: Kubectl, people: People) -> Kubectl:
     accepted(lambda: people.stranger.create(child(probe, "probed"), "--dry-run=server"))
     wide.delete("agenttask", "probe")
     return people.stranger
+
+
+@pytest.fixture
+def beating(
+    operator_of_session: OperatorProcess, no_operator: None, admin: Kubectl
+) -> Iterator[OperatorProcess]:
+    """The operator of the session, which shows that it lives; afterwards both are gone."""
+    assert no_operator is None
+    operator_of_session.start({"AGENTID_HEARTBEAT": "true", "AGENTID_RESYNC_SECONDS": "5"})
+    yield operator_of_session
+    if operator_of_session.alive():
+        operator_of_session.terminate()
+    admin.in_namespace(NAMESPACE).delete("agenttask", HEARTBEAT, "--ignore-not-found")
+
+
+@pytest.fixture
+def asking_team(place: Kubectl, beating: OperatorProcess) -> Kubectl:
+    """The test's namespace with an Agent and its account, and an operator that shows that it lives."""
+    assert beating.alive()
+    return place
+
+
+@pytest.fixture(scope="module")
+def gate_kubeconfig(cluster: ControlPlane) -> Iterator[Path]:
+    """With what a decision point reaches the API server: its own account, with the chart's rights."""
+    install_chart(cluster, {"gate": GATE_IS_A_PROCESS})
+    wait_until_in_force(cluster.kubectl)
+    yield operator_kubeconfig(cluster, "gate", GATE_ACCOUNT)
+    install_chart(cluster)
+    wait_until_in_force(cluster.kubectl)
+
+
+@pytest.fixture
+def asker_token(asking_team: Kubectl) -> str:
+    """The token that an enforcement point shows: of the agent's own account, for the decision point."""
+    return asking_team("create", "token", ACCOUNT, f"--audience={AUDIENCE}").strip()

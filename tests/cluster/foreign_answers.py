@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from agentid.api.names import OWN_SECRETS
 from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
-AUTHORITY = "x509-authority"
 
 
 def answers(cluster: ControlPlane) -> Iterator[dict[str, Any]]:
@@ -24,12 +24,12 @@ def answers(cluster: ControlPlane) -> Iterator[dict[str, Any]]:
 def foreign_answers(cluster: ControlPlane) -> list[tuple[str, str]]:
     """Verb and path of every request of the operator whose answer held what it had not sent with it.
 
-    The authority's own Secret is the one that it may read.
+    Its own Secrets, with the keys of authority and ledger, are those that it may read.
     """
     return [
         (event["verb"], event["requestURI"])
         for event in answers(cluster)
-        if not _is_authority(event["objectRef"]) and not _is_what_was_sent(event)
+        if not _is_its_own(event["objectRef"]) and not _is_what_was_sent(event)
     ]
 
 
@@ -43,8 +43,8 @@ def nothing_foreign_answered(cluster: ControlPlane) -> Iterator[ControlPlane]:
     assert foreign_answers(cluster) == []
 
 
-def _is_authority(where: dict[str, Any]) -> bool:
-    return (where.get("namespace"), where.get("name")) == (NAMESPACE, AUTHORITY)
+def _is_its_own(where: dict[str, Any]) -> bool:
+    return where.get("namespace") == NAMESPACE and where.get("name") in OWN_SECRETS
 
 
 def _is_what_was_sent(event: dict[str, Any]) -> bool:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.watch_activity import STALE_SECONDS
-from agentid.controller.clocks import Clock, boottime
 from agentid.controller.parts import Parts, build
 from agentid.controller.run import Operator
 from agentid.controller.settings import Settings
+from agentid.process.clocks import Clock, boottime
 from devcluster.components import LOOPBACK
 from devcluster.install import NAMESPACE, TRUST_DOMAIN
 from devcluster.waiting import wait_until

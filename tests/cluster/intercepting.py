@@ -122,6 +122,7 @@ class Interceptor:
         environment: The settings with which an operator goes through it.
         silent: While it is set, nothing of what watches bring is handed on; it never will be.
         lost: The lines that watches brought meanwhile.
+        lag_seconds: By how much what watches bring comes later; with it, it comes in the order it came.
     """
 
     def __init__(self, cluster: ControlPlane, operators_kubeconfig: Path) -> None:
@@ -135,6 +136,7 @@ class Interceptor:
         self._traps: tuple[Trap, ...] = ()
         self.silent = threading.Event()
         self.lost: list[bytes] = []
+        self.lag_seconds = 0.0
         kubeconfig = operators_kubeconfig.with_name("intercepted.kubeconfig")
         document = yaml.safe_load(operators_kubeconfig.read_text())
         for each in document["clusters"]:
@@ -227,6 +229,7 @@ class Interceptor:
         rest = b""
         async for chunk in content.iter_any():
             *lines, rest = (rest + chunk).split(b"\n")
+            await asyncio.sleep(self.lag_seconds)
             if self.silent.is_set():
                 self.lost += lines
             elif lines:

@@ -37,12 +37,29 @@ EVERYTHING = (
     "serviceAccount.annotations.note=here",
     "commonLabels.team=platform",
     "resources.limits.cpu=1",
+    "gate.enabled=true",
+    "gate.tls.secret=gate-tls",
+    "gate.tls.clientCaSecret=gate-ca",
+    "gate.enforcementPoints[0].spiffeID=spiffe://prod.example.com/ns/edge/sa/envoy",
+    "gate.enforcementPoints[0].namespaces[0]=support",
+    "gate.mapping.routes[0].grpc.method=shop.Orders/Get",
+    "gate.mapping.routes[0].action=orders:read",
+    "gate.nodeSelector.pool=edge",
+    "gate.tolerations[0].operator=Exists",
+    "gate.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1",
+    "gate.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchFields[0].key=a",
+    "gate.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchFields[0].operator=Exists",
+    "gate.podLabels.team=platform",
+    "gate.podAnnotations.note=here",
+    "gate.serviceAccount.annotations.note=here",
+    "networkPolicy.gateFrom[0].podSelector.matchLabels.app=envoy",
 )
 """Every value set that adds something to an object."""
 VARIANTS = {
     "defaults": (),
     "every value set": EVERYTHING,
     "no operator": ("replicaCount=0",),
+    "with a decision point": ("gate.enabled=true", "gate.tls.secret=gate-tls"),
     "where nothing is stamped": ("admission.mutating=false",),
     "CRDs not kept": ("crds.keep=false",),
 }
@@ -149,7 +166,7 @@ def test_a_field_that_is_not_there_or_wrong_is_found(
     assert said["summary"]["invalid"] + said["summary"]["errors"] == 1
 
 
-@pytest.mark.parametrize("variant", ["defaults", "every value set"])
+@pytest.mark.parametrize("variant", ["defaults", "every value set", "with a decision point"])
 def test_the_linter_has_nothing_to_say(linters: dict[str, Path], variant: str) -> None:
     ignored = [f"--ignore-test={each}" for each in IGNORED]
     # A leader that is held back by a limit of CPU renews its Lease too late.

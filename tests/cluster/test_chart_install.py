@@ -26,6 +26,7 @@ from devcluster.operator_process import OperatorProcess
 from devcluster.places import CHART, CHECKOUT
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
+from tests.cluster.definitions import delete_crds
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, service_account, task
@@ -58,10 +59,7 @@ def release(cluster: ControlPlane) -> Iterator[ControlPlane]:
     """The cluster; afterwards nothing of the release is in it, no CRD and no task."""
     yield cluster
     uninstall_chart(cluster)
-    # The API server's finalizer may meet a storage that is being set up, and tries again with growing pauses.
-    cluster.kubectl(
-        "delete", "crds", *CRDS, "--ignore-not-found", "--timeout=180s", timeout=timedelta(seconds=200)
-    )
+    delete_crds(cluster.kubectl, CRDS)
 
 
 @pytest.fixture

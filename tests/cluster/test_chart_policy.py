@@ -3,7 +3,6 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import pytest
 
@@ -14,6 +13,7 @@ from devcluster.kubectl import Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.places import CHART, CHECKOUT
 from tests.cluster import playing, story
+from tests.cluster.definitions import delete_crds
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import ANY_POD, agent, pod, service_account, task
@@ -38,7 +38,7 @@ def release(cluster: ControlPlane) -> Iterator[ControlPlane]:
     """The cluster; afterwards nothing of the release is in it, and no CRD."""
     yield cluster
     uninstall_chart(cluster)
-    cluster.kubectl("delete", "crds", *CRDS, "--ignore-not-found", timeout=timedelta(seconds=200))
+    delete_crds(cluster.kubectl, CRDS)
 
 
 @contextmanager

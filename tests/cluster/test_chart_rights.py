@@ -1,4 +1,4 @@
-"""Who may do what with the chart installed: the operator and the tenants, exactly, both ways.
+"""Who may do what with the chart installed: operator, decision point and tenants, exactly, both ways.
 
 What the API server itself says of an account is compared with what is written here: a right too many fails as
 one that is missing does.
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT, install_chart
+from devcluster.install import GATE_IS_A_PROCESS, NAMESPACE, SERVICE_ACCOUNT, install_chart
 from devcluster.kubectl import Kubectl
 from devcluster.waiting import wait_until
 
@@ -56,11 +56,31 @@ WHERE_IT_SERVES = (
 )
 AT_HOME = (
     rights("", "secrets", "create")
-    | rights("", "secrets", "get", "update", names=("x509-authority",))
+    | rights("", "secrets", "get", "update", names=("x509-authority", "ledger-key"))
+    | rights("", "configmaps", "create")
+    | rights(
+        *("", "configmaps", "get", "update"), names=("agentid-crl", "agentid-crl-previous", "agentid-sinks")
+    )
     | rights("agentid.dev", "agenttasks", "create")
     | rights("agentid.dev", "agentsecrets", "get", "list", "watch")
+    | rights("agentid.dev", "ledgerbatches", "create", "delete", "get", "list")
+    | rights("agentid.dev", "decisioncheckpoints", "delete", "list")
     | rights("coordination.k8s.io", "leases", "create")
     | rights("coordination.k8s.io", "leases", "get", "update", names=("agentid-operator",))
+)
+GATE = "agentid-gate"
+GATE_WHERE_IT_SERVES = (
+    rights("agentid.dev", "agenttasks", "list", "watch")
+    | rights("agentid.dev", "agents", "list", "watch")
+    | rights("agentid.dev", "agentpolicies", "get", "list", "watch")
+    | rights("", "pods", "list", "watch")
+)
+GATE_EVERYWHERE = rights("agentid.dev", "clusteragentpolicies", "get", "list", "watch") | rights(
+    "authentication.k8s.io", "tokenreviews", "create"
+)
+"""Of objects in no namespace, told about in each: what the cluster allows, and whose a token is."""
+GATE_AT_HOME = rights("agentid.dev", "decisioncheckpoints", "create", "get") | rights(
+    *("", "configmaps", "list", "watch"), names=("agentid-crl", "agentid-crl-previous")
 )
 ABOUT_CLUSTER_POLICIES = rights("events.k8s.io", "events", "create")
 """In namespace default, where Events go that are about objects in no namespace."""
@@ -87,6 +107,7 @@ ROLES = {
     "agentid-delegate-task": rights("agentid.dev", "agenttasks", "delegate"),
     "agentid-resume": rights("agentid.dev", "agenttasks", "resume"),
     "agentid-breakglass": rights("agentid.dev", "agenttasks", "breakglass"),
+    "agentid-auditor": rights("agentid.dev", "ledgerbatches", "get", "list"),
     "agentid-approver": (
         rights("agentid.dev", "agenttasks", "approve", "get", "list", "watch")
         | rights("agentid.dev", "agentapprovals", "create", "get", "list", "watch")
@@ -107,7 +128,7 @@ def cluster() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module", params=WATCHED)
 def installed(cluster: ControlPlane, request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The chart for all namespaces, for two, for the operator's own; returns which are served."""
-    install_chart(cluster, {"watchNamespaces": VALUES[request.param]})
+    install_chart(cluster, {"watchNamespaces": VALUES[request.param], "gate": GATE_IS_A_PROCESS})
     return WATCHED[request.param]
 
 
@@ -150,6 +171,23 @@ def test_the_operator_has_exactly_these_rights(
     assert wait_until(
         "RBAC has taken up what was installed",
         lambda: own_rights(cluster, operator_of(cluster), namespace),
+        lambda seen: seen == expected,
+    )
+
+
+@pytest.mark.parametrize("namespace", [SUPPORT, SALES, OTHER, NAMESPACE, DEFAULT])
+def test_a_decision_point_has_exactly_these_rights_and_writes_its_reports_alone(
+    cluster: ControlPlane, installed: tuple[str, ...], namespace: str
+) -> None:
+    named = () if OTHER in installed else installed
+    expected = GATE_EVERYWHERE | rights("", "namespaces", "list", "watch", names=named)
+    expected |= GATE_WHERE_IT_SERVES if namespace in installed else set()
+    expected |= GATE_AT_HOME if namespace == NAMESPACE else set()
+    account = cluster.kubectl.as_service_account(NAMESPACE, GATE)
+
+    assert wait_until(
+        "RBAC has taken up what was installed",
+        lambda: own_rights(cluster, account, namespace),
         lambda seen: seen == expected,
     )
 
@@ -203,7 +241,7 @@ def test_built_in_roles_have_the_tenants_rights_where_that_is_asked_for(
     role: str,
     aggregate: bool,  # noqa: FBT001 - parametrized
 ) -> None:
-    install_chart(cluster, {"roles": {"aggregate": aggregate}})
+    install_chart(cluster, {"roles": {"aggregate": aggregate}, "gate": GATE_IS_A_PROCESS})
 
     wait_until(
         f"role {role} is as asked",

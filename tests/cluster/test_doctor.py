@@ -84,8 +84,11 @@ def stopped(operator: OperatorProcess) -> Iterator[None]:
         operator.wait_ready()
 
 
-def test_a_healthy_installation_is_told_to_be_well(kubeconfig: Path, operator: OperatorProcess) -> None:
+def test_a_healthy_installation_is_told_to_be_well(
+    kubeconfig: Path, admin: Kubectl, operator: OperatorProcess
+) -> None:
     operator.wait_ready()
+    wait_until("there is a CRL", lambda: admin.in_namespace(NAMESPACE).find("configmap", "agentid-crl"))
 
     code, said, text = asked(kubeconfig)
 
@@ -105,6 +108,8 @@ def test_a_healthy_installation_is_told_to_be_well(kubeconfig: Path, operator: O
         "everybody's rights",
         "policies",
         "authority",
+        "CRL",
+        "ledger",
         "lease",
         "clocks",
         "leftover Secrets",
@@ -355,7 +360,7 @@ def test_who_may_see_little_is_told_what_was_not_seen(
     assert code == 2, text
     standings = {each["check"]: each["standing"] for each in said["checks"]}
     assert standings["Kubernetes"] == "OK"
-    for check in ("admission rules", "admission acts", "operator's rights", "authority", "leftover Secrets"):
+    for check in ("admission rules", "admission acts", "operator's rights", "authority", "CRL", "ledger"):
         assert standings[check] == "Unseen", text
 
 

@@ -11,6 +11,9 @@ from prometheus_client.samples import Sample
 from agentid.api.reasons import EndReason, IssueReason
 from agentid.cluster.events import Outcome
 from agentid.cluster.paths import AGENTS, PODS, TASKS
+from agentid.ledger.record import LedgerKind
+from agentid.lifecycle.journal import Kind
+from agentid.sinks.sink import SinkName
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
@@ -27,6 +30,8 @@ FIXED: dict[str, set[str]] = {
     "result": {"success", "retry", "error"},
     "outcome": {each.value for each in Outcome},
     "resource": {each.plural for each in (TASKS, AGENTS, PODS)},
+    "kind": {each.value for kinds in (Kind, LedgerKind) for each in kinds},
+    "sink": {each.value for each in SinkName},
     "implementation": {platform.python_implementation()},
     **dict(
         zip(("major", "minor", "patchlevel"), map(set, zip(platform.python_version_tuple())), strict=True)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agentid.controller.clocks import Clock
+from agentid.process.clocks import Clock
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess

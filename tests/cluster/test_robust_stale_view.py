@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -21,6 +22,8 @@ from tests.cluster.policies import PERMIT_ALL, agent_policy
 STALE_SECONDS = 10.0
 """In place of two minutes; the watches are kept talking meanwhile, as bookmarks do once a minute."""
 TALK_SECONDS = 2.0
+BOOKMARKS = timedelta(minutes=3)
+"""Twice as long as the API server waits between two, and more."""
 
 
 @contextmanager
@@ -89,7 +92,8 @@ def test_a_stale_view_issues_and_renews_nothing_but_ends_and_recovers(
             assert waits["status"].get("credentials", []) == []
         finally:
             interceptor.silent.clear()
-        operator.wait_ready()
+        # Watches of which there is nothing to tell are heard of again with their next bookmark.
+        wait_until("the view is fresh", operator.why_not_ready, lambda seen: not seen, within=BOOKMARKS)
         again = story.runs(place, "renewed")
         assert story.serials(again) != story.serials(renewed)
         assert made_and_deleted(cluster, place, "ended") == {"ended": (1, 1)}

@@ -2,13 +2,14 @@
 
 import pytest
 
+from agentid.api.names import OWN_SECRETS
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import story
-from tests.cluster.foreign_answers import AUTHORITY, answers, foreign_answers
+from tests.cluster.foreign_answers import answers, foreign_answers
 from tests.cluster.objects import TASK, secret, task
 
 EVERYWHERE = "--all-namespaces"
@@ -36,7 +37,7 @@ def test_the_operator_never_asked_to_read_a_secret_but_its_authoritys(
         for event in answers(cluster)
         if event["verb"] not in {"create", "update", "delete"}
     }
-    assert asked <= {("get", NAMESPACE, AUTHORITY)}
+    assert asked <= {("get", NAMESPACE, name) for name in OWN_SECRETS}
 
 
 def test_deletes_of_secrets_name_their_uid_and_are_answered_without_contents(

@@ -13,7 +13,6 @@ from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.fields import format_time
 from agentid.cluster.paths import TASKS, Resource
 from agentid.controller.families import Families
-from agentid.controller.records import Key
 from agentid.controller.world import World
 from agentid.lifecycle.approvals import consent_to
 from agentid.lifecycle.decide import decide
@@ -30,6 +29,7 @@ from agentid.lifecycle.model import (
 from agentid.lifecycle.pods import next_holder
 from agentid.lifecycle.record import is_step
 from agentid.lifecycle.reporting import issued
+from agentid.watched.facts import Key
 from tests.unit.lifecycle_facts import LIMITS, NOW, agent, judged, made, pod, uid
 
 _T = TypeVar("_T")

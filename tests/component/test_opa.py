@@ -13,11 +13,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from structlog.testing import capture_logs
 
 from agentid.opa.answer import MAX_ANSWER_BYTES, Answer
-from agentid.opa.client import ApiServers, OpaClient
+from agentid.opa.client import OpaClient
 from agentid.opa.endpoint import Endpoint
 from agentid.opa.errors import OpaError, Outcome
-from agentid.opa.names import Lookup
 from agentid.opa.outage import FAILURES
+from agentid.outbound.api_servers import ApiServers
+from agentid.outbound.credentials import CredentialFiles
+from agentid.outbound.names import Lookup
 from agentid.policy.document import document
 from agentid.policy.request import request
 from devcluster.certificates import Authority
@@ -125,7 +127,7 @@ async def ask() -> AsyncIterator[Ask]:
         networks = tuple(ip_network(each) for each in allowed)
         told: list[Outcome] = []
         client = OpaClient(
-            Endpoint(url, path, timeout_seconds, networks, **files),
+            Endpoint(url, path, timeout_seconds, networks, CredentialFiles(**files)),
             api_servers,
             lambda outcome, _: told.append(outcome),
             resolver=(lambda: names) if names is not None else Lookup,
@@ -242,7 +244,7 @@ async def test_tls_is_with_whom_is_trusted_and_nobody_else(
     stranger = Authority.make(tmp_path / "stranger", "stranger")
     ca_file = tmp_path / "ca.crt"
     with opa(tmp_path / "opa", POLICY, *tls_flags(authority)) as own:
-        asking = ask(own.url, ca_file=ca_file)
+        asking = ask(own.url, ca=ca_file)
         await asking.fails(Outcome.UNPREPARED, "cannot be used", f"{ca_file} cannot be read")
         ca_file.write_text("no certificate")
         await asking.fails(Outcome.UNPREPARED, "cannot be used", "not usable")
@@ -261,7 +263,7 @@ async def test_certificate_has_to_be_for_that_host(tmp_path: Path, authority: Au
     with opa(tmp_path, POLICY, *tls_flags(authority)) as own:
         names = Names({"opa.example.com": ["127.0.0.1"], "other.example.com": ["127.0.0.1"]})
         good, other = (
-            ask(f"https://{host}.example.com:{own.port}", names=names, ca_file=ca_file)
+            ask(f"https://{host}.example.com:{own.port}", names=names, ca=ca_file)
             for host in ("opa", "other")
         )
         assert (await good()).allowed
@@ -272,9 +274,9 @@ async def test_client_shows_its_certificate(tmp_path: Path, authority: Authority
     ca, shown = authority.files.certificate, authority.client("agentid")
     flags = ("--authentication=tls", f"--tls-ca-cert-file={ca}")
     with opa(tmp_path, POLICY, *tls_flags(authority), *flags) as own:
-        files = {"ca_file": ca, "certificate_file": shown.certificate, "key_file": shown.key}
+        files = {"ca": ca, "certificate": shown.certificate, "key": shown.key}
         assert (await ask(own.url, **files)()).allowed
-        await ask(own.url, ca_file=ca).fails(Outcome.UNREACHABLE, "cannot be reached")
+        await ask(own.url, ca=ca).fails(Outcome.UNREACHABLE, "cannot be reached")
 
 
 async def test_token_is_read_for_each_question_and_never_told(
@@ -285,7 +287,7 @@ async def test_token_is_read_for_each_question_and_never_told(
     with opa(tmp_path / "opa", POLICY, *flags) as own, capture_logs() as logs:
         own.set_data("tokens", [ADMIN, "first-token"])
         # The endpoint takes what settings would refuse: a token without TLS.
-        asking = ask(own.url, token_file=token)
+        asking = ask(own.url, token=token)
         await asking.fails(Outcome.UNPREPARED, "cannot be used", "cannot be read")
         token.write_text("first-token\n")
         assert (await asking()).allowed

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resource
-from agentid.controller.installed_policy import InstalledPolicy
-from agentid.controller.policies import Policies
+from agentid.watched.installed_policy import InstalledPolicy
+from agentid.watched.policies import Policies
 
 PERMIT: Final = 'permit(principal, action in [Action::"issue", Action::"delegate"], resource);\n'
 PERMIT_ALL: Final = "permit(principal, action, resource);\n"

@@ -132,11 +132,11 @@ def test_names_in_the_rules_are_those_of_the_code() -> None:
         names.TASK_UID_LABEL,
         names.CREDENTIAL_FOLDER,
         names.CREDENTIAL_VOLUME,
-        names.AUTHORITY_SECRET,
+        *names.OWN_SECRETS,
         f"'{names.SECRET_PREFIX}'",
     ):
         assert name in text
-    assert not names.AUTHORITY_SECRET.startswith(names.SECRET_PREFIX)
+    assert not any(name.startswith(names.SECRET_PREFIX) for name in names.OWN_SECRETS)
 
 
 # Differences.

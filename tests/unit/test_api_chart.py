@@ -160,7 +160,7 @@ def test_the_operator_has_no_right_that_reads_secrets() -> None:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"], role["metadata"]["name"]
             if "secrets" in rule["resources"]:
                 reads = {"get", "list", "watch", "patch", "deletecollection"} & set(rule["verbs"])
-                assert not reads or rule["resourceNames"] == ["x509-authority"]
+                assert not reads or rule["resourceNames"] == ["x509-authority", "ledger-key"]
 
 
 SPECIAL = {
@@ -204,6 +204,22 @@ def test_nobody_but_an_approver_writes_approvals_and_nobody_changes_one() -> Non
     }
 
     assert writes == {("agentid-approver", "create")}
+
+
+def test_the_operator_alone_writes_the_ledger_and_an_auditor_alone_reads_it_besides() -> None:
+    rights = {
+        (role["kind"], role["metadata"]["name"], *rule["verbs"])
+        for role in [*of_kind(render(), "ClusterRole"), *of_kind(render(), "Role")]
+        for rule in role["rules"]
+        if "ledgerbatches" in rule["resources"]
+    }
+    auditor = one(render("roles.aggregate=true"), "ClusterRole", "agentid-auditor")
+
+    assert rights == {
+        ("Role", "agentid-operator-home", "create", "delete", "get", "list"),
+        ("ClusterRole", "agentid-auditor", "get", "list"),
+    }
+    assert not any("aggregate" in label for label in auditor["metadata"]["labels"])
 
 
 def test_static_secrets_are_read_by_the_names_that_are_listed_or_not_at_all() -> None:

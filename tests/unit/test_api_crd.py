@@ -11,8 +11,15 @@ from agentid.api import crd, generate, kinds
 from agentid.api.agentapproval import MAX_PROJECTION_LENGTH
 from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
 from agentid.api.agenttask import AgentTaskSpec
+from agentid.api.decisioncheckpoint import MAX_REPORT_LENGTH
+from agentid.api.ledgerbatch import MAX_RECORDS_LENGTH
 
-LONG_TEXTS = {"cedar": MAX_CEDAR_LENGTH, "projection": MAX_PROJECTION_LENGTH}
+LONG_TEXTS = {
+    "cedar": MAX_CEDAR_LENGTH,
+    "projection": MAX_PROJECTION_LENGTH,
+    "records": MAX_RECORDS_LENGTH,
+    "report": MAX_REPORT_LENGTH,
+}
 ROOT = Path(__file__).parents[2]
 MAY_CHANGE = {"intent", "state", "stateReason", "requester", "stateChangedBy"}
 
@@ -132,6 +139,7 @@ def test_names_and_categories() -> None:
 
     assert names["AgentTask"]["shortNames"] == ["atask"]
     assert names["AgentApproval"]["shortNames"] == ["aapproval"]
+    assert names["LedgerBatch"]["shortNames"] == ["lbatch"]
     assert all(each["categories"] == ["agentid"] for each in names.values())
 
 

@@ -4,8 +4,14 @@ import json
 
 import pytest
 
+from tests.bench import decisions
+from tests.bench.decisions import SLICED, WHOLE, Decisions
 from tests.bench.figures import Figure, Goal, median_ratio, percentile
+from tests.bench.findings import beside_others
+from tests.bench.gate import GateFindings, Kept, Served
+from tests.bench.gate_figures import gate_figures
 from tests.bench.learning import forms_of
+from tests.bench.neighbours import Neighbours
 from tests.bench.profile import cost_of
 from tests.bench.report import HEADING, replaced
 from tests.bench.rounds import count_writes
@@ -135,3 +141,52 @@ def test_a_run_replaces_the_measured_part_of_the_document_and_nothing_else() -> 
     assert replaced(f"# a\n{HEADING}\nold\n", "new\n") == f"# a\n{HEADING}\nnew\n"
     with pytest.raises(ValueError, match="has no heading"):
         replaced("a", "new")
+
+
+def test_a_neighbour_is_compared_with_one_that_is_alone() -> None:
+    found = Neighbours(
+        of=25,
+        beside_start=90.0,
+        alone=40.0,
+        beside_revoked=200.0,
+        beside_waiting=45.0,
+        beside_served=139.0,
+        revoked=10_000,
+        unrevoked=9_000,
+        crowd=5_000,
+        unserved=4_000,
+    )
+    assert {line.name: (line.value, line.verdict) for line in beside_others(found)} == {
+        "neighbour_delay_ms": (5.0, "met"),
+        "neighbour_delay_served_ms": (99.0, "met"),
+        "neighbour_delay_revoked_ms": (160.0, "MISSED"),
+        "neighbour_delay_start_ms": (50.0, ""),
+    }
+
+
+@pytest.mark.parametrize("rules", [SLICED, WHOLE])
+def test_the_decision_that_is_measured_allows(rules: str) -> None:
+    found = decisions.main(tasks=5, policies=10, rules=rules, asked=20)
+    assert found.per_second > 0
+    assert found.half_load_p99_ms > 0
+
+
+def test_the_decision_point_has_a_line_for_each_size_and_each_kind_of_end() -> None:
+    one = Decisions(per_second=6000, p50_ms=0.1, p99_ms=0.3, first_ms=1.5, half_load_p99_ms=0.9)
+    found = GateFindings(
+        decisions={(count, rules): one for count in (10, 200) for rules in (SLICED, WHOLE)},
+        tasks=10_000,
+        served=Served(per_second=1500, cpu_ms=0.5, p50_ms=1.0, p99_ms=4.0),
+        kept={10_000: Kept(300, 500), 50_000: Kept(900, 1100)},
+        refusals={"ended": [9.0, 10.0, 30.0]},
+    )
+    lines = {line.name: (line.value, line.verdict) for line in gate_figures(found)}
+    assert lines == {
+        "gate_decisions_per_s_at_10": (6000, "met"),
+        "gate_decisions_per_s_at_200": (6000, ""),
+        "gate_p99_ms_half_load": (0.9, "met"),
+        "gate_http_p99_ms_half_load": (4.0, ""),
+        "gate_rss_mib_10k": (300, ""),
+        "gate_rss_mib_50k": (900, ""),
+        "refused_p99_ms_ended": (30.0, ""),
+    }

@@ -2,6 +2,7 @@
 
 import os
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ OPA = (
     "policy.opa.caSecret=opa-ca",
     "policy.opa.clientSecret=opa-client",
     "policy.opa.tokenSecret=opa-token",
+)
+SINKS = (
+    "crl.url=http://crl.example.com/agentid",
+    "sinks.segments.claim=agentid-record",
+    "sinks.http.url=https://siem.example.com/agentid?tenant=a",
+    "sinks.http.caSecret=siem-ca",
+    "sinks.http.tokenSecret=siem-token",
 )
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -64,7 +72,7 @@ def test_defaults_of_the_chart_are_those_of_the_operator(monkeypatch: pytest.Mon
 
 
 def test_every_setting_is_given_by_a_value_or_left_out_for_a_reason() -> None:
-    given = {each["name"].removeprefix(PREFIX).lower() for each in container(*OPA)["env"]}
+    given = {each["name"].removeprefix(PREFIX).lower() for each in container(*OPA, *SINKS)["env"]}
 
     assert given | NOT_OF_THE_CHART.keys() == set(Settings.model_fields)
     assert not given & NOT_OF_THE_CHART.keys()
@@ -85,6 +93,9 @@ def test_every_setting_is_given_by_a_value_or_left_out_for_a_reason() -> None:
         ("limits.maxActiveTasks=7", "max_active_tasks", 7),
         ("limits.maxBreakGlassSeconds=60", "max_break_glass_seconds", 60),
         ("limits.maxApprovalSeconds=86400", "max_approval_seconds", 86_400),
+        ("ledger.keepSeconds=60", "ledger_keep_seconds", 60),
+        ("ledger.keepMebibytes=1", "ledger_keep_mebibytes", 1),
+        ("ledger.keyDays=7", "ledger_key_days", 7),
         ("operator.wipeGraceSeconds=30", "wipe_grace_seconds", 30),
         ("operator.concurrency=8", "concurrency", 8),
         ("operator.resyncSeconds=86400", "resync_seconds", 86_400),
@@ -143,6 +154,69 @@ def test_files_for_opa_are_mounted_where_the_operator_looks_for_them(monkeypatch
     }
 
 
+@pytest.mark.parametrize(
+    ("value", "field", "expected"),
+    [
+        ("crl.url=https://crl.example.com/", "crl_url", "https://crl.example.com"),
+        ("sinks.patienceSeconds=5", "sink_patience_seconds", 5),
+        ("sinks.stdout.enabled=false", "sink_stdout", False),
+        ("sinks.segments.claim=other", "sink_segments_folder", Path("/var/lib/agentid/record")),
+        ("sinks.segments.claim=", "sink_segments_folder", None),
+        ("sinks.segments.required=false", "sink_segments_required", False),
+        ("sinks.segments.mebibytes=1", "sink_segments_mebibytes", 1),
+        ("sinks.segments.files=2", "sink_segments_files", 2),
+        ("sinks.http.url=", "sink_http_url", None),
+        ("sinks.http.required=false", "sink_http_required", False),
+        ("sinks.http.timeoutSeconds=3", "sink_http_timeout_seconds", 3),
+        (
+            "sinks.http.allowAddresses={127.0.0.1/32}",
+            "sink_http_allow_addresses",
+            [ip_network("127.0.0.1/32")],
+        ),
+        ("sinks.http.caSecret=", "sink_http_ca_file", None),
+        ("sinks.http.tokenSecret=", "sink_http_token_file", None),
+    ],
+)
+def test_a_value_of_a_sink_reaches_the_operator(
+    monkeypatch: pytest.MonkeyPatch, value: str, field: str, expected: object
+) -> None:
+    assert getattr(settings_in(monkeypatch, *SINKS, value), field) == expected
+
+
+def test_files_and_the_volume_of_sinks_are_where_the_operator_looks_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec, settings = pod_spec(*OPA, *SINKS), settings_in(monkeypatch, *OPA, *SINKS)
+    mounts = {each["name"]: each["mountPath"] for each in container(*OPA, *SINKS)["volumeMounts"]}
+    volumes = {each.pop("name"): each for each in spec["volumes"]}
+
+    assert mounts.keys() == volumes.keys() == {"opa", "sink", "record"}
+    assert volumes["record"] == {"persistentVolumeClaim": {"claimName": "agentid-record"}}
+    assert mounts["record"] == str(settings.sink_segments_folder)
+    assert spec["securityContext"]["fsGroup"] == 65532
+    there = {
+        (source["secret"]["name"], f"{mounts['sink']}/{item['path']}", item["key"])
+        for source in volumes["sink"]["projected"]["sources"]
+        for item in source["secret"]["items"]
+    }
+    assert there == {
+        ("siem-ca", str(settings.sink_http_ca_file), "ca.crt"),
+        ("siem-token", str(settings.sink_http_token_file), "token"),
+    }
+
+
+def test_receiver_of_the_record_is_reached_where_there_is_one() -> None:
+    def egress(*values: str) -> list[Manifest]:
+        rules: list[Manifest] = one(render(*values), "NetworkPolicy", "agentid-operator")["spec"]["egress"]
+        return rules
+
+    peer = "networkPolicy.sinkTo[0].podSelector.matchLabels.app=siem"
+    rules = egress(*SINKS, "networkPolicy.sinkPorts={8080}", peer)
+    assert len(egress()) == 1
+    assert [[each["port"] for each in rule["ports"]] for rule in rules] == [[443, 6443], [8080], [53, 53]]
+    assert rules[1]["to"] == [{"podSelector": {"matchLabels": {"app": "siem"}}}]
+
+
 def test_where_no_opa_is_asked_nothing_is_there_for_it() -> None:
     without = tuple(each for each in OPA if not each.startswith("policy.opa.url"))
 
@@ -153,6 +227,8 @@ def test_where_no_opa_is_asked_nothing_is_there_for_it() -> None:
 def test_no_token_is_sent_without_tls() -> None:
     with pytest.raises(ValueError, match=r"policy\.opa\.url is http"):
         render("policy.opa.url=http://opa.opa.svc:8181", "policy.opa.tokenSecret=opa-token")
+    with pytest.raises(ValueError, match=r"sinks\.http\.url is http"):
+        render("sinks.http.url=http://siem.example.com", "sinks.http.tokenSecret=siem-token")
 
 
 def test_other_kinds_of_workload_reach_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:

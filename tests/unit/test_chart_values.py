@@ -13,7 +13,11 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 REFUSED_BY_SCHEMA = "values don't meet the specifications of the schema"
 FREE = {"global", "serviceAccount.annotations", "nodeSelector", "affinity", "podLabels", "podAnnotations"}
-FREE |= {"commonLabels", "monitoring.labels"}
+FREE |= {"commonLabels", "monitoring.labels", "gate.mapping"}
+FREE |= {
+    f"gate.{each}"
+    for each in ("serviceAccount.annotations", "nodeSelector", "affinity", "podLabels", "podAnnotations")
+}
 """Maps of somebody else's keys."""
 
 
@@ -40,8 +44,9 @@ def described(schema: dict[str, object], above: str = "") -> set[str]:
 
 
 def test_every_value_has_a_default_and_a_rule() -> None:
-    resources = {"resources.limits.cpu", "enabled"}  # may be set, and are not by default
-    assert paths(VALUES) | resources == described(SCHEMA)
+    # May be set, and are not by default.
+    unset = {"resources.limits.cpu", "gate.resources.limits.cpu", "enabled", "gate.mapping.routes"}
+    assert paths(VALUES) | unset == described(SCHEMA)
 
 
 def test_no_map_takes_keys_that_are_not_known() -> None:
@@ -61,10 +66,12 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
     # Those are Kubernetes' own, and the API server judges them.
     peers = {
         f"networkPolicy.{peers}[].{kind}"
-        for peers in ("metricsFrom", "opaTo")
+        for peers in ("metricsFrom", "gateFrom", "opaTo", "sinkTo")
         for kind in ("ipBlock", "namespaceSelector", "podSelector")
     }
-    assert set(loose) == {"global", "affinity", "tolerations[]"} | peers
+    of_pods = {f"{above}{each}" for above in ("", "gate.") for each in ("affinity", "tolerations[]")}
+    # A route is judged by the decision point, which does not start with one that it can't read.
+    assert set(loose) == {"global", "gate.mapping.routes[]"} | of_pods | peers
 
 
 @pytest.mark.parametrize(
@@ -109,6 +116,10 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
         "image.pullPolicy=Sometimes",
         "imagePullSecrets={registry}",
         "operator.wipeGraceSeconds=0",
+        "ledger.keepSeconds=59",
+        "ledger.keepMebibytes=513",
+        "ledger.keyDays=0",
+        "ledger.keep=1",
         "operator.concurrency=257",
         "operator.resyncSeconds=4",
         "operator.admissionProofSeconds=61",
@@ -116,6 +127,7 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
         "staticSecrets.sources=legacy-crm",
         "staticSecrets.sources={Legacy}",
         "staticSecrets.sources={x509-authority}",
+        "staticSecrets.sources={ledger-key}",
         "staticSecrets.sources={agentid-refund-4711}",
         "staticSecrets.source={legacy-crm}",
         "operator.drainSeconds=301",
@@ -144,6 +156,25 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
         "policy.opa.graceSeconds=3601",
         "policy.opa.allowAddresses={127.0.0.1}",
         "policy.opa.tokenSecret=Token",
+        "crl.uri=http://crl.example.com",
+        "crl.url=ldap://crl.example.com/a",
+        "crl.url=http://crl.example.com/?a=b",
+        "crl.url=http://crl.example.com/a//b",
+        "sinks.patienceSeconds=0",
+        "sinks.stdout.required=true",
+        "sinks.stdout.enabled=yes",
+        "sinks.segments.claim=Record",
+        "sinks.segments.mebibytes=1025",
+        "sinks.segments.files=1",
+        "sinks.http.url=siem.example.com",
+        "sinks.http.url=https://user@siem.example.com/",
+        "sinks.http.url=https://siem.example.com/#a",
+        "sinks.http.timeoutSeconds=61",
+        "sinks.http.allowAddresses={127.0.0.1}",
+        "sinks.http.tokenSecret=Token",
+        "sinks.syslog.url=udp://a",
+        "networkPolicy.sinkPorts={}",
+        "networkPolicy.sinkTo={siem}",
         "topologySpread.whenUnsatisfiable=Never",
         "priorityClass.value=1000000001",
         "monitoring.monitor=Prometheus",

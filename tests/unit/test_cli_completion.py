@@ -55,11 +55,12 @@ async def answered(*words: str, kubeconfig: Path) -> list[str]:
         (("inventory", "--by=o"), ["owner", ":4"]),
         (("inventory", "--on"), ["--on-behalf-of", ":4"]),
         (("policy", "di"), ["diff", ":4"]),
+        (("audit", "query", "--event", "is"), ["issued", ":4"]),
         (("policy", "test", ""), [":0"]),
         (("why", 'it\'s "$(so)" '), [":0"]),
         ((), []),
     ],
-    ids=["command", "value", "value-behind-equals", "option", "below", "files", "odd", "nothing"],
+    ids=["command", "value", "value-behind-equals", "option", "below", "kind", "files", "odd", "nothing"],
 )
 async def test_kubectl_is_told_how_the_line_may_go_on(words: tuple[str, ...], told: list[str]) -> None:
     lines = await completed(*words)

@@ -19,8 +19,8 @@ from agentid.cli.main import app
 from agentid.cli.policy_diff import Effect, compare
 from agentid.cli.surroundings import CLUSTER_LABELS, Surroundings
 from agentid.controller.packed_task import PackedTask
-from agentid.controller.policies import Policies
 from agentid.lifecycle.model import AgentFacts
+from agentid.watched.policies import Policies
 from tests.unit.plain_server import serving
 from tests.unit.policy_objects import Installed, policy
 

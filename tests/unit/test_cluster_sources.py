@@ -113,7 +113,7 @@ async def test_longest_value_is_copied(tmp_path: Path) -> None:
     assert len((await read(tmp_path, secret(b"x" * MAX_VALUE_BYTES))).content) == MAX_VALUE_BYTES
 
 
-@pytest.mark.parametrize("name", ["x509-authority", "agentid-refund-4711"])
+@pytest.mark.parametrize("name", ["x509-authority", "ledger-key", "agentid-refund-4711"])
 async def test_operators_own_secrets_are_never_asked_for(tmp_path: Path, name: str) -> None:
     async with answering(tmp_path, secret()) as (sources, asked):
         with pytest.raises(UnusableSourceError, match="is the operator's own"):
@@ -122,7 +122,7 @@ async def test_operators_own_secrets_are_never_asked_for(tmp_path: Path, name: s
         assert asked == []
 
 
-@pytest.mark.parametrize("name", ["x509-authority", "agentid-refund-4711"])
+@pytest.mark.parametrize("name", ["x509-authority", "ledger-key", "agentid-refund-4711"])
 def test_agent_secret_that_names_one_cannot_be_read(name: str) -> None:
     with pytest.raises(ValueError, match="must be another Secret than the operator's own"):
         SecretSource.model_validate_json(json.dumps({"secretName": name, "key": "root.key"}))

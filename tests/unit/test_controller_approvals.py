@@ -7,7 +7,7 @@ import pytest
 from agentid.api.fields import format_time
 from agentid.api.spec_hash import hash_of, projection_text
 from agentid.controller.approvals import Approvals
-from agentid.controller.records import Key
+from agentid.watched.facts import Key
 from tests.unit.lifecycle_facts import NOW, TASK_UID, task_spec
 
 TASK: Key = ("support", "refund-4711")

@@ -9,9 +9,9 @@ import pytest
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ClockError, ConnectionLostError
 from agentid.controller.clock_proof import MOST_SKEW_SECONDS, ClockProof, ahead_of
-from agentid.controller.clocks import Clock, boottime
 from agentid.controller.deadlines import Deadlines
-from agentid.controller.records import Key
+from agentid.process.clocks import Clock, boottime
+from agentid.watched.facts import Key
 from devcluster.places import CHECKOUT
 
 _START = datetime(2026, 5, 31, 14, tzinfo=UTC)

@@ -18,7 +18,8 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
 from agentid.controller.places import Places
 from agentid.controller.quotas import Quotas
-from agentid.controller.records import Key, Record
+from agentid.controller.recording import Recorder
+from agentid.controller.records import Record
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.static_secrets import StaticSecrets
 from agentid.controller.telling import Teller
@@ -27,6 +28,8 @@ from agentid.controller.world import World
 from agentid.lifecycle.model import Limits, SecretState
 from agentid.pki.files import PRIVATE_KEY_FILE
 from agentid.pki.spiffe_id import TrustDomain
+from agentid.watched.facts import Key
+from tests.unit.ledger_in_memory import LedgerInMemory
 from tests.unit.secrets_in_memory import SecretsInMemory
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
@@ -101,7 +104,8 @@ class _Scene:
             static_secrets_in=lambda namespace: (f"of-{namespace}",),
         )
         teller = Teller(Events(self.api, "test", metrics.count_event), metrics, lambda: self.now)
-        self.departures = Departures(observer, actions, teller, _LIMITS, lambda: self.now)
+        recorder = Recorder(LedgerInMemory(), lambda: self.now)
+        self.departures = Departures(observer, actions, teller, recorder, _LIMITS, lambda: self.now)
         manifest = SecretManifest("ns", "agentid-t", "u-1", (), {PRIVATE_KEY_FILE: b"key"})
         self.secrets.there = (Version("s", "1"), manifest)
         self.world.take_pod(_pod())

@@ -16,10 +16,11 @@ from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import LATER_SHARE, WorkQueue
 from agentid.controller.reconcile import Reconciler
-from agentid.controller.records import Key, Record
+from agentid.controller.records import Record
 from agentid.controller.secret_memory import SecretMemory
 from agentid.controller.world import World
 from agentid.lifecycle.model import FailedWrite
+from agentid.watched.facts import Key
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _GRACE = timedelta(seconds=120)

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentid.controller.facts import (
+from agentid.controller.packed_task import PackedTask
+from agentid.lifecycle.model import PodEnd, PodPhase, WorkloadState
+from agentid.watched.facts import (
     agent_facts,
     controller_of,
     pod_facts,
@@ -16,8 +18,6 @@ from agentid.controller.facts import (
     version_number,
     workload_facts,
 )
-from agentid.controller.packed_task import PackedTask
-from agentid.lifecycle.model import PodEnd, PodPhase, WorkloadState
 
 _UID = "11111111-1111-4111-8111-111111111111"
 

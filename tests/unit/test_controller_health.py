@@ -15,13 +15,13 @@ from agentid.cluster.connection import Connection
 from agentid.cluster.paths import PODS
 from agentid.cluster.watch_activity import DEAD_SECONDS
 from agentid.cluster.watching import watch
-from agentid.controller.health import HealthServer
 from agentid.controller.issuing import Issuing
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.probes import STUCK_SECONDS, Probes
 from agentid.controller.queue import WorkQueue
-from agentid.controller.records import Key
+from agentid.process.health import HealthServer
+from agentid.watched.facts import Key
 from devcluster.ports import free_ports
 from tests.unit.plain_server import serving
 
@@ -91,7 +91,7 @@ class Served:
                 leader=cast("Leader", Election()),
                 issuing=Issuing((), lambda: None),
             )
-            server = HealthServer(Metrics(), self.probes.unhealthy, self.probes.unready)
+            server = HealthServer(Metrics().text, self.probes.unhealthy, self.probes.unready)
             await server.start(_LOOPBACK, self._port)
             watching = asyncio.create_task(self._follow(connection))
             async with asyncio.timeout(_LIMIT_SECONDS):

@@ -11,9 +11,9 @@ from agentid.api.names import TASK_LABEL
 from agentid.cluster.errors import ServerError, TooManyRequestsError
 from agentid.cluster.paths import PODS, Resource
 from agentid.controller.intake import DELETED, LOOKS_AT_ONCE, Intake
-from agentid.controller.queue import LONGEST_RETRY_SECONDS
-from agentid.controller.records import Key
 from agentid.controller.world import World
+from agentid.watched.facts import Key
+from agentid.watched.pauses import LONGEST_RETRY_SECONDS
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _KEY = ("ns", "t")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from agentid.controller.issuing import Issuing
 from agentid.lifecycle.model import Blocked
@@ -96,3 +97,16 @@ async def test_a_hindrance_that_came_and_went_unseen_changes_nothing(place: Plac
     place.second.why = None
 
     await place.has_looked()
+
+
+async def test_what_is_in_the_way_from_the_beginning_is_told_too() -> None:
+    place = Place()
+    place.first.why = _NO_CA
+    with capture_logs() as told:
+        running = asyncio.create_task(place.issuing.run())
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            await place.first.asked.wait()
+        running.cancel()
+    assert told == [
+        {"event": "issuing blocked", "log_level": "warning", "problem": "no CA"},
+    ]

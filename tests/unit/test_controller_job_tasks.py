@@ -19,10 +19,11 @@ from agentid.cluster.paths import TASKS, TEMPLATES, Resource
 from agentid.cluster.reads import Reads
 from agentid.cluster.tasks import Tasks
 from agentid.controller.job_tasks import JobTasks, Made
-from agentid.controller.records import Key, Record
+from agentid.controller.records import Record
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
 from agentid.lifecycle.model import Blocked
+from agentid.watched.facts import Key
 from tests.unit.lifecycle_facts import observe
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)

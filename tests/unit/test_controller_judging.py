@@ -12,7 +12,6 @@ from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.cluster.errors import ConnectionLostError
 from agentid.controller import judging
 from agentid.controller.judging import Judge
-from agentid.controller.namespaces import Namespaces
 from agentid.lifecycle.consent import Approver, Consent
 from agentid.lifecycle.model import Family, Judgement, Observation, PodPhase, PolicyAction
 from agentid.policy import engine
@@ -20,6 +19,7 @@ from agentid.policy.judging import question_about
 from agentid.policy.layer import Layer
 from agentid.policy.question import Ancestor, Environment, Pod
 from agentid.policy.vocabulary import Action
+from agentid.watched.namespaces import Namespaces
 from tests.unit.lifecycle_facts import (
     ALLOW,
     NOW,
@@ -538,6 +538,16 @@ async def test_static_secret_that_needs_an_approval_lets_the_task_wait_for_one()
     approved = 'permit(principal, action == Action::"useSecret", resource) when { context.approved };'
     said = await answer(CRM, policy(PERMIT + approved))
     assert (said.allowed, said.awaits_approval) == (False, True)
+
+
+async def test_static_secret_whose_permission_ends_is_asked_about_again_then() -> None:
+    until = (
+        'permit(principal, action == Action::"useSecret", resource) '
+        'when { context.time < datetime("2026-05-31T14:10:00Z") };'
+    )
+    said = await answer(CRM, policy(PERMIT + until))
+    assert said.allowed
+    assert said.holds_until == NOW + timedelta(minutes=10)
 
 
 async def test_policy_that_forbids_the_secret_is_heard_by_a_running_task() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentid.api.agenttask_status import MAX_CHILDREN, MAX_GRANTS
-from agentid.controller.records import Key
 from agentid.controller.world import World
 from agentid.lifecycle.children import is_rival, rank
+from agentid.watched.facts import Key
 from tests.unit.lifecycle_facts import NOW
 
 STARTED = {"startTime": "2026-05-31T14:00:00Z", "deadline": "2026-05-31T15:00:00Z", "specHash": "v1:0"}

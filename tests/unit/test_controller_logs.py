@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from agentid.controller.logs import RECORD_LOGGER, configure_logs
+from agentid.process.logs import RECORD_LOGGER, configure_logs
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.cluster.connection import Connection
 from agentid.cluster.paths import NAMESPACES
 from agentid.cluster.reflector import FREE_TRIES
-from agentid.controller.namespaces import Namespaces, watched_namespaces
+from agentid.watched.namespaces import Namespaces, watched_namespaces
 
 _LIMIT_SECONDS = 10
 _REQUIRES = {REQUIRE_POLICY_LABEL: "true"}

@@ -6,8 +6,8 @@ import pytest
 
 from agentid.cluster.errors import ForbiddenError, ServerError
 from agentid.cluster.paths import Resource
-from agentid.controller.facts import OwnerReference
 from agentid.controller.owners import OwnerChains
+from agentid.watched.facts import OwnerReference
 
 _JOBS = Resource("batch/v1", "Job", "jobs")
 

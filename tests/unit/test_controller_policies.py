@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from agentid.controller import installed_policy as module
-from agentid.controller import policies
 from agentid.controller.policy_statuses import status_of
 from agentid.policy.accept import AcceptedPolicy, accept
 from agentid.policy.engine import decide
 from agentid.policy.vocabulary import Action
+from agentid.watched import installed_policy as module
+from agentid.watched import policies
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, PERMIT_ALL, Installed, policy
 from tests.unit.policy_questions import NOW, question
 

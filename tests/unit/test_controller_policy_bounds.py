@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from agentid.api.reasons import PolicyReason
-from agentid.controller.installed_policy import InstalledPolicy
 from agentid.controller.policy_statuses import status_of
 from agentid.policy.engine import decide
 from agentid.policy.load import NAMESPACE_LIMIT, Load
+from agentid.watched.installed_policy import InstalledPolicy
 from tests.unit.policy_objects import FORBID, PERMIT, PERMIT_ALL, Installed, policy
 from tests.unit.policy_questions import NOW, question, when
 

@@ -10,11 +10,11 @@ import pytest
 
 from agentid.cluster.errors import ConnectionLostError
 from agentid.cluster.paths import Resource
-from agentid.controller import installed_policy, policies
-from agentid.controller.policy_intake import PolicyIntake
 from agentid.policy.accept import AcceptedPolicy, accept
 from agentid.policy.layer import Layer
 from agentid.policy.load import NAMESPACE_LIMIT
+from agentid.watched import installed_policy, policies
+from agentid.watched.policy_intake import PolicyIntake
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, PERMIT_ALL, Installed, policy, resource_of
 
 LIMIT_SECONDS = 20

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,13 +25,13 @@ from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resour
 from agentid.cluster.statuses import StatusWrites
 from agentid.controller import policy_statuses as module
 from agentid.controller.errors import NotLeadingError
-from agentid.controller.installed_policy import InstalledPolicy
 from agentid.controller.metrics import Metrics
-from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses, status_of
-from agentid.controller.queue import FIRST_RETRY_SECONDS, retry_pause
 from agentid.errors import AgentidError
 from agentid.lifecycle.journal import SCHEMA, Entry
+from agentid.watched.installed_policy import InstalledPolicy
+from agentid.watched.pauses import FIRST_RETRY_SECONDS, retry_pause
+from agentid.watched.policies import Policies
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy, resource_of
 
 NOW = datetime.fromisoformat("2026-06-03T10:00:00.123Z")
@@ -83,6 +83,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.policies = Policies(lambda _: None, self._note)
+        self.records: list[Entry] = []
         for resource in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES):
             self.policies.listed(resource)
         self.statuses = PolicyStatuses(
@@ -90,6 +91,7 @@ class Scene:
             self.writes,
             self.sent,
             self.metrics,
+            record=self.records.append,
             leads=lambda: self.leads,
             clock=lambda: NOW,
         )
@@ -330,32 +332,25 @@ async def test_status_of_the_clusters_policy_is_written_before_those_that_wait(s
 
 
 async def test_each_text_that_is_accepted_or_refused_is_recorded_once(scene: Scene) -> None:
-    with capture_logs() as logs:
-        await scene.take(policy(PERMIT, namespace="support"))
-        await scene.take(policy(BROKEN, namespace="support", version=2, generation=2))
-        told = as_kept(scene.statuses_written[-1])
-        await scene.take(policy(BROKEN, namespace="support", version=3, generation=2, status=told))
-    accepted, refused = [each for each in logs if each["event"] == "record"]
+    await scene.take(policy(PERMIT, namespace="support"))
+    await scene.take(policy(BROKEN, namespace="support", version=2, generation=2))
+    told = as_kept(scene.statuses_written[-1])
+    await scene.take(policy(BROKEN, namespace="support", version=3, generation=2, status=told))
+    accepted, refused = scene.records
     in_force = scene.statuses_written[0].accepted
     assert in_force is not None
     for found, kind, generation, reason in (
         (accepted, "policyAccepted", 1, "Valid"),
         (refused, "policyRefused", 2, "Invalid"),
     ):
-        assert (found["kind"], found["generation"], found["reason"]) == (kind, generation, reason)
-        assert (found["namespace"], found["policy"], found["uid"]) == (
-            "support",
-            "AgentPolicy/default",
-            "u-1",
-        )
-        assert found["policy_digest"] == in_force.digest
-        assert (found["task"], found["rule"], found["schema"]) == (None, None, SCHEMA)
-        assert {each.name for each in fields(Entry)} <= set(found)
-    assert "line 2, column 17" in refused["message"]
+        assert (found.kind, found.generation, found.reason) == (kind, generation, reason)
+        assert (found.namespace, found.policy, found.uid) == ("support", "AgentPolicy/default", "u-1")
+        assert found.policy_digest == in_force.digest
+        assert (found.task, found.rule, found.schema) == (None, None, SCHEMA)
+    assert "line 2, column 17" in refused.message
 
 
 async def test_text_whose_status_is_not_written_is_not_recorded(scene: Scene) -> None:
     scene.writes.failures = [ConflictError("changed")]
-    with capture_logs() as logs:
-        await scene.take(policy(PERMIT))
-    assert [each for each in logs if each["event"] == "record"] == []
+    await scene.take(policy(PERMIT))
+    assert scene.records == []

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from agentid.cluster.errors import ServerError, TooManyRequestsError
 from agentid.controller.deadlines import Deadlines
-from agentid.controller.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, WorkQueue, retry_pause
-from agentid.controller.records import Key
+from agentid.controller.queue import WorkQueue
+from agentid.watched.facts import Key
+from agentid.watched.pauses import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, retry_pause
 
 _LIMIT_SECONDS = 10
 

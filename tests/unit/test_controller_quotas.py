@@ -17,9 +17,9 @@ from agentid.controller.census import Scope
 from agentid.controller.packed_task import ACTIVE, PackedTask, Standing
 from agentid.controller.places import Places
 from agentid.controller.quotas import Quotas, limit_of_namespace
-from agentid.controller.records import Key
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
+from agentid.watched.facts import Key
 from tests.unit.lifecycle_facts import NOW, agent, observe, task_spec
 
 _STARTED = {"startTime": "2026-05-31T14:00:00Z"}

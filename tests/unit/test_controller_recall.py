@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from agentid.api.agenttask_status import AgentTaskStatus
-from agentid.controller.queue import retry_pause
 from agentid.controller.secret_memory import MARGIN, SecretMemory, recall
 from agentid.lifecycle import renewal
 from agentid.lifecycle.model import Limits, SecretState
 from agentid.pki import validity
+from agentid.watched.pauses import retry_pause
 
 _UID = "11111111-1111-4111-8111-111111111111"
 _AT_WORK = datetime(2026, 5, 31, 14, tzinfo=UTC)

@@ -19,7 +19,8 @@ from agentid.lifecycle.plan import Plan, SecretAction
 from agentid.lifecycle.renewal import renew_at
 from agentid.opa.answer import Answer
 from agentid.opa.errors import OpaError, Outcome
-from agentid.policy.request import Json, Request
+from agentid.policy.encoding import Json
+from agentid.policy.request import Request
 from tests.unit.lifecycle_facts import (
     NOW,
     after,

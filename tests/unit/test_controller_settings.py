@@ -3,11 +3,14 @@
 import os
 from collections.abc import Mapping
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
 from agentid.controller.errors import SettingsError
 from agentid.controller.settings import Settings, read_settings
+from agentid.outbound.credentials import CredentialFiles
+from agentid.sinks.http import Receiver
 
 _GOOD = {"AGENTID_TRUST_DOMAIN": "prod.example.com", "AGENTID_NAMESPACE": "agentid-system"}
 
@@ -148,6 +151,51 @@ def test_opa_is_asked_where_a_url_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert endpoint.rule == "data.agentid.v1.allow"
     assert endpoint.allowed == (ip_network("127.0.0.1/32"), ip_network("fe80::/64"))
     assert endpoint.timeout_seconds == 1.0
+
+
+def test_record_is_posted_where_a_url_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _read(monkeypatch, {}).receiver() is None
+    receiver = _read(
+        monkeypatch,
+        {
+            "AGENTID_SINK_HTTP_URL": "https://siem.example.com/agentid?tenant=a",
+            "AGENTID_SINK_HTTP_TIMEOUT_SECONDS": "3",
+            "AGENTID_SINK_HTTP_ALLOW_ADDRESSES": '["127.0.0.1/32"]',
+            "AGENTID_SINK_HTTP_CA_FILE": "/ca",
+            "AGENTID_SINK_HTTP_TOKEN_FILE": "/token",
+        },
+    ).receiver()
+    files = CredentialFiles(ca=Path("/ca"), token=Path("/token"))
+    allowed = (ip_network("127.0.0.1/32"),)
+    assert receiver == Receiver("https://siem.example.com/agentid?tenant=a", 3, allowed, files)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AGENTID_SINK_HTTP_URL", "siem.example.com"),
+        ("AGENTID_SINK_HTTP_URL", "https://user@siem.example.com/"),
+        ("AGENTID_SINK_SEGMENTS_FILES", "1"),
+        ("AGENTID_SINK_PATIENCE_SECONDS", "0"),
+        ("AGENTID_SINK_STDOUT", "yes"),
+        ("AGENTID_CRL_URL", "ldap://crl.example.com/a"),
+        ("AGENTID_CRL_URL", "http://crl.example.com/?a=b"),
+    ],
+)
+def test_sink_and_crl_that_cannot_be_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=name):
+        _read(monkeypatch, {name: value})
+
+
+@pytest.mark.parametrize("name", ["TOKEN_FILE", "CA_FILE"])
+def test_record_is_not_posted_without_tls_where_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    plain = {"AGENTID_SINK_HTTP_URL": "http://siem.example.com", f"AGENTID_SINK_HTTP_{name}": "/file"}
+    with pytest.raises(SettingsError, match=f"AGENTID_SINK_HTTP_{name} takes https"):
+        _read(monkeypatch, plain)
 
 
 @pytest.mark.parametrize("name", ["TOKEN_FILE", "CA_FILE"])

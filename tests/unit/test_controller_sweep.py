@@ -11,9 +11,9 @@ from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ServerError
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import Intake
-from agentid.controller.policies import Policies
 from agentid.controller.sweep import Sweep
 from agentid.controller.world import World
+from agentid.watched.policies import Policies
 
 _LIMIT_SECONDS = 10
 _NEVER = 3600.0

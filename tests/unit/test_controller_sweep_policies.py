@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agentid.api.names import TASK_LABEL
+from agentid.api.names import HEARTBEAT, TASK_LABEL
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import (
@@ -26,11 +26,12 @@ from agentid.cluster.paths import (
 from agentid.cluster.reads import Reads
 from agentid.controller.intake import DELETED, Intake
 from agentid.controller.known import Known
-from agentid.controller.policy_intake import PolicyIntake
-from agentid.controller.records import Key, Record
+from agentid.controller.records import Record
 from agentid.controller.sweep import Sweep
 from agentid.controller.watches import watched_paths
 from agentid.controller.world import World
+from agentid.watched.facts import Key
+from agentid.watched.policy_intake import PolicyIntake
 from tests.unit.plain_server import serving
 from tests.unit.policy_objects import BROKEN, FORBID, PERMIT, Installed, policy
 
@@ -341,3 +342,12 @@ async def test_each_doubtful_object_is_looked_up_and_not_searched_for_among_all(
     server.put(PODS)
     with finds(scene, "agenttasks", "pods"):
         assert await scene.sweep.once() == 40
+
+
+async def test_the_heartbeat_is_neither_taken_in_nor_found(server: Server, connection: Connection) -> None:
+    server.put(TASKS, task(HEARTBEAT), task())
+    scene = Scene(connection)
+    await scene.sweep.take_everything()
+    assert scene.knows(TASKS) == {"u-t"}
+    assert await scene.sweep.once() == 0
+    assert scene.findings == []

@@ -94,7 +94,7 @@ def lines(facts: Observation) -> list[MutableMapping[str, Any]]:
     if plan.issue is not None:
         new = made(facts, plan)
         spiffe_id = SpiffeId.parse(plan.issue.spiffe_id)
-        svid = X509Svid(spiffe_id, new.serial, new.not_before, new.not_after, b"", b"", b"")
+        svid = X509Svid(spiffe_id, new.serial, new.not_before, new.not_after, "sha256:", b"", b"", b"")
     with capture_logs() as logged:
         teller.status(facts, plan, report_of(facts, plan).status, svid)
     return logged

@@ -7,9 +7,9 @@ import pytest
 
 from agentid.controller.census import Scope
 from agentid.controller.packed_task import Standing, WorkloadKey
-from agentid.controller.records import Key
 from agentid.controller.second_opinion import Opinion
 from agentid.controller.world import World
+from agentid.watched.facts import Key
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _KEY: Key = ("ns", "t")

@@ -19,6 +19,11 @@ from agentid.api.reasons import (
     WaitReason,
 )
 from agentid.controller.settings import PREFIX, Settings
+from agentid.gate.answer import Reason as GateReason
+from agentid.gate.settings import PREFIX as GATE_PREFIX
+from agentid.gate.settings import GateSettings
+from agentid.ledger.audit_finding import AuditKind
+from agentid.ledger.finding import FindingKind
 from agentid.lifecycle.journal import Entry, Kind
 from devcluster.places import CHECKOUT
 
@@ -159,7 +164,8 @@ def anchor_of(heading: str) -> str:
 def test_the_settings_that_are_explained_are_those_that_there_are() -> None:
     rows = set(re.findall(rf"^\| `({PREFIX}\w+)` \|", CONFIGURATION, re.MULTILINE))
 
-    assert rows == {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    of_the_operator = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    assert rows == of_the_operator | {f"{GATE_PREFIX}{field.upper()}" for field in GateSettings.model_fields}
 
 
 @pytest.mark.parametrize(
@@ -171,8 +177,20 @@ def test_nothing_is_left_to_be_filled_in(path: Path) -> None:
     assert "<!--" not in path.read_text(encoding="utf-8")
 
 
+def test_what_verification_finds_is_explained_kind_by_kind() -> None:
+    guide = (DOCS / "audit.md").read_text(encoding="utf-8")
+    explained = guide.split("\n## What a finding means\n", 1)[1].split("\n## ", 1)[0]
+    assert first_cells(explained) == {each.value for kind in (FindingKind, AuditKind) for each in kind}
+
+
 def test_the_record_is_explained_field_by_field_and_kind_by_kind() -> None:
     explained = section("The record")
 
     assert first_cells(explained) - {"field"} == {each.name for each in fields(Entry)} - {"schema"}
     assert {f"`{each.value}`" for each in Kind} <= set(re.findall(r"`\w+`", explained))
+
+
+def test_every_reason_of_the_decision_point_is_explained() -> None:
+    assert first_cells(section("Answers of the decision point")) - {"reason"} == {
+        each.value for each in GateReason
+    }

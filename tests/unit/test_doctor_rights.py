@@ -41,6 +41,20 @@ def test_what_runs_something_or_reaches_into_a_pod_is_too_much(watched: tuple[st
         assert rights.Right("create", "deployments", "apps", namespace) in beyond
 
 
+def test_the_ledger_is_written_by_adding_and_nobody_elses() -> None:
+    own = SETTINGS.operator_namespace
+    needed, beyond = set(rights.needed(SETTINGS)), set(rights.too_much(SETTINGS))
+
+    for verb in ("create", "get", "list", "delete"):
+        right = rights.Right(verb, "ledgerbatches", "agentid.dev", own)
+        assert right in needed
+        assert right in rights.closed_to_everybody(SETTINGS)
+    for verb in ("update", "patch", "deletecollection"):
+        assert rights.Right(verb, "ledgerbatches", "agentid.dev", own) in beyond
+    for verb in ("get", "update"):
+        assert rights.Right(verb, "secrets", "", own, "ledger-key") in needed
+
+
 def test_what_everybody_may_do_is_a_problem() -> None:
     closed = dict.fromkeys(rights.closed_to_everybody(SETTINGS), False)
     assert one(rights.judge_everybody(closed)).standing is Standing.OK

@@ -11,7 +11,7 @@ import pytest
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.consent import Approver, Consent
 from agentid.lifecycle.decide import decide
-from agentid.lifecycle.journal import SCHEMA, Entry, entry
+from agentid.lifecycle.journal import SCHEMA, Entry, Revoked, entry
 from agentid.lifecycle.model import Observation
 from tests.unit.lifecycle_facts import (
     NOW,
@@ -115,7 +115,7 @@ def test_entry_names_the_static_secrets_that_are_beside_the_credential_and_a_rot
 def test_end_names_what_counts_no_longer():
     found = recorded(ended_by_carol(RUNS))
     assert found is not None
-    assert (found.serial, found.revoked) == (None, ("0001",))
+    assert (found.serial, found.revoked) == (None, (Revoked("0001", "2026-05-31T14:05:00Z"),))
 
 
 def test_emergency_is_marked_in_each_entry():
@@ -181,5 +181,9 @@ def test_rotation_that_prolongs_nothing_is_an_issue_and_then_a_revocation_of_the
     facts = running(observe(spec=task_spec(**parts), pods=[pod()], static_secrets=[static_secret()]))
     rotated = replace(facts, static_secrets=(static_secret(version="aa02"),))
     entries = [recorded(each) for each in (rotated, after(rotated), after(after(rotated)))]
-    told = [(each.kind, each.serial, each.revoked) for each in entries if each is not None]
+    told = [
+        (each.kind, each.serial, tuple(gone.serial for gone in each.revoked))
+        for each in entries
+        if each is not None
+    ]
     assert told == [("issued", "0002", ()), ("revoked", None, ("0001",))]

@@ -25,7 +25,11 @@ def full(action: Action):
     extra = {
         Action.USE_SECRET: {"secret": Secret("legacy-crm-key", 900)},
         Action.USE_AUDIENCE: {"audience": "https://api.example.com"},
-        Action.USE: {"use": Use("orders:read", "order/4711", "crm", {"amount": 5, "why": "x", "dry": True})},
+        Action.USE: {
+            "use": Use(
+                "orders:read", "order/4711", "crm", {"amount": 5, "why": "x", "dry": True}, "chat-83f1"
+            )
+        },
     }
     return question(action=action, **{**FULL, **extra.get(action, {})})
 
@@ -45,7 +49,7 @@ def test_generated_files_are_checked_in(path: str) -> None:
 
 def test_every_action_of_the_design_is_there_and_says_when_it_is_asked() -> None:
     assert [row.action for row in ACTIONS] == list(Action)
-    assert {row.evaluated for row in ACTIONS} == {"at issue", "not in this version"}
+    assert {row.evaluated for row in ACTIONS} == {"at issue", "at each call", "not in this version"}
     asked = {row.action.value for row in ACTIONS if row.evaluated == "at issue"}
     beside = {Action.DELEGATE.value, Action.USE_SECRET.value}
     assert asked == {each.value for each in PolicyAction} | beside

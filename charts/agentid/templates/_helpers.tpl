@@ -10,7 +10,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Labels by which the operator's pods, and those of `helm test`, are known. */}}
+{{/* Labels by which all pods of the chart are known: the operator's, the decision point's, those of `helm test`. */}}
 {{- define "agentid.selectorLabels" -}}
 app.kubernetes.io/name: agentid
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -20,6 +20,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "agentid.operatorLabels" -}}
 {{ include "agentid.selectorLabels" . }}
 app.kubernetes.io/component: operator
+{{- end }}
+
+{{/* Labels by which the decision point's pods alone are known. */}}
+{{- define "agentid.gateLabels" -}}
+{{ include "agentid.selectorLabels" . }}
+app.kubernetes.io/component: gate
 {{- end }}
 
 {{/* Reference of the image: by digest where one is given, else by tag. */}}
@@ -61,21 +67,35 @@ capabilities:
 {{- .Values.test.namespace | default (first (.Values.watchNamespaces | default (list .Release.Namespace))) -}}
 {{- end }}
 
-{{/* What the operator shows to OPA and whom it trusts, as sources of its volume; nothing where there are none. */}}
-{{- define "agentid.opaSecrets" -}}
-{{- with .Values.policy.opa -}}
-{{- $files := dict "ca" (list .caSecret "ca.crt") "client" (list .clientSecret "tls.crt" "tls.key") "token" (list .tokenSecret "token") -}}
+{{/* What is shown to a server and whom it has to be, as sources of a volume; given folders, each with the name of a
+     Secret and its keys. Nothing where no Secret is named. */}}
+{{- define "agentid.secretSources" -}}
 {{- $sources := list -}}
-{{- if .url -}}
-{{- range $folder, $secret := $files -}}
+{{- range $folder, $secret := . -}}
 {{- if first $secret -}}
 {{- $items := list -}}
 {{- range rest $secret }}{{ $items = append $items (dict "key" . "path" (printf "%s/%s" $folder .)) }}{{ end -}}
 {{- $sources = append $sources (dict "secret" (dict "name" (first $secret) "items" $items)) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
 {{- if $sources }}{{ toYaml $sources }}{{ end -}}
+{{- end }}
+
+{{/* The same for OPA, where one is asked. */}}
+{{- define "agentid.opaSecrets" -}}
+{{- with .Values.policy.opa -}}
+{{- if .url -}}
+{{- include "agentid.secretSources" (dict "ca" (list .caSecret "ca.crt") "client" (list .clientSecret "tls.crt" "tls.key") "token" (list .tokenSecret "token")) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The same for the receiver of the record, where there is one. */}}
+{{- define "agentid.sinkSecrets" -}}
+{{- with .Values.sinks.http -}}
+{{- if .url -}}
+{{- include "agentid.secretSources" (dict "ca" (list .caSecret "ca.crt") "token" (list .tokenSecret "token")) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 
@@ -94,9 +114,38 @@ capabilities:
 {{- fail "policy.opa.url is http, which shows a token to whoever listens and asks for no certificate: use https, or leave caSecret, clientSecret and tokenSecret empty." }}
 {{- end }}
 {{- end }}
+{{- with .Values.sinks.http }}
+{{- if and (hasPrefix "http://" .url) (or .caSecret .tokenSecret) }}
+{{- fail "sinks.http.url is http, which shows a token to whoever listens and asks for no certificate: use https, or leave caSecret and tokenSecret empty." }}
+{{- end }}
+{{- end }}
 {{- with .Values.watchNamespaces }}
 {{- if not (has (include "agentid.testNamespace" $) .) }}
 {{- fail (printf "test.namespace is %s, which is not one of watchNamespaces: leave it empty, or name one of these." $.Values.test.namespace) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The same for the decision point. */}}
+{{- define "agentid.checkGateValues" -}}
+{{- if not .Values.trustDomain }}
+{{- fail "trustDomain is not set: the decision point knows identities of one trust domain only, which is the operator's." }}
+{{- end }}
+{{- with .Values.gate }}
+{{- if not .tls.secret }}
+{{- fail "gate.tls.secret is not set: name a Secret of the release's namespace with the decision point's certificate and key (tls.crt, tls.key), such as one that cert-manager writes; decisions are asked for over TLS only." }}
+{{- end }}
+{{- range .enforcementPoints }}
+{{- if and .spiffeID (not $.Values.gate.tls.clientCaSecret) }}
+{{- fail (printf "gate.enforcementPoints lists %s, which shows a certificate: name a Secret with the CA of those (ca.crt) in gate.tls.clientCaSecret." .spiffeID) }}
+{{- end }}
+{{- if and .serviceAccount (not $.Values.gate.tokenAudience) }}
+{{- fail (printf "gate.enforcementPoints lists service account %s/%s, which shows a token: say in gate.tokenAudience for whom that has to be." .serviceAccount.namespace .serviceAccount.name) }}
+{{- end }}
+{{- end }}
+{{- $ports := list (int .httpPort) (int .grpcPort) (int .metricsPort) }}
+{{- if ne (len (uniq $ports)) 3 }}
+{{- fail "gate.httpPort, gate.grpcPort and gate.metricsPort have to be three ports." }}
 {{- end }}
 {{- end }}
 {{- end }}

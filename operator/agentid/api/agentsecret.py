@@ -14,7 +14,7 @@ from agentid.api.fields import (
     Unique,
     checked_by_server,
 )
-from agentid.api.names import AUTHORITY_SECRET, SECRET_PREFIX, is_the_operators_own
+from agentid.api.names import OWN_SECRETS, SECRET_PREFIX, is_the_operators_own
 
 MAX_STATIC_SECRETS: Final = 8
 """How many a task may ask for. With `MAX_VALUE_BYTES` each, its Secret stays well under the API's 1 MiB."""
@@ -23,8 +23,8 @@ MAX_VALUE_BYTES: Final = 65_536
 """The longest value that is copied; 64 KiB."""
 
 _NOT_OURS: Final = (
-    f"must be another Secret than the operator's own: not {AUTHORITY_SECRET}, and none that starts with "
-    f"{SECRET_PREFIX}"
+    f"must be another Secret than the operator's own: not {' or '.join(OWN_SECRETS)}, and none that starts "
+    f"with {SECRET_PREFIX}"
 )
 
 
@@ -33,7 +33,7 @@ class SecretSource(Model):
 
     model_config = checked_by_server(
         Rule(
-            f"self.secretName != '{AUTHORITY_SECRET}' && !self.secretName.startsWith('{SECRET_PREFIX}')",
+            f"!(self.secretName in {[*OWN_SECRETS]}) && !self.secretName.startsWith('{SECRET_PREFIX}')",
             _NOT_OURS,
             ".secretName",
         )

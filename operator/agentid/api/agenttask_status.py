@@ -207,6 +207,10 @@ class AgentTaskStatus(Model):
     start_time: Timestamp | None = Field(default=None, description="When the first credential was issued.")
     deadline: Timestamp | None = Field(default=None, description="When the running task ends at the latest.")
     end_time: Timestamp | None = Field(default=None, description="When the task ended.")
+    heartbeat_time: Timestamp | None = Field(
+        default=None,
+        description="Of the AgentTask agentid-heartbeat only: when the operator last showed that it lives.",
+    )
     conditions: list[Condition] = Field(
         default_factory=list,
         max_length=16,

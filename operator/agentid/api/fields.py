@@ -32,6 +32,8 @@ _RFC3339 = (
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 )
 _is_rfc3339 = re.compile(_RFC3339).fullmatch
+_UTC_SECOND = r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+_is_utc_second = re.compile(_UTC_SECOND).fullmatch
 
 # Control characters, and those that make text read otherwise than it is (bidirectional, zero width).
 _NOT_SHOWN = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
@@ -161,6 +163,14 @@ def _read_time(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whate
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
+def _read_utc_second(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was sent
+    if isinstance(value, str) and _is_utc_second(value) is None:
+        raise ValueError("must be a UTC time in whole seconds such as 2026-05-31T14:00:00Z")
+    if isinstance(value, datetime) and value.microsecond:
+        raise ValueError("must be in whole seconds")
+    return _read_time(value)
+
+
 def format_time(moment: datetime) -> str:
     """Write an aware time as Kubernetes does: RFC 3339, UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -174,6 +184,16 @@ Timestamp = Annotated[
         {"type": "string", "format": "date-time", "maxLength": 35, "pattern": f"^(?:{_RFC3339})$"},
     ),
 ]
+
+UtcSecond = Annotated[
+    datetime,
+    BeforeValidator(_read_utc_second),
+    PlainSerializer(format_time),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "maxLength": 20, "pattern": f"^(?:{_UTC_SECOND})$"},
+    ),
+]
+"""A time that can be written in one way only, so that a hash over it stays what it is."""
 
 DnsLabel = Annotated[
     str,

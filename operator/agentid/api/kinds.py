@@ -10,7 +10,9 @@ from agentid.api.agentsecret import AgentSecretSpec
 from agentid.api.agenttask import AgentTaskSpec
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.agenttasktemplate import AgentTaskTemplateSpec
+from agentid.api.decisioncheckpoint import DecisionCheckpointSpec
 from agentid.api.fields import Model, Rule
+from agentid.api.ledgerbatch import LedgerBatchSpec
 from agentid.api.names import GROUP
 
 
@@ -230,6 +232,51 @@ AGENT_SECRET: Final = Kind(
     ),
 )
 
+LEDGER_BATCH: Final = Kind(
+    name="LedgerBatch",
+    plural="ledgerbatches",
+    short_names=("lbatch",),
+    description="Some records of the ledger: what the operator has issued, refused, renewed and taken away, "
+    "chained to the batch before it and signed. Only the operator writes one, in its own namespace, and "
+    "nobody changes one. agentid audit reads and verifies them.",
+    spec=LedgerBatchSpec,
+    status=None,
+    name_rule=Rule(
+        "self.metadata.name.matches('^[0-9]{16}$') && int(self.metadata.name) == self.spec.sequence",
+        "must be spec.sequence in 16 digits, such as 0000000000000042: each sequence number has one batch",
+        ".metadata.name",
+    ),
+    columns=(
+        Column("Records", ".spec.count", "How many records it holds.", type="integer"),
+        Column("Writer", ".spec.writer", "The operator's process that wrote it."),
+        _AGE,
+        Column("Root", ".spec.root", "Merkle tree hash over its records.", wide=True),
+        Column("Previous", ".spec.previousHash", "Hash of the batch before it.", wide=True),
+        Column("Key", ".spec.keyID", "Hash of the key that signed it.", wide=True),
+    ),
+)
+
+DECISION_CHECKPOINT: Final = Kind(
+    name="DecisionCheckpoint",
+    plural="decisioncheckpoints",
+    short_names=(),
+    description="What a decision point has allowed and denied since its last report, and where its log "
+    "stands. The pod writes one, named like itself, and the operator puts it into the ledger and deletes it: "
+    "one that stays for minutes tells that nothing can be written there.",
+    spec=DecisionCheckpointSpec,
+    status=None,
+    name_rule=Rule(
+        "self.metadata.name.size() <= 253",
+        "must be at most 253 characters: the name of a pod, or that and .end",
+        ".metadata.name",
+    ),
+    columns=(
+        Column("Log", ".spec.log", "Which log it is about."),
+        Column("Number", ".spec.number", "Which report of that log it is.", type="integer"),
+        _AGE,
+    ),
+)
+
 KINDS: Final = (
     AGENT_TASK,
     AGENT,
@@ -238,4 +285,6 @@ KINDS: Final = (
     AGENT_POLICY,
     AGENT_APPROVAL,
     AGENT_SECRET,
+    LEDGER_BATCH,
+    DECISION_CHECKPOINT,
 )

@@ -28,8 +28,29 @@ SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a passw
 AUTHORITY_SECRET: Final = "x509-authority"  # noqa: S105 - a name, not a password
 """In the operator's namespace: keys and certificates of the CA. Outside the reserved prefix on purpose."""
 
+LEDGER_KEY_SECRET: Final = "ledger-key"  # noqa: S105 - a name, not a password
+"""In the operator's namespace: the key that signs the ledger, which is not the CA's. Loaded by name too."""
+
+OWN_SECRETS: Final = (AUTHORITY_SECRET, LEDGER_KEY_SECRET)
+"""What the operator may read of Secrets in its namespace, beside the sources of static secrets."""
+
+CRL_CONFIG_MAP: Final = "agentid-crl"
+"""In the operator's namespace: the CRL of the authority that signs."""
+
+PREVIOUS_CRL_CONFIG_MAP: Final = "agentid-crl-previous"
+"""In the operator's namespace: the CRL of the intermediate before it, while what that signed may live."""
+
+SINKS_CONFIG_MAP: Final = "agentid-sinks"
+"""In the operator's namespace: up to which batch of the ledger each sink has the record."""
+
 OPERATOR_LEASE: Final = "agentid-operator"
 """In the operator's namespace: the Lease of the active operator. The chart's Role names it."""
+
+HEARTBEAT: Final = "agentid-heartbeat"
+"""Name of the AgentTask that the operator touches again and again, which shows how old a view of them is.
+
+It is no task: admission keeps the name for the operator, and nobody looks at it as one.
+"""
 
 CREDENTIAL_FOLDER: Final = "/var/run/secrets/agentid.dev"
 """Where a labelled pod finds its credential (SPIFFE filesystem draft: SPIFFE_CREDENTIAL_FOLDER)."""
@@ -48,4 +69,4 @@ def secret_name(task_name: str) -> str:
 
 def is_the_operators_own(name: str) -> bool:
     """Whether a Secret of that name in the operator's namespace is its own, and nobody's source."""
-    return name == AUTHORITY_SECRET or name.startswith(SECRET_PREFIX)
+    return name in OWN_SECRETS or name.startswith(SECRET_PREFIX)

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from agentid.cli.surroundings import NAMESPACE_LABELS, Surroundings
 from agentid.controller.packed_task import PackedTask
-from agentid.controller.policies import Policies
 from agentid.lifecycle.approvals import consent_to
 from agentid.lifecycle.delegation import delegation_breach
 from agentid.lifecycle.lineage import follow
@@ -29,6 +28,7 @@ from agentid.lifecycle.static_secrets import static_secret_gap, static_secrets
 from agentid.policy.explaining import Explanation, explain, reads
 from agentid.policy.judging import Answer, InForce, judge
 from agentid.policy.question import Environment
+from agentid.watched.policies import Policies
 
 _ANY_LENGTH: Final = timedelta.max
 """Limits of an installation do not matter to what policy is asked."""

@@ -11,10 +11,10 @@ from agentid.cluster.errors import ForbiddenError, NotFoundError
 from agentid.cluster.paths import APPROVALS, TASKS
 from agentid.cluster.watching import list_chunks
 from agentid.controller.approvals import Approvals
-from agentid.controller.facts import mapping, text
 from agentid.controller.packed_task import PackedTask
 from agentid.lifecycle.model import TaskFacts
 from agentid.policy.explaining import Path
+from agentid.watched.facts import mapping, text
 
 Key = tuple[str, str]
 """Namespace and name."""

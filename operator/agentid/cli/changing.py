@@ -20,7 +20,7 @@ from agentid.cli.selecting import Selection, asker, delegator, live, named, plai
 from agentid.cli.session import Session, session
 from agentid.cli.states import carry_out
 from agentid.cluster.connection import Body
-from agentid.controller.facts import mapping, text
+from agentid.watched.facts import mapping, text
 
 COMMANDS: Final = {
     DesiredState.SUSPENDED: "suspend",

@@ -31,6 +31,15 @@ def namespace_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return _names(ctx, "namespaces", incomplete)
 
 
+def record_kinds(incomplete: str) -> list[str]:
+    """Return the kinds of records that go on like that."""
+    try:
+        from agentid.cli.audit.filtering import KINDS  # noqa: PLC0415 - other completions work without it
+    except ModuleNotFoundError:
+        return []
+    return [each for each in KINDS if each.startswith(incomplete)]
+
+
 def _names(ctx: typer.Context, plural: str, incomplete: str) -> list[str]:
     """Return names as far as the caller may see them, in the cluster and namespace that the line says."""
     found: set[str] = set()
@@ -41,6 +50,7 @@ def _names(ctx: typer.Context, plural: str, incomplete: str) -> list[str]:
 
 async def _list(ctx: typer.Context, plural: str, found: set[str]) -> None:
     # A command line is completed by a process of its own: it loads no more than that takes.
+    from agentid.api.names import HEARTBEAT  # noqa: PLC0415 - as below
     from agentid.cli import options  # noqa: PLC0415 - it names these functions
     from agentid.cli.session import session  # noqa: PLC0415 - other completions work without it
     from agentid.cluster.paths import AGENTS, NAMESPACES, TASKS  # noqa: PLC0415 - as above
@@ -56,3 +66,5 @@ async def _list(ctx: typer.Context, plural: str, found: set[str]) -> None:
         scope = None if resource is NAMESPACES or asked.get("everywhere") else here.namespace
         async for bodies, _ in list_chunks(here.connection, resource, scope, metadata_only=True):
             found.update(each["metadata"]["name"] for each in bodies)
+    if resource is TASKS:
+        found.discard(HEARTBEAT)

@@ -33,9 +33,9 @@ from agentid.cluster.errors import (
     PassingError,
 )
 from agentid.cluster.paths import APPROVALS, TASKS
-from agentid.controller.facts import mapping, text
 from agentid.controller.packed_task import PackedTask
 from agentid.lifecycle.approvals import request_of
+from agentid.watched.facts import mapping, text
 
 _TRIES: Final = 4
 _DIGEST_LENGTH: Final = 12

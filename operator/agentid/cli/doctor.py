@@ -14,11 +14,11 @@ from rich.text import Text
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError, ConfigurationError
-from agentid.controller.clocks import Clock
 from agentid.doctor.examine import examine
 from agentid.doctor.finding import NOT_ALL_SEEN, NOTHING_WRONG, PROBLEMS, Finding, Standing, exit_code
 from agentid.doctor.look import Look
 from agentid.doctor.trial import Trial
+from agentid.process.clocks import Clock
 
 _MARKS: Final = {Standing.OK: "✓", Standing.WARNING: "!", Standing.UNSEEN: "?", Standing.PROBLEM: "✗"}
 _STYLES: Final = {

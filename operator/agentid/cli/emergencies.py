@@ -16,7 +16,7 @@ from agentid.cli.session import session
 from agentid.cluster.connection import Body
 from agentid.cluster.paths import TASKS
 from agentid.cluster.watching import list_chunks
-from agentid.controller.facts import mapping, sequence, text
+from agentid.watched.facts import mapping, sequence, text
 
 _TRIES: Final = 5
 

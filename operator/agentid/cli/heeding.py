@@ -15,9 +15,9 @@ from agentid.cli.settling import find
 from agentid.cluster.connection import Body
 from agentid.cluster.errors import ApiAnswerError
 from agentid.controller.approvals import Approvals
-from agentid.controller.facts import mapping, text
 from agentid.controller.packed_task import PackedTask
 from agentid.lifecycle.approvals import ApprovalFacts, judged, request_of
+from agentid.watched.facts import mapping, text
 
 _POLL_SECONDS: Final = 0.5
 BEFORE_A_NO: Final = frozenset(

@@ -8,7 +8,7 @@ from sys import intern
 from agentid.cli.options import By
 from agentid.cli.selecting import asker, condition, delegator, which
 from agentid.cluster.connection import Body
-from agentid.controller.facts import mapping, moment, sequence, text
+from agentid.watched.facts import mapping, moment, sequence, text
 
 Owners = Mapping[tuple[str, str], str]
 """Who answers for each Agent, by its namespace and name."""

@@ -20,7 +20,7 @@ from agentid.cli.session import Session, session
 from agentid.cluster.errors import ForbiddenError
 from agentid.cluster.paths import AGENTS, TASKS
 from agentid.cluster.watching import list_chunks
-from agentid.controller.facts import mapping, text
+from agentid.watched.facts import mapping, text
 
 
 @dataclass(frozen=True, slots=True)

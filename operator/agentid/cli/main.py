@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from agentid.cli import approval_commands, directory_commands, options, policy_commands, task_commands
+from agentid.cli.audit import commands as audit_commands
 from agentid.cli.options import extra
 
 app = typer.Typer(
@@ -35,6 +36,14 @@ def operator() -> None:
     """Run the operator; its settings are the environment variables AGENTID_…."""
     with extra("operator", "operator"):
         from agentid.cli.operator import run  # noqa: PLC0415 - other commands work without what it needs
+    run()
+
+
+@app.command()
+def gate() -> None:
+    """Run the decision point; its settings are the environment variables AGENTID_GATE_…."""
+    with extra("gate", "operator"):
+        from agentid.cli.gate import run  # noqa: PLC0415 - other commands work without what it needs
     run()
 
 
@@ -71,3 +80,4 @@ def doctor(  # noqa: PLR0913, PLR0917 - its options
 task_commands.add_to(app)
 approval_commands.add_to(app)
 directory_commands.add_to(app)
+audit_commands.add_to(app)

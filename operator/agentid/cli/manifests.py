@@ -10,7 +10,7 @@ import yaml
 
 from agentid.api.names import GROUP
 from agentid.cli.errors import NotThereError, UnusableFileError
-from agentid.controller.facts import mapping, sequence, text
+from agentid.watched.facts import mapping, sequence, text
 
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 _STDIN: Final = Path("-")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from agentid.api.names import TASK_LABEL, TEMPLATE_LABEL
 from agentid.cli.selecting import which
 from agentid.cluster.connection import Body
-from agentid.controller.facts import mapping, sequence, text
+from agentid.watched.facts import mapping, sequence, text
 
 Name = tuple[str, str]
 """Namespace and name."""

@@ -9,10 +9,10 @@ import uvloop
 
 from agentid.cluster.errors import ConfigurationError
 from agentid.controller.errors import SettingsError
-from agentid.controller.logs import configure_logs
 from agentid.controller.run import run_operator
 from agentid.controller.settings import read_settings
 from agentid.errors import AgentidError
+from agentid.process.logs import configure_logs
 
 _FAILED = 1
 _WRONG_USAGE = 2

@@ -17,13 +17,13 @@ from agentid.cluster.errors import ForbiddenError
 from agentid.cluster.paths import APPROVALS, TASKS
 from agentid.cluster.watching import list_chunks
 from agentid.controller.approvals import Approvals
-from agentid.controller.facts import mapping, moment, text
 from agentid.controller.packed_task import PackedTask
 from agentid.lifecycle.approvals import ApprovalFacts, Request, consent_to, judged, request_of
 from agentid.lifecycle.consent import Consent
 from agentid.lifecycle.lineage import follow
 from agentid.lifecycle.model import Lineage, TaskFacts
 from agentid.policy.wording import need_told
+from agentid.watched.facts import mapping, moment, text
 
 _TRIES: Final = 5
 

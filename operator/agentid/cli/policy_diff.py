@@ -20,11 +20,11 @@ from agentid.cli.sources import Source
 from agentid.cli.surroundings import Assumed, Surroundings, look_around
 from agentid.cli.telling import task_as_json
 from agentid.cluster.connection import Body
-from agentid.controller.clocks import Clock
-from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Observation, PolicyAction
 from agentid.lifecycle.permission import asks
 from agentid.lifecycle.renewal import renew_at
+from agentid.process.clocks import Clock
+from agentid.watched.policies import Policies
 
 _HEAD: Final = ("EFFECT", "NAME", "AGENT", "STATUS", "ASKED", "OLD", "NEW")
 

@@ -30,10 +30,10 @@ from agentid.cli.surroundings import (
     look_around,
 )
 from agentid.cli.telling import Row, as_json, asked_for, decided, task_as_json
-from agentid.controller.clocks import Clock
-from agentid.controller.facts import agent_facts, mapping, pod_facts, pod_task, text
 from agentid.lifecycle.model import PolicyAction
 from agentid.policy.judging import InForce
+from agentid.process.clocks import Clock
+from agentid.watched.facts import agent_facts, mapping, pod_facts, pod_task, text
 
 _STANDS_FOR: Final = "00000000-0000-4000-8000-000000000000"
 """The UID of a task that does not exist yet."""

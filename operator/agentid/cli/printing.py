@@ -54,6 +54,26 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+class Columns:
+    """A table whose rows come block by block: the first block sets how wide its columns are."""
+
+    def __init__(self, head: Sequence[str]) -> None:
+        self._head = head
+        self._widths: list[int] = []
+
+    def lines(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        """Return the lines of the next block; above the first one, the head."""
+        first = not self._widths
+        block = [self._head, *rows] if first else rows
+        if first and rows:
+            self._widths = [max(map(len, column)) for column in zip(*block, strict=True)]
+        return [self._line(each) for each in block] if rows else []
+
+    def _line(self, row: Sequence[str]) -> str:
+        cells = zip(row, self._widths, strict=True)
+        return "".join(f"{cell:<{width}}{' ' * _GAP}" for cell, width in cells).rstrip()
+
+
 def span(time: timedelta) -> str:
     """Return how long something is ago, or to come, as kubectl does: 45s, 12m, 3h, 5d; never less than 0s."""
     seconds = max(int(time.total_seconds()), 0)

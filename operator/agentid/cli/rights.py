@@ -35,6 +35,7 @@ def reading(here: Session, what: str, roles: str = READERS) -> Iterator[None]:
 
 
 def _bound(here: Session, roles: str) -> str:
+    gives = f"ClusterRole {roles}{',' if ',' in roles else ''} gives that, bound by"
     if here.everywhere:
-        return f"all namespaces; ClusterRole {roles}, gives that, bound by a ClusterRoleBinding"
-    return f"namespace {here.namespace}; ClusterRole {roles}, gives that, bound by a RoleBinding there"
+        return f"all namespaces; {gives} a ClusterRoleBinding"
+    return f"namespace {here.namespace}; {gives} a RoleBinding there"

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agentid.api.names import HEARTBEAT
 from agentid.cli.errors import NotThereError
 from agentid.cli.session import Session
 from agentid.cluster.connection import Body
 from agentid.cluster.errors import NotFoundError
 from agentid.cluster.paths import TASKS
 from agentid.cluster.watching import list_chunks
-from agentid.controller.facts import mapping, sequence, text
+from agentid.watched.facts import mapping, sequence, text
+from agentid.watched.heartbeat import is_heartbeat
 
 TRIES: Final = 5
 """How often a page of a list is asked for that gets no answer."""
@@ -80,6 +82,11 @@ async def named(here: Session, name: str) -> Body:
     Raises:
         NotThereError: there is none.
     """
+    if plain_name(name) == HEARTBEAT:
+        raise NotThereError(
+            f"{HEARTBEAT} is no task but the operator's sign of life, by which decision points see how old "
+            "what they know is"
+        )
     try:
         return await here.connection.get(TASKS.path(here.namespace, plain_name(name)))
     except NotFoundError as error:
@@ -94,7 +101,12 @@ async def named(here: Session, name: str) -> Body:
 async def live(here: Session, chosen: Selection) -> list[Body]:
     """Return the tasks that are meant and are not over yet, in the order of their names."""
     pages = list_chunks(here.connection, TASKS, here.scope, label_selector=chosen.labels or None, tries=TRIES)
-    found = [each async for bodies, _ in pages for each in bodies if chosen.fits(each) and not is_over(each)]
+    found = [
+        each
+        async for bodies, _ in pages
+        for each in bodies
+        if chosen.fits(each) and not is_over(each) and not is_heartbeat(each)
+    ]
     return sorted(found, key=which)
 
 

@@ -15,7 +15,7 @@ from agentid.cluster.connection import Body
 from agentid.cluster.errors import ApiAnswerError, NotFoundError
 from agentid.cluster.paths import TASKS
 from agentid.cluster.watching import list_chunks
-from agentid.controller.facts import mapping, text
+from agentid.watched.facts import mapping, text
 
 _POLL_SECONDS: Final = 0.5
 _POLL_SECONDS_A_TASK: Final = 0.003

@@ -10,8 +10,8 @@ from agentid.cli.session import Session
 from agentid.cluster.errors import ForbiddenError
 from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resource
 from agentid.cluster.watching import list_chunks
-from agentid.controller.installed_policy import InstalledPolicy
-from agentid.controller.policies import Policies
+from agentid.watched.installed_policy import InstalledPolicy
+from agentid.watched.policies import Policies
 
 LIVE: Final = "live"
 _KINDS: Final = {each.kind: each for each in (CLUSTER_AGENT_POLICIES, AGENT_POLICIES)}

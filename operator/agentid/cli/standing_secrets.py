@@ -10,7 +10,7 @@ from agentid.api.names import FIELD_MANAGER, SECRET_PREFIX
 from agentid.cli.mounted_secrets import Users, Uses
 from agentid.cli.selecting import which
 from agentid.cluster.connection import Body
-from agentid.controller.facts import mapping, moment, text
+from agentid.watched.facts import mapping, moment, text
 
 _ACCOUNT: Final = "kubernetes.io/service-account.name"
 _LAST_USED: Final = "kubernetes.io/legacy-token-last-used"

@@ -20,7 +20,7 @@ from agentid.cluster.errors import (
     PassingError,
 )
 from agentid.cluster.paths import TASKS
-from agentid.controller.facts import mapping, text
+from agentid.watched.facts import mapping, text
 
 _AT_ONCE: Final = 16
 _TRIES: Final = 4

@@ -8,7 +8,7 @@ from agentid.cli.session import Session
 from agentid.cluster.connection import Body
 from agentid.cluster.errors import ForbiddenError, NotFoundError
 from agentid.cluster.paths import AGENT_SECRETS
-from agentid.controller.facts import mapping, read, sequence, text
+from agentid.watched.facts import mapping, read, sequence, text
 
 KIND: Final = "AgentSecret"
 

@@ -17,9 +17,9 @@ from agentid.cluster.errors import ForbiddenError, NotFoundError
 from agentid.cluster.paths import AGENTS, LEASES, NAMESPACES, PODS, Resource
 from agentid.cluster.watching import list_chunks
 from agentid.controller.approvals import Approvals
-from agentid.controller.facts import agent_facts, mapping, pod_facts, pod_task, sequence, text
 from agentid.lifecycle.model import AgentFacts, PodFacts, TaskFacts
 from agentid.policy.explaining import Path
+from agentid.watched.facts import agent_facts, mapping, pod_facts, pod_task, sequence, text
 
 Key = tuple[str, str]
 """Namespace and name."""

@@ -23,7 +23,7 @@ _HOUR: Final = 3600
 
 def asked_for(spec: AgentTaskSpec, verb: str) -> Iterator[Row]:
     """Yield who asks, and for what."""
-    asker = _person(spec.asker.username) if spec.asker is not None else "nobody is known to have asked"
+    asker = person(spec.asker.username) if spec.asker is not None else "nobody is known to have asked"
     whom = f" on behalf of {spec.on_behalf_of}" if spec.on_behalf_of else ""
     whom += f", in AgentTaskTemplate {spec.template_ref.name}" if spec.template_ref is not None else ""
     yield "asked by", f"{asker}{whom}"
@@ -165,7 +165,8 @@ def duration(seconds: int) -> str:
     return f"{seconds // _MINUTE} min" if seconds % _MINUTE == 0 else f"{seconds} s"
 
 
-def _person(username: str) -> str:
+def person(username: str) -> str:
+    """Return who somebody is; of a service account its name first."""
     if not username.startswith("system:serviceaccount:"):
         return username
     namespace, _, name = username.removeprefix("system:serviceaccount:").partition(":")

@@ -19,12 +19,12 @@ from agentid.cli.surroundings import Assumed, Surroundings, look_around
 from agentid.cli.telling import Row, as_json, asked_for, decided, next_told, task_as_json
 from agentid.cli.titles import title_of
 from agentid.cluster.connection import Body
-from agentid.controller.clocks import Clock
 from agentid.lifecycle.approvals import request_of, who_may_approve
 from agentid.lifecycle.model import Observation
 from agentid.lifecycle.record import condition, current, is_finished
 from agentid.policy.explaining import Explanation
 from agentid.policy.wording import rule_told
+from agentid.process.clocks import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,20 @@
-"""Keeps the certificate authority in one Secret of the operator's own namespace, loaded by name only.
+"""Keeps the certificate authority in one Secret of the operator's own namespace, loaded by name only."""
 
-Two operators that start at once agree on one authority: both make one, the POST of one wins, and the other
-takes what is there.
-"""
-
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from agentid.api.names import AUTHORITY_SECRET, FIELD_MANAGER
+import structlog
+
+from agentid.api.names import AUTHORITY_SECRET
 from agentid.cluster.connection import Body, Connection
-from agentid.cluster.errors import AlreadyExistsError, AuthorityStoreError, ConflictError, NotFoundError
-from agentid.cluster.paths import SECRETS
+from agentid.cluster.errors import ApiAnswerError, AuthorityStoreError, ConflictError, OwnSecretError
+from agentid.cluster.own_secret import OwnSecret, contents
 from agentid.pki.authority import AuthorityMaterial, CertificateAuthority
 from agentid.pki.errors import IntermediateExpiredError
 from agentid.pki.spiffe_id import TrustDomain
+
+_log = structlog.get_logger("agentid.authority")
 
 _KEYS: Final = {
     "root_certificate": "root.crt",
@@ -24,6 +22,11 @@ _KEYS: Final = {
     "intermediate_certificate": "intermediate.crt",
     "intermediate_key": "intermediate.key",
 }
+_KEYS_OF_THE_PREVIOUS: Final = {
+    "previous_certificate": "previous.crt",
+    "previous_key": "previous.key",
+}
+"""There for some time after a renewal."""
 
 
 class AuthorityStore:
@@ -36,8 +39,7 @@ class AuthorityStore:
         trust_domain: TrustDomain,
         clock: Callable[[], datetime],
     ) -> None:
-        self._connection = connection
-        self._namespace = namespace
+        self._secret = OwnSecret(connection, namespace, AUTHORITY_SECRET)
         self._trust_domain = trust_domain
         self._clock = clock
 
@@ -49,16 +51,7 @@ class AuthorityStore:
             CertificateAuthorityError: what it holds must not be signed with.
             ApiAnswerError: the API server did not serve it.
         """
-        path = SECRETS.path(self._namespace, AUTHORITY_SECRET)
-        try:
-            stored = await self._connection.get(path)
-        except NotFoundError:
-            material = AuthorityMaterial.create(self._trust_domain, self._clock())
-            try:
-                stored = await self._connection.post(SECRETS.path(self._namespace), self._body(material))
-            except AlreadyExistsError:
-                stored = await self._connection.get(path)
-        return await self._renewed_if_due(stored)
+        return await self._renewed_if_due(await self._secret.load_or_create(self._new))
 
     async def _renewed_if_due(self, stored: Body) -> CertificateAuthority:
         material = authority_material(stored)
@@ -68,35 +61,33 @@ class AuthorityStore:
             return await self._renewed(stored, material)
         if self._clock() >= authority.intermediate_renewal_due:
             return await self._renewed(stored, material)
+        if material.has_previous and authority.previous is None:
+            await self._forget_previous(stored, material)
         return authority
 
     async def _renewed(self, stored: Body, material: AuthorityMaterial) -> CertificateAuthority:
-        path = SECRETS.path(self._namespace, AUTHORITY_SECRET)
         renewed = material.renew_intermediate(self._trust_domain, self._clock())
-        body = self._body(renewed)
-        metadata = stored["metadata"]
-        body["metadata"] |= {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
         try:
-            await self._connection.put(path, body)
+            await self._secret.replace(stored, _files(renewed))
         except ConflictError:
             # Another operator renewed it first.
-            renewed = authority_material(await self._connection.get(path))
+            renewed = authority_material(await self._secret.load())
         return CertificateAuthority.load(renewed, self._trust_domain, self._clock())
 
-    def _body(self, material: AuthorityMaterial) -> Body:
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "name": AUTHORITY_SECRET,
-                "namespace": self._namespace,
-                "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},
-            },
-            "type": "Opaque",
-            "data": {
-                key: b64encode(getattr(material, field)).decode("ascii") for field, key in _KEYS.items()
-            },
-        }
+    async def _forget_previous(self, stored: Body, material: AuthorityMaterial) -> None:
+        """Remove the key of an intermediate that signs no CRL any more; the next load tries again."""
+        try:
+            await self._secret.replace(stored, _files(material.without_previous()))
+        except ApiAnswerError as error:
+            _log.warning("key of the previous intermediate not removed", error=str(error))
+
+    def _new(self) -> dict[str, bytes]:
+        return _files(AuthorityMaterial.create(self._trust_domain, self._clock()))
+
+
+def _files(material: AuthorityMaterial) -> dict[str, bytes]:
+    keys = _KEYS | (_KEYS_OF_THE_PREVIOUS if material.has_previous else {})
+    return {key: getattr(material, field) for field, key in keys.items()}
 
 
 def authority_material(secret: Body) -> AuthorityMaterial:
@@ -105,15 +96,12 @@ def authority_material(secret: Body) -> AuthorityMaterial:
     Raises:
         AuthorityStoreError: it does not hold what it should.
     """
-    data = secret.get("data")
-    if not isinstance(data, dict) or any(key not in data for key in _KEYS.values()):
-        raise AuthorityStoreError(
-            f"Secret {AUTHORITY_SECRET} does not hold {', '.join(_KEYS.values())}; restore it from a backup, "
-            "or delete it to begin with a new authority (every credential then has to be issued anew)"
-        )
     try:
-        return AuthorityMaterial(
-            **{field: b64decode(data[key], validate=True) for field, key in _KEYS.items()}
-        )
-    except (Base64Error, TypeError, ValueError) as error:
-        raise AuthorityStoreError(f"Secret {AUTHORITY_SECRET} is not readable") from error
+        held = contents(AUTHORITY_SECRET, secret, _KEYS.values())
+    except OwnSecretError as error:
+        raise AuthorityStoreError(
+            f"{error}; restore it from a backup, or delete it to begin with a new authority (every "
+            "credential then has to be issued anew)"
+        ) from error
+    there = _KEYS | {field: key for field, key in _KEYS_OF_THE_PREVIOUS.items() if key in held}
+    return AuthorityMaterial(**{field: held[key] for field, key in there.items()})

@@ -103,9 +103,11 @@ class Connection:
         params: Params | None = None,
         *,
         within_seconds: float = REQUEST_SECONDS,
+        accept: str | None = None,
     ) -> Body:
         """Create an object and return it as created."""
-        return _decoded(await self._send("POST", path, body, params, within_seconds=within_seconds))
+        headers = {"Accept": accept} if accept else None
+        return _decoded(await self._send("POST", path, body, params, headers, within_seconds=within_seconds))
 
     async def ask(self, path: str, body: Body, params: Params) -> Body:
         """POST something whose refusal is an answer too: return the object or the `Status` that says no.

@@ -3,7 +3,9 @@
 AgentidError
 └── ClusterError
     ├── ConfigurationError            no usable kubeconfig, service account token or CA file
-    ├── AuthorityStoreError           the certificate authority's Secret cannot be used
+    ├── OwnSecretError                a Secret of the operator's own cannot be used
+    │   ├── AuthorityStoreError           the certificate authority's
+    │   └── LedgerKeyStoreError           the ledger key's
     ├── UnusableSourceError           a static secret's source holds nothing that may be copied
     ├── ClockError                    this machine's clock is not known to agree with the API server's
     └── ApiAnswerError                the API server's own refusal, with its code and reason
@@ -47,8 +49,16 @@ class ConfigurationError(ClusterError):
     """There is no usable way to an API server; the text says what is missing."""
 
 
-class AuthorityStoreError(ClusterError):
+class OwnSecretError(ClusterError):
+    """A Secret of the operator's own cannot be used; the text says why."""
+
+
+class AuthorityStoreError(OwnSecretError):
     """The certificate authority's Secret cannot be used; the text says why."""
+
+
+class LedgerKeyStoreError(OwnSecretError):
+    """The ledger key's Secret cannot be used; the text says why."""
 
 
 class UnusableSourceError(ClusterError):

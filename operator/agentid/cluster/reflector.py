@@ -25,11 +25,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A kind in a namespace or in all of them (None), or the one object of that name."""
+    """A kind in a namespace or in all of them (None), or the one object of that name.
+
+    With `label_selector`, those objects only that it selects.
+    """
 
     resource: Resource
     namespace: str | None
     name: str | None = None
+    label_selector: str | None = None
 
     @property
     def path(self) -> str:
@@ -39,6 +43,8 @@ class Scope:
 
 class Reflector(Generic[T]):
     """What `made` makes of each object in a scope, by name; tells `changed` of which it is another now.
+
+    Where it is a kind that has namespaces, in all of them, an object's name is `<namespace>/<name>` here.
 
     Attributes:
         listed: Whether all have been seen since the last failure. What was seen before stays known.
@@ -76,7 +82,7 @@ class Reflector(Generic[T]):
 
     def take(self, body: Body) -> None:
         """Take in an object as it was read; an older state than the known one is ignored."""
-        self._put(_name(body), _version(body), self._made(body))
+        self._put(self._name(body), _version(body), self._made(body))
 
     async def look(self, name: str) -> None:
         """Take in the object of that name as it is now, whatever the watch has shown yet.
@@ -132,11 +138,16 @@ class Reflector(Generic[T]):
         version = ""
         resource, namespace, name = self._scope.resource, self._scope.namespace, self._scope.name
         pages = list_chunks(
-            self._connection, resource, namespace, name=name, metadata_only=self._metadata_only
+            self._connection,
+            resource,
+            namespace,
+            name=name,
+            label_selector=self._scope.label_selector,
+            metadata_only=self._metadata_only,
         )
         async for bodies, version in pages:  # noqa: B007 - the last counts
             for body in bodies:
-                found[_name(body)] = _version(body), self._made(body)
+                found[self._name(body)] = _version(body), self._made(body)
         self.listed.set()
         for gone in self._known.keys() - found.keys():
             self._drop(gone, _number(version))
@@ -151,13 +162,26 @@ class Reflector(Generic[T]):
             GoneError: the version is too old.
         """
         resource, namespace, name = self._scope.resource, self._scope.namespace, self._scope.name
-        async for change in watch(self._connection, resource, namespace, version, name=name):
+        changes = watch(
+            self._connection,
+            resource,
+            namespace,
+            version,
+            name=name,
+            label_selector=self._scope.label_selector,
+        )
+        async for change in changes:
             version = _text(_metadata(change.object).get("resourceVersion")) or version
             if change.type == "DELETED":
-                self._drop(_name(change.object), _version(change.object))
+                self._drop(self._name(change.object), _version(change.object))
             elif change.type != "BOOKMARK":
                 self.take(change.object)
         return version
+
+    def _name(self, body: Body) -> str:
+        metadata = _metadata(body)
+        name, namespace = _text(metadata.get("name")), _text(metadata.get("namespace"))
+        return f"{namespace}/{name}" if namespace and self._scope.namespace is None else name
 
     def _put(self, name: str, version: int, item: T) -> None:
         old = self._known.get(name)
@@ -182,10 +206,6 @@ def _pause(failures: int) -> float:
 def _metadata(body: Body) -> dict[str, Any]:
     metadata = body.get("metadata")
     return metadata if isinstance(metadata, dict) else {}
-
-
-def _name(body: Body) -> str:
-    return _text(_metadata(body).get("name"))
 
 
 def _version(body: Body) -> int:

@@ -106,13 +106,14 @@ async def _page(connection: Connection, path: str, params: Params, accept: str |
     return await connection.get(path, {**params, "limit": str(limit)}, accept=accept)
 
 
-async def watch(
+async def watch(  # noqa: PLR0913 - what is watched
     connection: Connection,
     resource: Resource,
     namespace: str | None,
     resource_version: str,
     *,
     name: str | None = None,
+    label_selector: str | None = None,
 ) -> AsyncIterator[Change]:
     """Yield what changes after `resource_version`, of all or of the one called `name`, until it is ended.
 
@@ -131,6 +132,8 @@ async def watch(
     }
     if name is not None:
         params["fieldSelector"] = name_selector(name)
+    if label_selector is not None:
+        params["labelSelector"] = label_selector
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=STALE_SECONDS)
     try:
         async with connection.session.get(connection.server + path, params=params, timeout=timeout) as answer:

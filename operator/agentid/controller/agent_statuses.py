@@ -13,8 +13,9 @@ from agentid.cluster.statuses import StatusWrites
 from agentid.controller.census import Scope
 from agentid.controller.errors import NotLeadingError
 from agentid.controller.packed_task import ACTIVE, Standing
-from agentid.controller.records import AgentRecord, Key
+from agentid.controller.records import AgentRecord
 from agentid.controller.world import World
+from agentid.watched.facts import Key
 
 _log = structlog.get_logger("agentid.agents")
 

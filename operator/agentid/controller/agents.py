@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentid.api.agent import AgentStatus
-from agentid.controller.facts import agent_facts, mapping, read, text, version_number
-from agentid.controller.records import AgentRecord, Key
+from agentid.controller.records import AgentRecord
 from agentid.lifecycle.model import AgentFacts
+from agentid.watched.facts import Key, agent_facts, mapping, read, text, version_number
 
 
 class Agents:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentid.api.agentapproval import AgentApprovalSpec
-from agentid.controller.facts import mapping, read, text, version_number
-from agentid.controller.records import Key
 from agentid.lifecycle.approvals import ApprovalFacts
+from agentid.watched.facts import Key, mapping, read, text, version_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import structlog
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError, ClockError
-from agentid.controller.clocks import Clock
 from agentid.lifecycle.model import Blocked
+from agentid.process.clocks import Clock
 
 _log = structlog.get_logger("agentid.clock")
 

@@ -9,17 +9,21 @@ from agentid.cluster.events import Events
 from agentid.cluster.lease import LeaseLock, Takeover
 from agentid.cluster.reads import Reads
 from agentid.cluster.statuses import StatusWrites
-from agentid.controller.clocks import Clock, boottime
 from agentid.controller.deadlines import Deadlines
 from agentid.controller.duty import Duty
 from agentid.controller.leader import Leader
+from agentid.controller.ledger import Ledger
+from agentid.controller.ledger_followers import Follower
+from agentid.controller.ledger_parts import ledger_of
 from agentid.controller.metrics import Metrics
 from agentid.controller.places import Places
-from agentid.controller.policies import Policies
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.queue import WorkQueue
+from agentid.controller.recording import Recorder
 from agentid.controller.settings import Settings
 from agentid.controller.world import World
+from agentid.process.clocks import Clock, boottime
+from agentid.watched.policies import Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class Core:
     events: Events
     duty: Duty
     leader: Leader
+    ledger: Ledger
+    recorder: Recorder
+    followers: list[Follower]
 
 
 def core_of(settings: Settings, connection: Connection, clock: Clock) -> Core:
@@ -53,17 +60,37 @@ def core_of(settings: Settings, connection: Connection, clock: Clock) -> Core:
     events = Events(connection, settings.instance, metrics.count_event)
     policies = Policies(duty.look_at_layer, lambda policy: policy_statuses.note(policy))  # noqa: PLW0108 - made below
 
+    lock = _lock(settings, connection, clock)
+
     def take_over(takeover: Takeover) -> bool:
         policy_statuses.note_all()
         places.begin_anew()
+        ledger.take_over()
         return duty.take_over(takeover)
 
-    leader = Leader(_lock(settings, connection, clock), settings.lease_times(), take_over, duty.step_down)
+    def step_down() -> None:
+        ledger.step_down()
+        duty.step_down()
+
+    leader = Leader(lock, settings.lease_times(), take_over, step_down)
+    followers: list[Follower] = []
+    ledger = ledger_of(
+        settings,
+        connection,
+        clock,
+        world,
+        metrics,
+        writer=lock.identity,
+        leader=leader,
+        followers=followers,
+    )
+    recorder = Recorder(ledger, clock.now, followers)
     policy_statuses = PolicyStatuses(
         policies,
         StatusWrites(connection, leader.require),
         events,
         metrics,
+        record=recorder.note,
         leads=lambda: duty.is_on,
         clock=clock.now,
     )
@@ -82,6 +109,9 @@ def core_of(settings: Settings, connection: Connection, clock: Clock) -> Core:
         events=events,
         duty=duty,
         leader=leader,
+        ledger=ledger,
+        recorder=recorder,
+        followers=followers,
     )
 
 

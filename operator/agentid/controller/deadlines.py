@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from agentid.controller.records import Key
+from agentid.watched.facts import Key
 
 _LONGEST_SLEEP_SECONDS: Final = 5.0
 """The clock runs on while the machine is suspended, a sleep does not: it is looked at this often."""

@@ -9,13 +9,16 @@ import structlog
 
 from agentid.cluster.errors import ApiAnswerError
 from agentid.controller.observing import Observer
-from agentid.controller.records import Key, Record, Untold
+from agentid.controller.recording import Recorder
+from agentid.controller.records import Record, Untold
 from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.lifecycle.decide import decide
 from agentid.lifecycle.departure import at_its_deletion, decide_departure
+from agentid.lifecycle.journal import entry
 from agentid.lifecycle.model import Departure, Limits, SecretState
 from agentid.lifecycle.plan import SecretAction
+from agentid.watched.facts import Key
 
 _log = structlog.get_logger("agentid.reconcile")
 
@@ -26,17 +29,19 @@ _MAX_ROUNDS: Final = 4
 class Departures:
     """Finishes what is left of tasks that are gone; they are in the records of their names until then."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it sees, does and tells
         self,
         observer: Observer,
         secrets: SecretActions,
         teller: Teller,
+        recorder: Recorder,
         limits: Limits,
         clock: Callable[[], datetime],
     ) -> None:
         self._observer = observer
         self._secrets = secrets
         self._teller = teller
+        self._recorder = recorder
         self._limits = limits
         self._clock = clock
 
@@ -89,13 +94,15 @@ class Departures:
         """Tell, once its Secret is wiped or could not be, that a task ended by being deleted, if by that."""
         departed = record.departed[uid]
         record.depart(uid, replace(departed, task=None))
+        self._recorder.settle(record, uid, None)
         if departed.task is None:
             return
+        self._recorder.make_sure(record, departed.task.facts(), gone=True)
         observation = at_its_deletion(departure, departed.task.facts())
         plan = decide(observation)
         if plan.report is None or plan.report.event is None:
             return
-        self._teller.record(observation, plan, plan.report.status)
+        self._recorder.note(entry(observation, plan, plan.report.status))
         self._teller.status(observation, plan, plan.report.status, None)
         self._teller.taken_away(Untold(observation.task, plan.report.event, departed.since), state)
 

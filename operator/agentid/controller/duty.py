@@ -14,9 +14,10 @@ from agentid.controller.metrics import Metrics
 from agentid.controller.packed_task import Standing
 from agentid.controller.queue import WorkQueue
 from agentid.controller.reconcile import Reconciler
-from agentid.controller.records import Key, Record
+from agentid.controller.records import Record
 from agentid.controller.world import World
 from agentid.lifecycle.model import SecretState
+from agentid.watched.facts import Key
 
 _log = structlog.get_logger("agentid.operator")
 

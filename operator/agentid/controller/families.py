@@ -6,11 +6,11 @@ from typing import Any
 from agentid.api.agenttask import TaskReference
 from agentid.cluster.paths import TASKS
 from agentid.cluster.reads import Reads
-from agentid.controller.records import Key
 from agentid.controller.world import World
 from agentid.lifecycle.lineage import follow
 from agentid.lifecycle.model import Family, Lineage, PodFacts, TaskFacts
 from agentid.lifecycle.record import is_step
+from agentid.watched.facts import Key
 
 
 class Families:

@@ -11,10 +11,10 @@ import structlog
 from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import PODS, Resource
 from agentid.cluster.reads import Reads
-from agentid.controller.facts import mapping, pod_task, text
-from agentid.controller.policy_intake import PolicyIntake
-from agentid.controller.queue import retry_pause
 from agentid.controller.world import World
+from agentid.watched.facts import mapping, pod_task, text
+from agentid.watched.pauses import retry_pause
+from agentid.watched.policy_intake import PolicyIntake
 
 _log = structlog.get_logger("agentid.intake")
 

@@ -42,6 +42,8 @@ class Issuing:
         A reason may come and go between two looks here; whoever was told of it meanwhile is looked at too.
         """
         was = self._why()
+        if was is not None:
+            _log.warning("issuing blocked", problem=was.message)
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             blocked = self._why()

@@ -26,14 +26,14 @@ from agentid.cluster.events import Event, Events, Reference
 from agentid.cluster.paths import TASKS, TEMPLATES, Resource
 from agentid.cluster.reads import Reads
 from agentid.cluster.tasks import Tasks
-from agentid.controller.facts import mapping, read, text, workload_facts
 from agentid.controller.issuing import Hindrance
-from agentid.controller.records import Key, PodRecord, Record
+from agentid.controller.records import PodRecord, Record
 from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
 from agentid.lifecycle.model import Observation, WorkloadState
 from agentid.lifecycle.pods import asks_for_a_template, is_of_its_template
 from agentid.lifecycle.wording import clip
+from agentid.watched.facts import Key, mapping, read, text, workload_facts
 
 _log = structlog.get_logger("agentid.templates")
 

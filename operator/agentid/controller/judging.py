@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import structlog
 
 from agentid.cluster.errors import ApiAnswerError
-from agentid.controller.namespaces import Namespaces
-from agentid.controller.policies import Policies
 from agentid.lifecycle.model import Judgement, Observation, PolicyAction
 from agentid.lifecycle.permission import asks
 from agentid.policy.engine import ASK_AGAIN_AFTER
 from agentid.policy.judging import InForce, doubt, judge, requests
 from agentid.policy.question import Environment
 from agentid.policy.request import Request
+from agentid.watched.namespaces import Namespaces
+from agentid.watched.policies import Policies
 
 _log = structlog.get_logger("agentid.policies")
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from agentid.api.reasons import ConditionType
-from agentid.controller.facts import mapping, sequence
 from agentid.controller.packed_task import PackedTask, Standing
-from agentid.controller.records import Key
 from agentid.controller.siblings import Parent, Siblings
+from agentid.watched.facts import Key, mapping, sequence
 
 _METADATA: Final = ("deletionTimestamp",)
 _STATUS: Final = ("startTime", "deadline", "specHash", "boundPod", "delegation")

@@ -3,9 +3,9 @@
 from typing import Final
 
 from agentid.cluster.paths import AGENT_POLICIES, AGENTS, APPROVALS, CLUSTER_AGENT_POLICIES, TASKS, Resource
-from agentid.controller.policies import Policies
-from agentid.controller.records import Key
 from agentid.controller.world import World
+from agentid.watched.facts import Key
+from agentid.watched.policies import Policies
 
 Versions = dict[str, tuple[str, str, int]]
 """By UID: namespace, name and version."""

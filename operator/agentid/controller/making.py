@@ -28,11 +28,17 @@ class Maker:
     """Makes credentials by the authority as it is now."""
 
     def __init__(
-        self, static_secrets: StaticSecrets, authority: Callable[[], CertificateAuthority], metrics: Metrics
+        self,
+        static_secrets: StaticSecrets,
+        authority: Callable[[], CertificateAuthority],
+        metrics: Metrics,
+        *,
+        crl_url: str | None = None,
     ) -> None:
         self._static_secrets = static_secrets
         self._authority = authority
         self._metrics = metrics
+        self._crl_url = crl_url
 
     async def make(self, observation: Observation, plan: Plan) -> Made | None:
         """Make what is ordered, and the report; None: a static secret can't be read, so decide again.
@@ -57,6 +63,7 @@ class Maker:
                 now=now,
                 ttl=order.ttl,
                 not_after_limit=order.not_after_limit,
+                crl_url=self._crl_url,
             )
 
 

@@ -1,6 +1,6 @@
 """What Prometheus can ask the operator: few metrics, labels from fixed sets only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -72,6 +72,16 @@ class Metrics:
         self.refused_policies = self._counter(
             "agentid_policy_refusals_total", "Policy texts that were not accepted."
         )
+        self.ledger_records = self._counter(
+            "agentid_ledger_records_total", "Records that are durable in the ledger, by their kind.", "kind"
+        )
+        self.ledger_failures = self._counter(
+            "agentid_ledger_write_failures_total", "Writes to the ledger that failed and are tried again."
+        )
+        self.ledger_lost = self._counter(
+            "agentid_ledger_records_lost_total",
+            "Records for which there was no room while none could be written.",
+        )
         self.opa_requests = self._counter(
             "agentid_opa_requests_total", "Questions to OPA, by what became of them.", "result"
         )
@@ -83,6 +93,21 @@ class Metrics:
             "agentid_sweep_findings_total",
             "Objects that a sweep found otherwise than the watches had shown them.",
             "resource",
+        )
+        self.decision_reports = self._counter(
+            "agentid_decision_reports_total",
+            "Reports of decision points, by what became of them.",
+            "result",
+        )
+        self.sink_failures = self._counter(
+            "agentid_sink_failures_total",
+            "Batches of the record that a sink did not take and gets again.",
+            "sink",
+        )
+        self.sink_skipped = self._counter(
+            "agentid_sink_skipped_batches_total",
+            "Batches of the record that were gone before a sink had them.",
+            "sink",
         )
         self.authority_end = Gauge(
             "agentid_ca_expiration_timestamp_seconds",
@@ -119,6 +144,14 @@ class Metrics:
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
         """Add a gauge that is asked for its value when Prometheus asks."""
         Gauge(name, description, registry=self.registry).set_function(value)
+
+    def watch_each(
+        self, name: str, description: str, label: str, values: Mapping[str, Callable[[], float]]
+    ) -> None:
+        """Add a gauge with one label, each of whose values is asked for when Prometheus asks."""
+        gauge = Gauge(name, description, [label], registry=self.registry)
+        for each, value in values.items():
+            gauge.labels(each).set_function(value)
 
     def text(self) -> bytes:
         """Return all in Prometheus' text format."""

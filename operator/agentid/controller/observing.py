@@ -13,14 +13,13 @@ from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.lease import Takeover
 from agentid.cluster.paths import AGENTS, PODS, TASKS
 from agentid.cluster.reads import Reads
-from agentid.controller.facts import mapping, pod_task, text
 from agentid.controller.families import Families
 from agentid.controller.issuing import Hindrance
 from agentid.controller.judging import Judge
 from agentid.controller.owners import OwnerChains
 from agentid.controller.packed_task import PackedTask, Standing
 from agentid.controller.quotas import Quotas
-from agentid.controller.records import Key, Record
+from agentid.controller.records import Record
 from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.secret_memory import MARGIN, SETTLED_MARGIN, recall
 from agentid.controller.static_secrets import StaticSecrets
@@ -39,6 +38,7 @@ from agentid.lifecycle.model import (
     WorkloadState,
 )
 from agentid.lifecycle.pods import lives
+from agentid.watched.facts import Key, mapping, pod_task, text
 
 _log = structlog.get_logger("agentid.observe")
 

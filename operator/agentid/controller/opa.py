@@ -1,24 +1,20 @@
 """Makes the OPA of the settings, where there is one, and who asks it."""
 
-import os
 import random
 from datetime import timedelta
-from typing import Final
-from urllib.parse import urlsplit
 
 import structlog
 
 from agentid.cluster.connection import Connection
-from agentid.controller.clocks import Clock
 from agentid.controller.judging import Judge
 from agentid.controller.metrics import Metrics
 from agentid.controller.second_opinion import SecondOpinion
 from agentid.controller.settings import Settings
-from agentid.opa.client import ApiServers, OpaClient
+from agentid.opa.client import OpaClient
+from agentid.outbound.api_servers import ApiServers
+from agentid.process.clocks import Clock
 
 _log = structlog.get_logger("agentid.opa")
-
-_SERVICE: Final = "kubernetes.default.svc"
 
 
 def opa_of(settings: Settings, connection: Connection, metrics: Metrics) -> OpaClient | None:
@@ -28,7 +24,7 @@ def opa_of(settings: Settings, connection: Connection, metrics: Metrics) -> OpaC
         return None
     if not endpoint.is_encrypted:
         _log.warning("opa is asked without TLS", url=endpoint.url)
-    return OpaClient(endpoint, _api_servers(connection.server), metrics.count_opa)
+    return OpaClient(endpoint, ApiServers.of(connection.server), metrics.count_opa)
 
 
 def second_opinion(opa: OpaClient, judge: Judge, settings: Settings, clock: Clock) -> SecondOpinion:
@@ -41,9 +37,3 @@ def second_opinion(opa: OpaClient, judge: Judge, settings: Settings, clock: Cloc
         clock=clock.now,
         randomness=random.random,
     )
-
-
-def _api_servers(server: str) -> ApiServers:
-    """Return the hosts under which the API server is known: as it is reached, and as its Service."""
-    service = os.environ.get("KUBERNETES_SERVICE_HOST", "")
-    return ApiServers(urlsplit(server).hostname or "", tuple(filter(None, (service, _SERVICE))))

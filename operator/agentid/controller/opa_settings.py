@@ -1,32 +1,16 @@
 """Settings of the OPA that is asked beside Cedar: the platform team's, as no object of a tenant has any."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from agentid.controller.setting_types import WholeNumber
-from agentid.opa.addresses import Network
 from agentid.opa.endpoint import Endpoint, checked_path, checked_url
+from agentid.outbound.credentials import CredentialFiles
+from agentid.process.setting_types import AddressRange, WholeNumber
 
 _VARIABLES: Final = "AGENTID_OPA_"
-
-
-def _network(value: Any) -> Any:  # noqa: ANN401 - a validator is handed whatever was set
-    if isinstance(value, IPv4Network | IPv6Network):
-        return value
-    # A number would be taken for an address too, and an address alone for a network.
-    if not isinstance(value, str) or "/" not in value:
-        raise ValueError("must be a network such as 10.0.0.7/32")
-    try:
-        return ip_network(value)
-    except ValueError as error:
-        raise ValueError(f"must be a network such as 10.0.0.7/32: {error}") from error
-
-
-AddressRange = Annotated[Network, BeforeValidator(_network)]
 
 
 class OpaSettings(BaseSettings):
@@ -51,10 +35,12 @@ class OpaSettings(BaseSettings):
             path=self.opa_path,
             timeout_seconds=self.opa_timeout_milliseconds / 1000,
             allowed=tuple(self.opa_allow_addresses),
-            ca_file=self.opa_ca_file,
-            certificate_file=self.opa_client_certificate_file,
-            key_file=self.opa_client_key_file,
-            token_file=self.opa_token_file,
+            files=CredentialFiles(
+                ca=self.opa_ca_file,
+                certificate=self.opa_client_certificate_file,
+                key=self.opa_client_key_file,
+                token=self.opa_token_file,
+            ),
         )
 
     def opa_problem(self) -> str | None:

@@ -10,7 +10,7 @@ import structlog
 from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.paths import Resource
 from agentid.cluster.reads import Reads
-from agentid.controller.facts import OwnerReference, controller_of, mapping, text
+from agentid.watched.facts import OwnerReference, controller_of, mapping, text
 
 _log = structlog.get_logger("agentid.owners")
 

@@ -15,8 +15,8 @@ from agentid.api.agentsecret import MAX_STATIC_SECRETS
 from agentid.api.agenttask import AgentTaskSpec, CredentialMode, DesiredState
 from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
-from agentid.controller.facts import mapping, moment, read, sequence, text, version_number
 from agentid.lifecycle.model import ChildFacts, TaskFacts
+from agentid.watched.facts import mapping, moment, read, sequence, text, version_number
 
 _COMMON: Final = (
     b'"groups":["system:authenticated","system:serviceaccounts"],"podUID":"stateReason":"grantable":["resources"'

@@ -17,25 +17,28 @@ from agentid.controller.admission_proof import AdmissionProof
 from agentid.controller.agent_statuses import AgentStatuses
 from agentid.controller.authority import Authority
 from agentid.controller.clock_proof import ClockProof
-from agentid.controller.clocks import Clock, boottime
 from agentid.controller.core import Core, core_of
 from agentid.controller.deadlines import Deadlines
+from agentid.controller.decisions import Decisions, decisions_of
 from agentid.controller.duty import Duty
+from agentid.controller.following import follow
 from agentid.controller.freshness import Freshness
+from agentid.controller.heart import Heart, heart_of
 from agentid.controller.intake import Intake
 from agentid.controller.issuing import Issuing
 from agentid.controller.judging import Judge
 from agentid.controller.leader import Leader
+from agentid.controller.ledger import Ledger
 from agentid.controller.metrics import Metrics
-from agentid.controller.namespaces import Namespaces, watched_namespaces
 from agentid.controller.opa import opa_of, second_opinion
 from agentid.controller.passes import observer_of, reconciler_of
-from agentid.controller.policy_intake import PolicyIntake
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.probes import Probes
 from agentid.controller.queue import WorkQueue
 from agentid.controller.quotas import Quotas
 from agentid.controller.reconcile import Reconciler
+from agentid.controller.record_sinks import RecordSinks
+from agentid.controller.revocations import Revocations
 from agentid.controller.settings import Settings
 from agentid.controller.static_secrets import StaticSecrets, declared_spec
 from agentid.controller.sweep import Sweep
@@ -44,6 +47,9 @@ from agentid.controller.workloads import Workloads
 from agentid.controller.world import World
 from agentid.opa.client import OpaClient
 from agentid.pki.spiffe_id import TrustDomain
+from agentid.process.clocks import Clock, boottime
+from agentid.watched.namespaces import Namespaces, watched_namespaces
+from agentid.watched.policy_intake import PolicyIntake
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,10 @@ class Parts:
     policy_intake: PolicyIntake
     leader: Leader
     duty: Duty
+    ledger: Ledger
+    revocations: Revocations
+    sinks: RecordSinks
+    decisions: Decisions
     reconciler: Reconciler
     events: Events
     authority: Authority
@@ -71,6 +81,7 @@ class Parts:
     policy_statuses: PolicyStatuses
     agent_statuses: AgentStatuses
     sweep: Sweep
+    heart: Heart
     probes: Probes
     opa: OpaClient | None
 
@@ -110,7 +121,9 @@ def build(
         is_behind=lambda: sweep.behind,
         stale_seconds=stale_seconds,
     )
-    issuing = Issuing((proof, clock_proof, authority, freshness), core.duty.look_at_all)
+    revocations, sinks = follow(core, authority.current)
+    hindrances = (proof, clock_proof, authority, freshness, core.ledger, sinks)
+    issuing = Issuing(hindrances, core.duty.look_at_all)
     probes = Probes(
         activity=connection.activity, paths=paths, queue=core.queue, leader=core.leader, issuing=issuing
     )
@@ -131,6 +144,10 @@ def build(
         policy_intake=policy_intake,
         leader=core.leader,
         duty=core.duty,
+        ledger=core.ledger,
+        revocations=revocations,
+        sinks=sinks,
+        decisions=decisions_of(core),
         reconciler=reconciler_of(
             core,
             observer_of(core, workloads, static_secrets, judge, opinion, issuing, quotas),
@@ -151,6 +168,7 @@ def build(
         policy_statuses=core.policy_statuses,
         agent_statuses=_agent_statuses(core),
         sweep=sweep,
+        heart=heart_of(core),
         probes=probes,
         opa=opa,
     )

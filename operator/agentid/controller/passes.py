@@ -71,8 +71,9 @@ def reconciler_of(  # noqa: PLR0913, PLR0917 - what it is made of
             randomness=random.random,
             static_secrets_in=static_secrets.names_in,
         ),
-        maker=Maker(static_secrets, authority.current, core.metrics),
+        maker=Maker(static_secrets, authority.current, core.metrics, crl_url=core.settings.crl_url),
         teller=Teller(core.events, core.metrics, core.clock.now),
+        recorder=core.recorder,
         deadlines=core.deadlines,
         quotas=quotas,
         job_tasks=JobTasks(

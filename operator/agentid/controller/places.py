@@ -11,7 +11,7 @@ from itertools import islice
 
 from agentid.controller.census import Census, Scope
 from agentid.controller.packed_task import ACTIVE
-from agentid.controller.records import Key
+from agentid.watched.facts import Key
 
 
 @dataclass(frozen=True, slots=True)

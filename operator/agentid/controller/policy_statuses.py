@@ -16,17 +16,16 @@ from agentid.cluster.errors import ApiAnswerError, ConflictError, NotFoundError
 from agentid.cluster.events import Event, Events, Reference
 from agentid.cluster.statuses import StatusWrites
 from agentid.controller.errors import NotLeadingError
-from agentid.controller.installed_policy import InstalledPolicy
-from agentid.controller.lanes import Lanes
-from agentid.controller.logs import write_record
 from agentid.controller.metrics import Metrics
-from agentid.controller.policies import Policies
-from agentid.controller.queue import retry_pause
-from agentid.controller.records import Key
 from agentid.errors import AgentidError
 from agentid.lifecycle.journal import Entry, Kind
 from agentid.lifecycle.wording import clip
 from agentid.policy.accept import AcceptedPolicy
+from agentid.watched.facts import Key
+from agentid.watched.installed_policy import InstalledPolicy
+from agentid.watched.lanes import Lanes
+from agentid.watched.pauses import retry_pause
+from agentid.watched.policies import Policies
 
 _log = structlog.get_logger("agentid.policies")
 
@@ -41,6 +40,7 @@ class PolicyStatuses:
         events: Events,
         metrics: Metrics,
         *,
+        record: Callable[[Entry], None],
         leads: Callable[[], bool],
         clock: Callable[[], datetime],
         randomness: Callable[[], float] = random.random,
@@ -49,6 +49,7 @@ class PolicyStatuses:
         self._writes = writes
         self._events = events
         self._metrics = metrics
+        self._record = record
         self._leads = leads
         self._clock = clock
         self._randomness = randomness
@@ -116,7 +117,7 @@ class PolicyStatuses:
         return None
 
     def _say(self, policy: InstalledPolicy, status: PolicyStatus) -> None:
-        write_record(_entry(policy, status, self._clock()))
+        self._record(_entry(policy, status, self._clock()))
         fields = {"policy": policy.source, "namespace": policy.namespace, "generation": policy.generation}
         if not policy.refusal:
             _log.info("policy accepted", digest=policy.rules_digest, **fields)

@@ -10,15 +10,13 @@ from typing import Final
 
 import structlog
 
-from agentid.cluster.errors import TooManyRequestsError
-from agentid.controller.lanes import Lanes
-from agentid.controller.records import Key
 from agentid.errors import AgentidError
+from agentid.watched.facts import Key
+from agentid.watched.lanes import Lanes
+from agentid.watched.pauses import retry_pause
 
 _log = structlog.get_logger("agentid.queue")
 
-FIRST_RETRY_SECONDS: Final = 0.25
-LONGEST_RETRY_SECONDS: Final = 60.0
 PASS_LIMIT_SECONDS: Final = 60.0
 """A pass that takes longer is given up and tried again: something it waits for will not come."""
 LATER_SHARE: Final = 4
@@ -182,17 +180,6 @@ class WorkQueue:
     def _retry(self, key: Key) -> None:
         self._timers.pop(key, None)
         self.add(key)
-
-
-def retry_pause(failures: int, randomness: float, error: BaseException | None = None) -> float:
-    """Return how many seconds to wait after so many failures: doubling, with up to a quarter added.
-
-    It is as long as the API server asks for where `error` says so, but never more than a minute or so.
-    """
-    pause = FIRST_RETRY_SECONDS * 2.0 ** min(failures - 1, 16)
-    if isinstance(error, TooManyRequestsError):
-        pause = max(pause, error.retry_after_seconds)
-    return min(pause, LONGEST_RETRY_SECONDS) * (1 + randomness / 4)
 
 
 def _first(ages: dict[Key, float]) -> list[float]:

@@ -7,9 +7,9 @@ from agentid.api.names import MAX_ACTIVE_TASKS_LABEL
 from agentid.controller.census import Scope
 from agentid.controller.packed_task import PackedTask, Standing
 from agentid.controller.places import Limit, Places
-from agentid.controller.records import Key
 from agentid.lifecycle.model import AgentFacts, Observation
 from agentid.lifecycle.plan import Plan
+from agentid.watched.facts import Key
 
 _DIGITS: Final = 7
 

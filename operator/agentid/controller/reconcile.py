@@ -21,14 +21,18 @@ from agentid.controller.making import Maker
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
 from agentid.controller.quotas import Quotas
-from agentid.controller.records import Key, Record
+from agentid.controller.recording import Recorder
+from agentid.controller.records import Record
 from agentid.controller.secret_actions import Outcome, SecretActions
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
+from agentid.lifecycle.journal import Entry, entry, in_order
 from agentid.lifecycle.model import Limits, Observation, SecretState
 from agentid.lifecycle.plan import WIPES, Plan, Report
 from agentid.lifecycle.record import may_write
+from agentid.pki.svid import X509Svid
+from agentid.watched.facts import Key
 
 _log = structlog.get_logger("agentid.reconcile")
 
@@ -53,6 +57,7 @@ class Reconciler:
         secrets: SecretActions,
         maker: Maker,
         teller: Teller,
+        recorder: Recorder,
         deadlines: Deadlines,
         quotas: Quotas,
         job_tasks: JobTasks,
@@ -66,7 +71,8 @@ class Reconciler:
         self._secrets = secrets
         self._maker = maker
         self._teller = teller
-        self._departures = Departures(observer, secrets, teller, limits, clock)
+        self._recorder = recorder
+        self._departures = Departures(observer, secrets, teller, recorder, limits, clock)
         self._deadlines = deadlines
         self._quotas = quotas
         self._job_tasks = job_tasks
@@ -124,6 +130,7 @@ class Reconciler:
         observation = await self._observer.observe(key, record, task)
         if record.task is not task:
             return True, None, None
+        self._recorder.make_sure(record, observation.task)
         plan = decide(observation)
         self._quotas.decided(task, observation, plan)
         self._job_tasks.see(key, record, observation)
@@ -145,17 +152,18 @@ class Reconciler:
                 lambda: self._is_newest(key, record, observation, plan),
             )
 
+        unrecorded = None
         if report is not None and wrote:
             try:
-                await self._write_status(key, record, observation, report)
+                unrecorded = await self._say(key, record, observation, plan, report, svid)
             except ApiAnswerError as error:
                 await self._unwritten(key, record, observation, plan, act, error)
                 return True, None, None
-            self._quotas.active(key)
-            self._teller.record(observation, plan, report.status)
-            if svid is None:
-                self._teller.status(observation, plan, report.status, None)
-        outcome = await act()
+        try:
+            outcome = await act()
+        finally:
+            # The status says it, whatever becomes of the Secret.
+            self._recorder.pay(record, unrecorded)
         self._teller.done(record, observation, plan, report, outcome, svid)
         if plan.delete_task:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
@@ -164,6 +172,38 @@ class Reconciler:
             wake_at = earlier(wake_at, self._clock() + _TAKEN_LOOK)
         changed = wrote or outcome is Outcome.FAILED or before != record.known_of_secret
         return changed, wake_at, plan.turns_at
+
+    async def _say(  # noqa: PLR0913, PLR0917 - what was decided, on what, and what was made for it
+        self,
+        key: Key,
+        record: Record,
+        observation: Observation,
+        plan: Plan,
+        report: Report,
+        svid: X509Svid | None,
+    ) -> Entry | None:
+        """Write the status, and record it before; return what is to be recorded once all else is done.
+
+        Raises:
+            ApiAnswerError: it is not written, or nobody knows.
+            LedgerUnavailableError: what it gives is not known to be recorded, so that it is not given.
+        """
+        found = entry(observation, plan, report.status, svid.public_key_digest if svid is not None else None)
+        first, owed = in_order(found, observation, plan)
+        await self._recorder.before(record, first)
+        self._recorder.doubt(record, owed, observation.task.resource_version, report.status)
+        try:
+            await self._write_status(key, record, observation, report)
+        except ApiAnswerError as error:
+            if not isinstance(error, PassingError):
+                self._recorder.refused(record, first, owed)
+            raise
+        self._recorder.settle(record, observation.task.uid, report.status)
+        self._quotas.active(key)
+        if svid is None:
+            self._teller.status(observation, plan, report.status, None)
+        record.owed = owed
+        return owed
 
     async def _write_status(self, key: Key, record: Record, observation: Observation, report: Report) -> None:
         """Write the status over the one that was decided on.

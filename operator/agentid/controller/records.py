@@ -7,15 +7,14 @@ from types import MappingProxyType
 from typing import Final
 
 from agentid.api.agent import AgentStatus
-from agentid.controller.facts import OwnerReference
+from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.controller.packed_task import PackedTask
 from agentid.controller.second_opinion import Opinion
 from agentid.controller.secret_memory import SecretMemory
+from agentid.lifecycle.journal import Entry
 from agentid.lifecycle.model import AgentFacts, FailedWrite, PodFacts, TaskFacts
 from agentid.lifecycle.plan import EventDraft
-
-Key = tuple[str, str]
-"""Namespace and name of a task; everything under one name is worked on in turn, never at once."""
+from agentid.watched.facts import Key, OwnerReference
 
 
 @dataclass(slots=True)
@@ -58,6 +57,15 @@ class Departed:
     static_secrets: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """A status that was to be written over that version of a task, and what is to be recorded if it was."""
+
+    entry: Entry
+    version: str
+    status: AgentTaskStatus
+
+
 _NONE: Final[Mapping[str, Departed]] = MappingProxyType({})
 
 
@@ -71,7 +79,9 @@ class Record:
     way, `during_write` holds what the watch brought meanwhile. `lost_writes` counts the status writes in a
     row that others' changes of the task came before. `unconfirmed` tells of the newest credential, whose
     generation it names, until it surely is in its Secret. `opinion` is what OPA said last, where it is asked.
-    `told_to_job` is what a Job whose pods ask for a template was told last.
+    `told_to_job` is what a Job whose pods ask for a template was told last. `given` is what was recorded
+    as given and may be in the status or not. `owed` is what a status says already and a pass is about to
+    record, `unsure` the same of statuses of which nobody knows whether they were written.
     """
 
     key: Key
@@ -88,6 +98,9 @@ class Record:
     own_write: bool = False
     during_write: PackedTask | None = None
     opinion: Opinion | None = None
+    given: tuple[Entry, ...] = ()
+    owed: Entry | None = None
+    unsure: tuple[Unsure, ...] = ()
 
     def depart(self, uid: str, departed: Departed) -> None:
         """Remember a task that is gone; where that UID is remembered already, in place of that."""
@@ -101,6 +114,17 @@ class Record:
     def known_of_secret(self) -> tuple[object, ...]:
         """What the next decision knows of the Secret, and whether what failed before would be taken now."""
         return (self.secret.state, self.secret.generation, self.failed_write)
+
+    def is_owed(self, uid: str) -> bool:
+        """Whether a pass is under way that records what became of the task with that UID."""
+        departed, task = self.departed.get(uid), self.task
+        if (departed is not None and departed.task is not None) or (
+            self.owed is not None and self.owed.uid == uid
+        ):
+            return True
+        return task is not None and any(
+            each.entry.uid == uid == task.uid and each.status == task.facts().status for each in self.unsure
+        )
 
     @property
     def empty(self) -> bool:

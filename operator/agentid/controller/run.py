@@ -10,12 +10,13 @@ import structlog
 
 from agentid.cluster.connection import Connection
 from agentid.cluster.errors import ApiAnswerError, ClusterError
-from agentid.controller.clocks import boottime
-from agentid.controller.health import HealthServer
+from agentid.controller.draining import drain
 from agentid.controller.parts import Parts, build
 from agentid.controller.settings import Settings
 from agentid.controller.watches import run_watches
 from agentid.pki.errors import PkiError
+from agentid.process.clocks import boottime
+from agentid.process.health import HealthServer
 
 _log = structlog.get_logger("agentid.operator")
 
@@ -57,7 +58,7 @@ class Operator:
             AgentidError: the operator cannot go on; the process has to start again.
         """
         parts, settings = self._parts, self._settings
-        health = HealthServer(parts.metrics, parts.probes.unhealthy, parts.probes.unready)
+        health = HealthServer(parts.metrics.text, parts.probes.unhealthy, parts.probes.unready)
         await health.start(settings.bind_address, settings.metrics_port)
         try:
             self._start(
@@ -79,16 +80,23 @@ class Operator:
                 look_at = functools.partial(parts.duty.look_at, parts.leader, parts.reconciler)
                 self._start(
                     parts.issuing.run(),
+                    parts.ledger.run(),
+                    parts.revocations.run(),
+                    parts.sinks.run(),
+                    parts.decisions.run(),
                     parts.leader.run(),
                     parts.queue.run(look_at, settings.concurrency),
                     parts.deadlines.run(),
                     parts.sweep.run(settings.resync_seconds),
                     parts.policy_statuses.run(),
                     parts.agent_statuses.run(),
+                    parts.heart.run(),
                 )
                 await asyncio.wait([stopped, *self._running], return_when=asyncio.FIRST_COMPLETED)
                 failed = [task for task in self._running if task.done()]
-                await self._drain(watches)
+                watches.cancel()
+                # The lease is held meanwhile.
+                await drain(parts.queue, parts.ledger, parts.events, pass_seconds=settings.drain_seconds)
             else:
                 ready.cancel()
                 failed = [task for task in self._running if task.done()]
@@ -143,21 +151,9 @@ class Operator:
                 _log.warning("not everything listed", error=str(error), retry_seconds=_RETRY_SECONDS)
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _drain(self, watches: asyncio.Task[None]) -> None:
-        """Let what was begun finish, and send what there is to tell; the lease is held meanwhile."""
-        queue = self._parts.queue
-        _log.info("draining", waiting=queue.depth, active=queue.active)
-        watches.cancel()
-        try:
-            async with asyncio.timeout(self._settings.drain_seconds):
-                await queue.wait_idle()
-                await self._parts.events.drain()
-        except TimeoutError:
-            _log.warning("not drained in time", waiting=queue.depth, active=queue.active)
-        else:
-            _log.info("drained")
-
     async def _end_parts(self) -> None:
         for task in self._running:
-            task.cancel()
+            # The watches are ending by now: cancelled once more, kopf would leave tasks of its own behind.
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

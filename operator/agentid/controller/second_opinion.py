@@ -16,7 +16,8 @@ from agentid.lifecycle.verdict import Grant, Hold, Issue, Keep, Verdict
 from agentid.opa.answer import Answer
 from agentid.opa.errors import OpaError
 from agentid.policy.document import digest_without_clock, document
-from agentid.policy.request import Json, Request
+from agentid.policy.encoding import Json
+from agentid.policy.request import Request
 
 _log = structlog.get_logger("agentid.opa")
 

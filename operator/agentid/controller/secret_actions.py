@@ -11,13 +11,14 @@ from agentid.api.names import secret_name
 from agentid.cluster.errors import ApiAnswerError
 from agentid.cluster.secrets import Secrets
 from agentid.controller.metrics import Metrics
-from agentid.controller.queue import retry_pause
-from agentid.controller.records import Key, Record
+from agentid.controller.records import Record
 from agentid.controller.secret_keeper import REFUSALS, SecretKeeper
 from agentid.lifecycle.model import FailedWrite, Observation, PodFacts
 from agentid.lifecycle.plan import WIPES, Plan, SecretAction
 from agentid.pki.spiffe_id import TrustDomain
 from agentid.pki.svid import X509Svid
+from agentid.watched.facts import Key
+from agentid.watched.pauses import retry_pause
 
 _log = structlog.get_logger("agentid.secrets")
 

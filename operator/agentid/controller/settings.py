@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableSettingError
@@ -20,10 +20,12 @@ from agentid.cluster.lease import LeaseTimes
 from agentid.cluster.paths import Resource
 from agentid.controller.errors import SettingsError
 from agentid.controller.opa_settings import OpaSettings
-from agentid.controller.setting_types import LabelKey, LabelValue, Switch, WholeNumber
+from agentid.controller.sink_settings import SinkSettings
 from agentid.lifecycle.model import Limits
+from agentid.pki.distribution_point import checked_crl_url
 from agentid.pki.errors import InvalidSpiffeIdError
 from agentid.pki.spiffe_id import TrustDomain
+from agentid.process.setting_types import LabelKey, LabelValue, Switch, WholeNumber
 
 PREFIX: Final = "AGENTID_"
 _NOT_OURS: Final = re.compile(
@@ -48,7 +50,7 @@ class WorkloadKind(BaseModel):
         return Resource(self.api_version, self.kind, self.resource)
 
 
-class Settings(OpaSettings, BaseSettings):
+class Settings(OpaSettings, SinkSettings, BaseSettings):
     """Everything that can be set; each field is the variable AGENTID_<FIELD>, lists and objects as JSON."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
@@ -71,8 +73,14 @@ class Settings(OpaSettings, BaseSettings):
     """Of each namespace that has no label of its own for that."""
     max_break_glass_seconds: Annotated[WholeNumber, Field(ge=30, le=3600)] = 900
     max_approval_seconds: Annotated[WholeNumber, Field(ge=60, le=2_592_000)] = 604_800
+    heartbeat: Switch = False
+    """Whether to show decision points once a second that it lives."""
+    crl_url: Annotated[str, AfterValidator(checked_crl_url)] | None = None
     mutating_admission: Switch = True
     concurrency: Annotated[WholeNumber, Field(ge=1, le=256)] = 12
+    ledger_keep_seconds: Annotated[WholeNumber, Field(ge=60, le=604_800)] = 3600
+    ledger_keep_mebibytes: Annotated[WholeNumber, Field(ge=1, le=512)] = 32
+    ledger_key_days: Annotated[WholeNumber, Field(ge=1, le=3650)] = 90
     resync_seconds: Annotated[WholeNumber, Field(ge=5, le=86_400)] = 300
     admission_proof_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
     static_secret_seconds: Annotated[WholeNumber, Field(ge=1, le=60)] = 60
@@ -133,6 +141,10 @@ class Settings(OpaSettings, BaseSettings):
             ),
         )
 
+    def heartbeat_namespaces(self) -> tuple[str, ...]:
+        """Return where the heartbeat is: in what each watch of a decision point brings."""
+        return tuple(self.watch_namespaces or [self.namespace]) if self.heartbeat else ()
+
     def lease_times(self) -> LeaseTimes:
         """Return how long the lease holds and how it is renewed."""
         return LeaseTimes(
@@ -163,7 +175,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"Not JSON: {PREFIX}WATCH_NAMESPACES is written like "
             f'["team-a", "team-b"], {PREFIX}WORKLOAD_KINDS like '
             f'[{{"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"}}], {PREFIX}CLUSTER_LABELS like '
-            f'{{"env": "prod"}}, {PREFIX}OPA_ALLOW_ADDRESSES like ["10.0.0.7/32"].'
+            f'{{"env": "prod"}}, {PREFIX}OPA_ALLOW_ADDRESSES and '
+            f'{PREFIX}SINK_HTTP_ALLOW_ADDRESSES like ["10.0.0.7/32"].'
         ) from error
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error
@@ -176,7 +189,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"{PREFIX}LEASE_DURATION_SECONDS must be more than {PREFIX}LEASE_RENEW_DEADLINE_SECONDS, "
             f"and that more than 1.2 times {PREFIX}LEASE_RETRY_SECONDS."
         )
-    if (problem := settings.opa_problem()) is not None:
+    if (problem := settings.opa_problem() or settings.sink_problem()) is not None:
         raise SettingsError(problem)
     return settings
 

@@ -16,9 +16,9 @@ from agentid.cluster.connection import Body
 from agentid.cluster.errors import ApiAnswerError, UnusableSourceError
 from agentid.cluster.reflector import Reflector
 from agentid.cluster.sources import Sources, Value
-from agentid.controller.facts import mapping, read
 from agentid.controller.metrics import Metrics
 from agentid.lifecycle.model import Blocked, StaticSecretFacts
+from agentid.watched.facts import mapping, read
 
 _log = structlog.get_logger("agentid.static_secrets")
 

@@ -23,11 +23,12 @@ from agentid.cluster.paths import (
 )
 from agentid.cluster.reads import Reads
 from agentid.cluster.watching import list_chunks
-from agentid.controller.facts import mapping, text, version_number
 from agentid.controller.intake import DELETED, Intake
 from agentid.controller.known import Known, Versions
-from agentid.controller.policies import Policies
 from agentid.controller.world import World
+from agentid.watched.facts import mapping, text, version_number
+from agentid.watched.heartbeat import is_heartbeat
+from agentid.watched.policies import Policies
 
 _log = structlog.get_logger("agentid.sweep")
 
@@ -173,6 +174,8 @@ class Sweep:
                 metadata_only=True,
             ):
                 for item in items:
+                    if resource is TASKS and is_heartbeat(item):
+                        continue
                     metadata = mapping(item.get("metadata"))
                     uid = text(metadata.get("uid"))
                     seen = missing.pop(uid, None)

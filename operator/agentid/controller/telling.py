@@ -12,11 +12,9 @@ from agentid.api.names import secret_name
 from agentid.api.reasons import ConditionType, EventAction, EventReason
 from agentid.cluster.events import Event, Events, Reference, task_reference
 from agentid.cluster.paths import PODS, SECRETS
-from agentid.controller.logs import write_record
 from agentid.controller.metrics import Metrics
 from agentid.controller.records import Record, Untold
 from agentid.controller.secret_actions import Outcome
-from agentid.lifecycle.journal import entry
 from agentid.lifecycle.model import Observation, SecretFacts, SecretState, TaskFacts
 from agentid.lifecycle.plan import WIPES, EventDraft, Plan, Report
 from agentid.lifecycle.wording import at
@@ -35,11 +33,6 @@ class Teller:
         self._events = events
         self._metrics = metrics
         self._clock = clock
-
-    def record(self, observation: Observation, plan: Plan, status: AgentTaskStatus) -> None:
-        """Record what was decided, once it is in the status and before any key is readable."""
-        if (found := entry(observation, plan, status)) is not None:
-            write_record(found)
 
     def event(self, task: TaskFacts, draft: EventDraft) -> None:
         """Send the Event."""

@@ -8,9 +8,9 @@ from typing import Final
 from agentid.cluster.connection import Connection
 from agentid.cluster.paths import Resource, group_of
 from agentid.cluster.reflector import Reflector, Scope
-from agentid.controller.facts import workload_facts
 from agentid.controller.packed_task import WorkloadKey
 from agentid.lifecycle.model import WorkloadFacts, WorkloadState
+from agentid.watched.facts import workload_facts
 
 _IDLE_SECONDS: Final = 60.0
 """A watch that no task needs any more is kept this long: tasks of one kind tend to follow each other."""

@@ -8,7 +8,11 @@ from typing import Any, TypeVar
 from agentid.controller.agents import Agents
 from agentid.controller.approvals import Approvals
 from agentid.controller.census import Census
-from agentid.controller.facts import (
+from agentid.controller.kinship import Kinship
+from agentid.controller.packed_task import PackedTask, Standing, WorkloadKey
+from agentid.controller.records import Departed, PodRecord, Record
+from agentid.watched.facts import (
+    Key,
     controller_of,
     mapping,
     pod_facts,
@@ -17,9 +21,7 @@ from agentid.controller.facts import (
     text,
     version_number,
 )
-from agentid.controller.kinship import Kinship
-from agentid.controller.packed_task import PackedTask, Standing, WorkloadKey
-from agentid.controller.records import Departed, Key, PodRecord, Record
+from agentid.watched.heartbeat import is_heartbeat
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -76,6 +78,7 @@ class World:
             record.secret.forget()
             record.failed_write, record.failures, record.lost_writes = None, 0, 0
             record.unconfirmed = record.opinion = None
+            record.given = record.unsure = ()
             # Those that went while another operator was at work, it has told of.
             for uid, each in record.departed.items():
                 record.depart(uid, replace(each, task=None))
@@ -105,8 +108,11 @@ class World:
     # Tasks
 
     def take_task(self, body: Mapping[str, Any]) -> None:
-        """Take in a task as a watch or a read showed it; older states than the known one are ignored."""
-        if self._is_known(body):
+        """Take in a task as a watch or a read showed it; older states than the known one are ignored.
+
+        The operator's own heartbeat is none.
+        """
+        if is_heartbeat(body) or self._is_known(body):
             return
         new = PackedTask.of(body)
         record = self._record((new.namespace, new.name))

@@ -101,10 +101,20 @@ def judge_times(seen: AuthoritySeen, now: datetime) -> list[Finding]:
     return [well(CHECK, told)]
 
 
-def _read(secret: Body, now: datetime) -> AuthoritySeen:
+def authority_in(secret: Body, now: datetime) -> CertificateAuthority:
+    """Return the authority that a Secret holds.
+
+    Raises:
+        AuthorityStoreError: it does not hold what it should.
+        PkiError: what it holds cannot sign at `now`.
+    """
     material = authority_material(secret)
     root = read_certificate(material.root_certificate, ROOT)
-    authority = CertificateAuthority.load(material, _trust_domain(root), now)
+    return CertificateAuthority.load(material, _trust_domain(root), now)
+
+
+def _read(secret: Body, now: datetime) -> AuthoritySeen:
+    authority = authority_in(secret, now)
     return AuthoritySeen(
         trust_domain=str(authority.trust_domain),
         root_serial=f"{authority.root.serial_number:x}",

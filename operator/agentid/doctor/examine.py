@@ -6,7 +6,19 @@ from typing import Final
 
 from agentid.api.admission import Found
 from agentid.cluster.errors import ApiAnswerError, PassingError
-from agentid.doctor import admission, authority, clocks, leftovers, pods, policies, rights, versions
+from agentid.doctor import (
+    admission,
+    authority,
+    clocks,
+    crl,
+    gates,
+    ledger,
+    leftovers,
+    pods,
+    policies,
+    rights,
+    versions,
+)
 from agentid.doctor.finding import Finding, unseen
 from agentid.doctor.look import Look, seen_or_said
 
@@ -50,7 +62,10 @@ async def examine(
         policies.CHECK, lambda: policies.look_at_policies(look, settings.watch_namespaces)
     )
     findings += await seen_or_said(authority.CHECK, lambda: authority.look_at_authority(look, home, server))
+    findings += await seen_or_said(crl.CHECK, lambda: crl.look_at_crls(look, home, server))
+    findings += await seen_or_said(ledger.CHECK, lambda: ledger.look_at_ledger(look, home))
     findings += await seen_or_said(pods.CHECK, lambda: pods.look_at_pods(look, settings))
+    findings += await seen_or_said(gates.CHECK, lambda: gates.look_at_gates(look, home, settings))
     findings += await seen_or_said(clocks.LEASE, lambda: clocks.look_at_lease(look, home, elapsed))
     findings += await seen_or_said(clocks.CLOCK, lambda: clocks.look_at_clock(look, now))
     findings += await seen_or_said(

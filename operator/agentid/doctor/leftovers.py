@@ -9,9 +9,9 @@ from typing import Final
 from agentid.api.names import FIELD_MANAGER, SECRET_PREFIX, TASK_LABEL, TASK_UID_LABEL
 from agentid.cluster.connection import Body
 from agentid.cluster.paths import PODS, SECRETS, TASKS
-from agentid.controller.facts import moment
 from agentid.doctor.finding import Finding, problem, warning, well
 from agentid.doctor.look import Look
+from agentid.watched.facts import moment
 
 CHECK: Final = "leftover Secrets"
 _SELECTOR: Final = f"app.kubernetes.io/managed-by={FIELD_MANAGER}"

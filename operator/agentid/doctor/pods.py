@@ -40,10 +40,10 @@ def judge_pods(pods: Sequence[Body], settings: AdmissionSettings) -> list[Findin
             "its Deployment."
         )
         return [warning(CHECK, said, remedy)]
-    ready = [pod for pod in own if _is_ready(pod)]
+    ready = [pod for pod in own if is_ready(pod)]
     images = ", ".join(sorted({str((_container(pod) or {}).get("image")) for pod in own}))
     told = f"{len(ready)} of {len(own)} pods are ready, with image {images}."
-    waiting = ", ".join(sorted(pod["metadata"]["name"] for pod in own if not _is_ready(pod)))
+    waiting = ", ".join(sorted(pod["metadata"]["name"] for pod in own if not is_ready(pod)))
     remedy = (
         f"/readyz of {waiting} says why: kubectl get --raw "
         f"/api/v1/namespaces/{settings.operator_namespace}/pods/POD:8080/proxy/readyz"
@@ -126,7 +126,8 @@ def _environment(pod: Body) -> dict[str, str]:
     return {each["name"]: str(each["value"]) for each in written if "value" in each}
 
 
-def _is_ready(pod: Body) -> bool:
+def is_ready(pod: Body) -> bool:
+    """Whether a pod is ready and stays."""
     conditions = (pod.get("status") or {}).get("conditions") or []
     is_leaving = pod["metadata"].get("deletionTimestamp") is not None
     return not is_leaving and any(

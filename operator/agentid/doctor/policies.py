@@ -7,11 +7,11 @@ from typing import Final
 from agentid.api.agentpolicy import PolicyStatus
 from agentid.cluster.connection import Body
 from agentid.cluster.paths import AGENT_POLICIES, CLUSTER_AGENT_POLICIES, Resource
-from agentid.controller.facts import mapping, read
 from agentid.doctor.finding import Finding, problem, warning, well
 from agentid.doctor.look import Look
 from agentid.policy.accept import accept
 from agentid.policy.errors import RefusedPolicyError
+from agentid.watched.facts import mapping, read
 
 CHECK: Final = "policies"
 _APPLY: Final = "Apply one. How to install the chart's default: docs/operations.md, When no policy is left."

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from agentid.api.admission import AdmissionSettings
-from agentid.api.names import AUTHORITY_SECRET, GROUP, OPERATOR_LEASE
+from agentid.api.names import (
+    CRL_CONFIG_MAP,
+    GROUP,
+    OPERATOR_LEASE,
+    OWN_SECRETS,
+    PREVIOUS_CRL_CONFIG_MAP,
+    SINKS_CONFIG_MAP,
+)
 from agentid.doctor.finding import Finding, problem, well
 from agentid.doctor.look import Look, Right, Subject
 
@@ -33,6 +40,8 @@ _RUNS_PODS: Final = (
     ("apps", "statefulsets"),
     ("apps", "replicasets"),
 )
+_REWRITES: Final = ("update", "patch", "deletecollection")
+_LEDGER: Final = ("create", "get", "list", "delete")
 _SHOWN: Final = 6
 
 
@@ -76,7 +85,15 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
     kinds = _RULE_KINDS if settings.mutating else _RULE_KINDS[:2]
     yield from (Right("get", kind, _ADMISSION) for kind in kinds)
     yield Right("create", "secrets", "", own)
-    yield from (Right(verb, "secrets", "", own, AUTHORITY_SECRET) for verb in ("get", "update"))
+    yield from (Right(verb, "secrets", "", own, name) for name in OWN_SECRETS for verb in ("get", "update"))
+    yield from (Right(verb, "ledgerbatches", GROUP, own) for verb in _LEDGER)
+    yield from (Right(verb, "decisioncheckpoints", GROUP, own) for verb in ("delete", "list"))
+    yield Right("create", "configmaps", "", own)
+    yield from (
+        Right(verb, "configmaps", "", own, name)
+        for name in (CRL_CONFIG_MAP, PREVIOUS_CRL_CONFIG_MAP, SINKS_CONFIG_MAP)
+        for verb in ("get", "update")
+    )
     yield Right("create", "agenttasks", GROUP, own)
     yield from (Right(verb, "agentsecrets", GROUP, own) for verb in _SEEN)
     yield Right("create", "leases", "coordination.k8s.io", own)
@@ -102,6 +119,8 @@ def _too_much(settings: AdmissionSettings) -> Iterator[Right]:
             for kind in ("agenttasktemplates", "agentsecrets")
             for verb in _WRITTEN
         )
+        yield from (Right(verb, "ledgerbatches", GROUP, namespace) for verb in _REWRITES)
+        yield Right("create", "decisioncheckpoints", GROUP, namespace)
         yield Right("delegate", "delegators", GROUP, namespace)
         yield from (Right(verb, "pods", "", namespace) for verb in _WRITTEN)
         yield from (
@@ -133,8 +152,8 @@ def closed_to_everybody(settings: AdmissionSettings) -> tuple[Right, ...]:
     """Return what no group that everybody is in may have."""
     own = settings.operator_namespace
     return (
-        Right("get", "secrets", "", own, AUTHORITY_SECRET),
-        Right("delete", "secrets", "", own, AUTHORITY_SECRET),
+        *(Right(verb, "secrets", "", own, name) for name in OWN_SECRETS for verb in ("get", "delete")),
+        *(Right(verb, "ledgerbatches", GROUP, own) for verb in _LEDGER),
         Right("update", "leases", "coordination.k8s.io", own, OPERATOR_LEASE),
         Right("create", "serviceaccounts/token", "", own, settings.operator_service_account),
         Right("create", "pods", "", own),
@@ -190,7 +209,12 @@ def judge_everybody(has: Mapping[Right, bool]) -> list[Finding]:
             "what agentid stands on."
         )
         return [problem(EVERYBODY_CHECK, said, remedy)]
-    return [well(EVERYBODY_CHECK, "No right on rules, authority, Agents, policies or status is everybody's.")]
+    return [
+        well(
+            EVERYBODY_CHECK,
+            "No right on rules, authority, ledger, Agents, policies or status is everybody's.",
+        )
+    ]
 
 
 def _listed(rights: list[Right]) -> str:

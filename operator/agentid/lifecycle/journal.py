@@ -1,17 +1,18 @@
 """What is recorded: an entry for each decision, issue and end of a task, and each text of a policy."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from agentid.api.agenttask_status import AgentTaskStatus
+from agentid.api.agenttask_status import MAX_APPROVERS, MAX_POLICIES, AgentTaskStatus, Credential
 from agentid.api.fields import format_time
-from agentid.api.reasons import ConditionType, IssueReason, RunReason, WaitReason
+from agentid.api.reasons import ConditionType, EndReason, IssueReason, RunReason, WaitReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.lineage import delegator
-from agentid.lifecycle.model import Observation
-from agentid.lifecycle.plan import Plan
+from agentid.lifecycle.model import Observation, TaskFacts
+from agentid.lifecycle.plan import WIPES, Plan
 from agentid.lifecycle.record import condition, is_finished, is_granted, wait_reason
 
 SCHEMA: Final = "agentid.dev/record/v1"
@@ -31,6 +32,8 @@ class Kind(StrEnum):
     WAITING = "waiting"
     REVOKED = "revoked"
     ENDED = "ended"
+    VOIDED = "voided"
+    """A credential that was recorded and then not released: nobody ever had its key."""
     POLICY_ACCEPTED = "policyAccepted"
     POLICY_REFUSED = "policyRefused"
 
@@ -49,6 +52,18 @@ _MADE: Final = {
     IssueReason.SECRET_ROTATED: Kind.RENEWED,
     IssueReason.RESUMED: Kind.RESUMED,
 }
+
+
+GIVES: Final = frozenset({Kind.ISSUED, Kind.RENEWED, Kind.RESUMED, Kind.GRANTED})
+"""What lets somebody do something: recorded before it is in the status. All else takes away, or says no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A credential that counts no longer, and when it would have ended."""
+
+    serial: str
+    not_after: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,16 +97,19 @@ class Entry:
         delegator: For whom it is done.
         chain: UIDs of the tasks above it, its parent first.
         action: What policy was asked.
-        policies: The rules that determined the answer.
+        policies: The rules that determined the answer, `MAX_POLICIES` of them at the most.
         policy_digest: Digest of all policies that were asked; of a policy, of its text in force.
-        approvers: User names of those whose approvals count.
+        approvers: User names of those whose approvals count, `MAX_APPROVERS` at the most.
         break_glass: Whether it is an emergency.
         justification: Why it is one.
         pod_uid: UID of the pod that holds the credential.
         serial: Serial number of the credential that was made.
+        not_before: When that begins.
         not_after: When that ends.
+        public_key: `sha256:` and the hash of its public key (SubjectPublicKeyInfo in DER).
         static_secrets: The static secrets that are beside it, each with the version that was copied.
-        revoked: Serial numbers of those that count no longer.
+        revoked: Those that count no longer.
+        started: When the first credential or grant of the task was issued.
         deadline: When the task ends at the latest.
     """
 
@@ -126,25 +144,37 @@ class Entry:
     justification: str | None = None
     pod_uid: str | None = None
     serial: str | None = None
+    not_before: str | None = None
     not_after: str | None = None
+    public_key: str | None = None
     static_secrets: tuple[str, ...] = ()
-    revoked: tuple[str, ...] = ()
+    revoked: tuple[Revoked, ...] = ()
+    started: str | None = None
     deadline: str | None = None
 
     def fields(self) -> dict[str, object]:
-        """Return it as it is written."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Return it as it is written, but for what does not apply, which is left out there."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {**found, "revoked": tuple(asdict(each) for each in self.revoked)}
 
 
-def entry(observation: Observation, plan: Plan, status: AgentTaskStatus) -> Entry | None:
-    """Return what is to be recorded of `status`, which was written for `plan`; None: nothing was decided."""
+def entry(
+    observation: Observation, plan: Plan, status: AgentTaskStatus, public_key: str | None = None
+) -> Entry | None:
+    """Return what is to be recorded of `status`, which is written for `plan`; None: nothing was decided.
+
+    Args:
+        observation: What was decided on.
+        plan: What was decided.
+        status: What is to be written, with the credential that was made.
+        public_key: Digest of that credential's public key.
+    """
     kind = _kind(observation, plan, status)
     if kind is None:
         return None
     task, spec, judgement = observation.task, observation.task.spec, observation.judgement
     finished = condition(status, ConditionType.FINISHED)
     made = status.credentials[-1] if plan.issue is not None else None
-    count = {each.serial for each in status.credentials}
     asker = spec.asker if spec is not None else None
     changed_by = spec.state_changed_by if spec is not None else None
     emergency = spec.break_glass if spec is not None else None
@@ -173,18 +203,90 @@ def entry(observation: Observation, plan: Plan, status: AgentTaskStatus) -> Entr
         delegator=delegator(task, lineage),
         chain=tuple(each.uid for each in lineage.ancestors or (known.chain if known is not None else ())),
         action=judgement.action.value if judgement is not None else None,
-        policies=judgement.policies if judgement is not None else (),
+        policies=judgement.policies[:MAX_POLICIES] if judgement is not None else (),
         policy_digest=judgement.digest if judgement is not None else None,
-        approvers=tuple(each.username for each in observation.consent.approvers),
+        approvers=tuple(each.username for each in observation.consent.approvers[:MAX_APPROVERS]),
         break_glass=emergency is not None,
         justification=emergency.justification if emergency is not None else None,
         pod_uid=status.bound_pod.uid if status.bound_pod is not None else None,
         serial=made.serial if made is not None else None,
+        not_before=format_time(made.not_before) if made is not None else None,
         not_after=format_time(made.not_after) if made is not None else None,
+        public_key=public_key,
         static_secrets=tuple(f"{each.name}@{each.version}" for each in status.static_secrets),
-        revoked=tuple(each.serial for each in task.status.credentials if each.serial not in count),
+        revoked=tuple(revoked(task.status.credentials, status.credentials)),
+        started=format_time(status.start_time) if status.start_time is not None else None,
         deadline=format_time(status.deadline) if status.deadline is not None else None,
     )
+
+
+def taken_by(found: Entry) -> Entry | None:
+    """Return what is recorded once a status is there that gives what `found` says, of what it takes; or None.
+
+    Before, nothing is taken yet: the status may never come, and then what it takes goes on to count.
+    """
+    if not found.revoked:
+        return None
+    nothing_made = replace(found, serial=None, not_before=None, not_after=None, public_key=None)
+    return replace(nothing_made, kind=Kind.REVOKED, static_secrets=())
+
+
+def voided(found: Entry, at: datetime, why: str) -> Entry:
+    """Return what is recorded of a credential or grant that was recorded as `found` and then not given."""
+    never_released = (
+        (Revoked(found.serial, found.not_after),) if found.serial is not None and found.not_after else ()
+    )
+    return replace(
+        found, kind=Kind.VOIDED, at=format_time(at), message=why, revoked=(*never_released,), started=None
+    )
+
+
+def found_out(task: TaskFacts, credentials: Iterable[Revoked], at: datetime) -> Entry:
+    """Return what is recorded of a task whose end, or loss of credentials, is in its status alone.
+
+    Whoever wrote the status did not live to record it.
+    """
+    finished = condition(task.status, ConditionType.FINISHED)
+    is_over = finished is not None and finished.status == "True"
+    return Entry(
+        kind=Kind.ENDED if is_over else Kind.REVOKED,
+        at=format_time(at),
+        namespace=task.namespace,
+        task=task.name,
+        uid=task.uid,
+        generation=task.generation,
+        agent=task.spec.agent_ref.name if task.spec is not None else None,
+        reason=finished.reason if finished is not None else "",
+        message=finished.message if finished is not None else "",
+        spec_hash=task.status.spec_hash,
+        revoked=tuple(credentials),
+        started=format_time(task.status.start_time) if task.status.start_time is not None else None,
+        deadline=format_time(task.status.deadline) if task.status.deadline is not None else None,
+    )
+
+
+def found_gone(  # noqa: PLR0913 - what is known of it
+    *, namespace: str, task: str, uid: str, agent: str, credentials: Iterable[Revoked], at: datetime
+) -> Entry:
+    """Return what is recorded of a task that is gone, when nobody recorded its end."""
+    return Entry(
+        kind=Kind.ENDED,
+        at=format_time(at),
+        namespace=namespace,
+        task=task,
+        uid=uid,
+        generation=0,
+        agent=agent or None,
+        reason=EndReason.DELETED,
+        message="the AgentTask was gone when the ledger was read",
+        revoked=tuple(credentials),
+    )
+
+
+def revoked(before: Iterable[Credential], after: Iterable[Credential]) -> Iterable[Revoked]:
+    """Yield those of the credentials that counted before which count no longer."""
+    count = {each.serial for each in after}
+    return (Revoked(each.serial, format_time(each.not_after)) for each in before if each.serial not in count)
 
 
 def _kind(observation: Observation, plan: Plan, status: AgentTaskStatus) -> Kind | None:
@@ -202,9 +304,26 @@ def _kind(observation: Observation, plan: Plan, status: AgentTaskStatus) -> Kind
     return _of_wait(observation, finished.reason)
 
 
+def in_order(found: Entry | None, observation: Observation, plan: Plan) -> tuple[Entry | None, Entry | None]:
+    """Return what is recorded before the status is written, and what after it.
+
+    What gives comes before. What takes away waits for no record, and is none before it is so: a status that
+    never comes takes nothing.
+    """
+    if found is None:
+        return None, None
+    if found.kind in GIVES:
+        return replace(found, revoked=()), taken_by(found)
+    takes_away = plan.secret in WIPES or _was_live(observation.task)
+    return (None, found) if takes_away else (found, None)
+
+
+def _was_live(task: TaskFacts) -> bool:
+    return bool(task.status.credentials) or is_granted(task)
+
+
 def _of_wait(observation: Observation, reason: str) -> Kind | None:
-    task = observation.task
-    was_live = bool(task.status.credentials) or is_granted(task)
+    was_live = _was_live(observation.task)
     if reason == wait_reason(observation) and not was_live:
         return None
     kind = _WAITS.get(reason)

@@ -3,9 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import aiohttp
@@ -14,21 +12,21 @@ import structlog
 from aiohttp.abc import AbstractResolver
 from pydantic import JsonValue
 
-from agentid.opa.addresses import Address, AddressGuard, RefusedSocketError
 from agentid.opa.answer import MAX_ANSWER_BYTES, Answer, read_answer
-from agentid.opa.credentials import Credentials
 from agentid.opa.endpoint import Endpoint
 from agentid.opa.errors import ForbiddenAddressError, OpaError, Outcome
-from agentid.opa.names import Lookup
 from agentid.opa.outage import Outage
+from agentid.outbound.addresses import AddressGuard, RefusedSocketError
+from agentid.outbound.api_servers import ApiServers, KeptOut
+from agentid.outbound.credentials import Credentials
+from agentid.outbound.errors import UnknownApiServerError, UnusableFileError
+from agentid.outbound.names import Lookup
+from agentid.outbound.session import guarded_session
 
 _log = structlog.get_logger("agentid.opa")
 
 CONCURRENCY: Final = 16
 """Questions under way at once; the others wait, their time not running yet."""
-_KEEPALIVE_SECONDS: Final = 15.0
-_API_SERVER_SECONDS: Final = 60.0
-"""How long it is believed where the API server is."""
 _LOG_SECONDS: Final = 60.0
 _OK: Final = 200
 _REDIRECTS: Final = range(300, 400)
@@ -45,14 +43,6 @@ class Told(Protocol):
         """Take in what became of one, and how long it took."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiServers:
-    """Hosts of the API server: `known` has to be found, `others` need not be there."""
-
-    known: str
-    others: tuple[str, ...] = ()
-
-
 class OpaClient:
     """One OPA. Its connections are opened with the first question and kept."""
 
@@ -66,17 +56,16 @@ class OpaClient:
         resolver: Callable[[], AbstractResolver] = Lookup,
     ) -> None:
         self.endpoint = endpoint
-        self._api_servers = api_servers
         self._told = told
         self._clock = clock
         self._make_resolver = resolver
-        self._guard = AddressGuard(endpoint.allowed)
-        self._credentials = Credentials(endpoint)
+        self._guard = AddressGuard(endpoint.allowed, "policy.opa.allowAddresses")
+        self._kept_out = KeptOut(api_servers, self._guard, clock)
+        self._credentials = Credentials(endpoint.files, is_encrypted=endpoint.is_encrypted)
         self._outage = Outage(clock)
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._session: aiohttp.ClientSession | None = None
         self._resolver: AbstractResolver | None = None
-        self._api_servers_at = -math.inf
         self._problem_told_at = -math.inf
         self._has_problem = False
 
@@ -126,9 +115,16 @@ class OpaClient:
         return answer
 
     async def _exchange(self, body: bytes) -> Answer:
-        token, context = self._credentials.token(), self._credentials.context()
-        session, resolver = self._opened()
-        await self._find_api_servers(resolver)
+        try:
+            token, context = self._credentials.token(), self._credentials.context()
+            session, resolver = self._opened()
+            await self._kept_out.find(resolver)
+        except UnusableFileError as error:
+            said = "OPA was not asked: its token or a certificate cannot be used."
+            raise OpaError(Outcome.UNPREPARED, said, str(error)) from error
+        except UnknownApiServerError as error:
+            said = "OPA was not asked: see the operator's log."
+            raise OpaError(Outcome.UNREACHABLE, said, str(error)) from error
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -169,47 +165,8 @@ class OpaClient:
     def _opened(self) -> tuple[aiohttp.ClientSession, AbstractResolver]:
         if self._session is None or self._resolver is None:
             self._resolver = self._make_resolver()
-            connector = aiohttp.TCPConnector(
-                limit=CONCURRENCY,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-                # What a name means is asked for each connection, and looked at when it is made.
-                resolver=self._resolver,
-                use_dns_cache=False,
-                socket_factory=self._guard.socket,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                headers={"User-Agent": "agentid"},
-                timeout=aiohttp.ClientTimeout(total=None),
-            )
+            self._session = guarded_session(self._guard, self._resolver, connections=CONCURRENCY)
         return self._session, self._resolver
-
-    async def _find_api_servers(self, resolver: AbstractResolver) -> None:
-        """Find out where the API server is, which is not asked under any name.
-
-        Raises:
-            OpaError: that cannot be found out.
-        """
-        if self._clock() - self._api_servers_at < _API_SERVER_SECONDS:
-            return
-        try:
-            found = await _addresses(resolver, self._api_servers.known)
-        except OSError as error:
-            detail = f"no address of the API server {self._api_servers.known} is found: {error}"
-            raise OpaError(
-                Outcome.UNREACHABLE, "OPA was not asked: see the operator's log.", detail
-            ) from error
-        for each in self._api_servers.others:
-            try:
-                found += await _addresses(resolver, each)
-            except OSError:
-                # Outside of a cluster there is no such name.
-                continue
-        self._guard.know_api_servers(found)
-        self._api_servers_at = self._clock()
 
     def _tell_problem(self, error: OpaError) -> None:
         self._has_problem = True
@@ -228,14 +185,6 @@ class OpaClient:
         if self._has_problem:
             self._has_problem, self._problem_told_at = False, -math.inf
             _log.info("opa answers again", url=self.endpoint.question)
-
-
-async def _addresses(resolver: AbstractResolver, host: str) -> list[Address]:
-    try:
-        return [ip_address(host)]
-    except ValueError:
-        found: Iterable[str] = (each["host"] for each in await resolver.resolve(host, 0))
-        return [ip_address(each) for each in found]
 
 
 def _no_connection(error: aiohttp.ClientConnectorError) -> OpaError:

@@ -1,12 +1,12 @@
 """Where OPA is and how it is asked, as the platform team set it."""
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from agentid.opa.addresses import Network
+from agentid.outbound.addresses import Network
+from agentid.outbound.credentials import CredentialFiles
 
 _PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _MAX_PATH_LENGTH: Final = 253
@@ -22,20 +22,14 @@ class Endpoint:
         path: The document that decides, such as `agentid/allow`.
         timeout_seconds: How long one question may take, everything included.
         allowed: Addresses that may be asked though they are of a kind that otherwise may not.
-        ca_file: Who is trusted; None: whom the system trusts.
-        certificate_file: The client's certificate and its chain; None: none is shown.
-        key_file: Its key.
-        token_file: The bearer token, read for each question; None: none is sent.
+        files: What it is shown and whom it has to be, read for each question.
     """
 
     url: str
     path: str
     timeout_seconds: float
     allowed: tuple[Network, ...] = ()
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    token_file: Path | None = None
+    files: CredentialFiles = field(default_factory=CredentialFiles)
 
     @property
     def question(self) -> str:

@@ -1,7 +1,7 @@
 """The certificate authority of one trust domain: a root, and the intermediate that signs every X.509-SVID."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -26,16 +26,26 @@ from agentid.pki.validity import first_second, in_utc, last_second, shown
 
 ROOT_LIFETIME: Final = timedelta(days=3650)
 INTERMEDIATE_LIFETIME: Final = timedelta(days=365)
+RETIRED_FOR: Final = timedelta(days=2)
+"""How long after its renewal an intermediate's key is kept, to sign its CRL: its last certificate lives for a
+day at most, and an operator that did not see the renewal goes on with the old one for an hour."""
+
+_PREVIOUS: Final = Role("previous intermediate", INTERMEDIATE.path_length)
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorityMaterial:
-    """What has to be stored of a certificate authority: two certificates and their keys (PKCS#8), all PEM."""
+    """What has to be stored of a certificate authority: certificates and their keys (PKCS#8), all PEM.
+
+    The previous intermediate is there for some time after a renewal, and empty otherwise.
+    """
 
     root_certificate: bytes
     root_key: bytes = field(repr=False)
     intermediate_certificate: bytes
     intermediate_key: bytes = field(repr=False)
+    previous_certificate: bytes = b""
+    previous_key: bytes = field(default=b"", repr=False)
 
     @classmethod
     def create(
@@ -83,7 +93,7 @@ class AuthorityMaterial:
         """Return the same root with a new intermediate and a new key for it; the old one is not looked at.
 
         What the old intermediate signed stays valid for its own time: its chain travels with it, and the
-        root that peers trust is the same.
+        root that peers trust is the same. The old one is kept as the previous one, to revoke what it signed.
 
         Raises:
             InvalidTimeError: `now` has no time zone.
@@ -94,7 +104,23 @@ class AuthorityMaterial:
         intermediate, intermediate_key = _new_intermediate(
             trust_domain, root, root_key, now, lifetime, new_serial
         )
-        return type(self)(self.root_certificate, self.root_key, intermediate, intermediate_key)
+        return type(self)(
+            self.root_certificate,
+            self.root_key,
+            intermediate,
+            intermediate_key,
+            self.intermediate_certificate,
+            self.intermediate_key,
+        )
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether an earlier intermediate is kept."""
+        return bool(self.previous_certificate or self.previous_key)
+
+    def without_previous(self) -> Self:
+        """Return it without the earlier intermediate."""
+        return replace(self, previous_certificate=b"", previous_key=b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +138,8 @@ class CertificateAuthority:
     """When the intermediate, and with it everything it signed, stops holding."""
     bundle_pem: bytes = field(repr=False)
     intermediate_pem: bytes = field(repr=False)
+    previous: Self | None = field(default=None, repr=False)
+    """The intermediate before this one, while what it signed may live; it signs nothing but its CRL."""
 
     @classmethod
     def load(cls, material: AuthorityMaterial, trust_domain: TrustDomain, now: datetime) -> Self:
@@ -119,6 +147,7 @@ class CertificateAuthority:
 
         Checked are: each key and certificate readable and a pair, P-256 and SHA-256 throughout, the trust
         domain, the whole profile with path lengths, the signatures, key identifiers, and the times.
+        A previous intermediate is checked as well, while it is needed; later it is not looked at.
 
         Raises:
             InvalidSpiffeIdError: the trust domain cannot be served from a Kubernetes cluster.
@@ -129,12 +158,25 @@ class CertificateAuthority:
         trust_domain.bundle_file_name()
         now = in_utc(now, "now")
         root, _ = _checked_root(material, trust_domain, now)
-        intermediate = read_certificate(material.intermediate_certificate, INTERMEDIATE)
-        key = read_key(material.intermediate_key, INTERMEDIATE, intermediate)
-        check_profile(intermediate, INTERMEDIATE, trust_domain, root)
+        pem, key_pem = material.intermediate_certificate, material.intermediate_key
+        authority = cls._signing(INTERMEDIATE, pem, key_pem, root, trust_domain)
+        _check_time(authority.intermediate, INTERMEDIATE, now)
+        if not material.has_previous or now >= authority.not_before + RETIRED_FOR:
+            return authority
+        pem, key_pem = material.previous_certificate, material.previous_key
+        previous = cls._signing(_PREVIOUS, pem, key_pem, root, trust_domain)
+        return replace(authority, previous=previous if now < previous.not_after else None)
+
+    @classmethod
+    def _signing(
+        cls, role: Role, pem: bytes, key_pem: bytes, root: x509.Certificate, trust_domain: TrustDomain
+    ) -> Self:
+        """Check an intermediate under `root` but for the time."""
+        intermediate = read_certificate(pem, role)
+        key = read_key(key_pem, role, intermediate)
+        check_profile(intermediate, role, trust_domain, root)
         if intermediate.not_valid_after_utc > root.not_valid_after_utc:
-            raise CertificateAuthorityError("the intermediate certificate outlives the root certificate")
-        _check_time(intermediate, INTERMEDIATE, now)
+            raise CertificateAuthorityError(f"the {role.name} certificate outlives the root certificate")
         return cls(
             trust_domain=trust_domain,
             root=root,
@@ -146,6 +188,12 @@ class CertificateAuthority:
             bundle_pem=_pem(root),
             intermediate_pem=_pem(intermediate),
         )
+
+    @property
+    def key_id(self) -> str:
+        """The identifier of the key that signs, in hexadecimal: by that its CRL is known."""
+        identifier = self.authority_key_identifier.key_identifier
+        return identifier.hex() if identifier is not None else ""
 
     @property
     def intermediate_renewal_due(self) -> datetime:

@@ -6,7 +6,9 @@ AgentidError
     ├── InvalidTimeError                 a time without a time zone
     ├── CertificateAuthorityError        keys and certificates that must not be signed with
     │   └── IntermediateExpiredError     only the intermediate's time is over: renewing it mends this
-    └── IssueRefusedError                a certificate that would break a rule, so none was made
+    ├── IssueRefusedError                a certificate that would break a rule, so none was made
+    ├── InvalidRevocationError           what is said to be revoked can be no certificate
+    └── RevocationListError              a CRL that cannot be made, or one that is not the authority's
 """
 
 from agentid.errors import AgentidError
@@ -34,3 +36,11 @@ class IntermediateExpiredError(CertificateAuthorityError):
 
 class IssueRefusedError(PkiError):
     """No certificate was made, because it would break a rule; the text names the rule."""
+
+
+class InvalidRevocationError(PkiError):
+    """What is said to be revoked can be no certificate; the text says why."""
+
+
+class RevocationListError(PkiError):
+    """A CRL cannot be made as asked for, or is not one that the authority signed; the text says why."""

@@ -1,5 +1,6 @@
 """Issues an X.509-SVID: one new key, one short-lived certificate for one task (SPIFFE X509-SVID standard)."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agentid.pki.authority import CertificateAuthority
+from agentid.pki.distribution_point import distribution_points
 from agentid.pki.errors import IssueRefusedError
 from agentid.pki.serial import random_serial, serial_hex
 from agentid.pki.signing_certificate import SIGNATURE_HASH
@@ -50,6 +52,8 @@ class X509Svid:
     serial: str
     not_before: datetime
     not_after: datetime
+    public_key_digest: str
+    """SHA-256 of the certificate's SubjectPublicKeyInfo in DER: `sha256:` and hexadecimal digits."""
     certificate_chain_pem: bytes = field(repr=False)
     """The leaf, then the intermediate; never the root."""
     private_key_pem: bytes = field(repr=False)
@@ -65,6 +69,7 @@ def issue_x509_svid(  # noqa: PLR0913  each is a rule the certificate has to kee
     now: datetime,
     ttl: timedelta,
     not_after_limit: datetime,
+    crl_url: str | None = None,
     new_serial: Callable[[], int] = random_serial,
 ) -> X509Svid:
     """Make a key on P-256 and a certificate that says it is `spiffe_id`.
@@ -75,6 +80,7 @@ def issue_x509_svid(  # noqa: PLR0913  each is a rule the certificate has to kee
         now: The time; the certificate begins at most 60 s before it.
         ttl: How long the certificate may hold; more than nothing.
         not_after_limit: What it must not outlive: the earliest of the task's deadline and all else.
+        crl_url: Below which URL its CRL is, as `checked_crl_url` returns it; None: it does not say.
         new_serial: Gives a serial number that was never given before.
 
     Returns:
@@ -91,12 +97,13 @@ def issue_x509_svid(  # noqa: PLR0913  each is a rule the certificate has to kee
 
     serial = new_serial()
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _sign_leaf(authority, spiffe_id, key.public_key(), serial, not_before, not_after)
+    certificate = _sign_leaf(authority, spiffe_id, key.public_key(), serial, not_before, not_after, crl_url)
     return X509Svid(
         spiffe_id=spiffe_id,
         serial=serial_hex(serial),
         not_before=not_before,
         not_after=not_after,
+        public_key_digest=_digest(key.public_key()),
         certificate_chain_pem=certificate.public_bytes(serialization.Encoding.PEM)
         + authority.intermediate_pem,
         private_key_pem=key.private_bytes(
@@ -106,6 +113,13 @@ def issue_x509_svid(  # noqa: PLR0913  each is a rule the certificate has to kee
         ),
         bundle_pem=authority.bundle_pem,
     )
+
+
+def _digest(public_key: ec.EllipticCurvePublicKey) -> str:
+    info = public_key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return f"sha256:{hashlib.sha256(info).hexdigest()}"
 
 
 def _refuse_foreign_id(authority: CertificateAuthority, spiffe_id: SpiffeId) -> None:
@@ -150,9 +164,10 @@ def _sign_leaf(  # noqa: PLR0913, PLR0917  a certificate has this many parts
     serial: int,
     not_before: datetime,
     not_after: datetime,
+    crl_url: str | None,
 ) -> x509.Certificate:
     uri = x509.UniformResourceIdentifier(str(spiffe_id))
-    return (
+    builder = (
         _LEAF.issuer_name(authority.intermediate.subject)
         .public_key(public_key)
         .serial_number(serial)
@@ -161,5 +176,7 @@ def _sign_leaf(  # noqa: PLR0913, PLR0917  a certificate has this many parts
         .add_extension(x509.SubjectAlternativeName([uri]), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(authority.authority_key_identifier, critical=False)
-        .sign(authority.intermediate_key, SIGNATURE_HASH)
     )
+    if crl_url is not None:
+        builder = builder.add_extension(distribution_points(authority, crl_url), critical=False)
+    return builder.sign(authority.intermediate_key, SIGNATURE_HASH)

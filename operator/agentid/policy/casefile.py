@@ -72,6 +72,7 @@ class GivenUse(Model):
     target: Name | None = None
     tool: Name | None = None
     parameters: dict[Name, str | int | bool] = Field(default_factory=dict, max_length=64)
+    session: Name | None = None
 
 
 class Given(Model):

@@ -78,7 +78,6 @@ class Decision:
         at: The time it was decided for.
         holds_until: When it has to be taken again although nothing happens, as a rule may turn with time
             then; None: only when something changes.
-        asked: Digest over all that was asked; None where no layer was.
         need: For NEEDS_APPROVAL, what is needed.
     """
 
@@ -88,7 +87,6 @@ class Decision:
     layers: tuple[LayerDecision, ...]
     at: datetime
     holds_until: datetime | None = None
-    asked: str | None = None
     need: ApprovalNeed | None = None
 
     @property

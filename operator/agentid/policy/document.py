@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import orjson
 from pydantic import JsonValue
 
-from agentid.policy.request import Json, Request
+from agentid.policy.encoding import Json
+from agentid.policy.request import Request
 from agentid.policy.vocabulary import PARAMETERS, TIME_ATTRIBUTES
 
 _Entities = Mapping[tuple[str, str], Json]

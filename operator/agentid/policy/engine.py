@@ -4,19 +4,20 @@ Cedar skips a rule whose condition fails, so that a `permit` wins where a `forbi
 Here an answer with any error denies. So does no answer, an exception and a panic of the engine.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import cedarpy
 
-from agentid.api.names import REQUIRE_POLICY_LABEL
 from agentid.policy import wording
 from agentid.policy.consenting import ConsentAsked
 from agentid.policy.decision import ApprovalNeed, Decision, LayerDecision, Reason
 from agentid.policy.layer import Layer, LayerName
-from agentid.policy.question import Consent, Question
-from agentid.policy.request import Request, request
+from agentid.policy.prepared import Prepared, prepare
+from agentid.policy.question import Consent, Question, Use
+from agentid.policy.request import Request, call_entities
 from agentid.policy.schema import schema
 from agentid.policy.times import Bound, next_turn
 
@@ -74,49 +75,67 @@ def decide(question: Question, cluster: Layer, namespace: Layer) -> Decision:
     labelled `agentid.dev/require-policy`: then it denies. In an emergency (`break_glass`) it is not asked,
     and the cluster's layer is asked as if all had approved. Never raises: what goes wrong denies.
     """
-    if not cluster.sources:
-        return _refusal(question, Reason.NO_CLUSTER_POLICY, wording.INSTALL_CLUSTER_POLICY)
-    labels = question.environment.namespace_labels
-    if REQUIRE_POLICY_LABEL in labels and not namespace.sources and not question.break_glass:
-        return _refusal(question, Reason.NO_NAMESPACE_POLICY, wording.INSTALL_NAMESPACE_POLICY)
-    layers = [(LayerName.CLUSTER, cluster)]
-    if namespace.sources and not question.break_glass:
-        layers.append((LayerName.NAMESPACE, namespace))
-    if (large := next((layer for _, layer in layers if layer.too_large), None)) is not None:
-        return _refusal(question, Reason.TOO_MUCH_POLICY, wording.too_large(large))
+    now, use = question.now, question.use
+    return _or_refusal(lambda: _asked(prepare(question), now, use, cluster, namespace), now)
+
+
+def decide_prepared(
+    prepared: Prepared, now: datetime, use: Use | None, cluster: Layer, namespace: Layer
+) -> Decision:
+    """Decide a question as it is asked at `now`, of `use` about that call. Never raises, like `decide`."""
+    return _or_refusal(lambda: _asked(prepared, now, use, cluster, namespace), now)
+
+
+def _or_refusal(ask: Callable[[], Decision], now: datetime) -> Decision:
+    """Return what `ask` decides; what cannot be asked is denied."""
     try:
-        return _decided(question, tuple(layers))
+        return ask()
     except BaseException as error:
         # A panic of the engine is no Exception; only what ends the process itself passes.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         said = f"Denied, as the question could not be put to the policy engine: {_told(error)}"
-        return _refusal(question, Reason.ENGINE_ERROR, said, question.now + ASK_AGAIN_AFTER)
+        return _refusal(now, Reason.ENGINE_ERROR, said, now + ASK_AGAIN_AFTER)
 
 
-def _decided(question: Question, layers: _Layers) -> Decision:
-    asked = request(question)
+def _asked(prepared: Prepared, now: datetime, use: Use | None, cluster: Layer, namespace: Layer) -> Decision:
+    if not cluster.sources:
+        return _refusal(now, Reason.NO_CLUSTER_POLICY, wording.INSTALL_CLUSTER_POLICY)
+    if prepared.requires_policy and not namespace.sources and not prepared.break_glass:
+        return _refusal(now, Reason.NO_NAMESPACE_POLICY, wording.INSTALL_NAMESPACE_POLICY)
+    layers = [(LayerName.CLUSTER, cluster.about(prepared.frame.action, prepared.frame.principal["id"]))]
+    if namespace.sources and not prepared.break_glass:
+        layers.append((LayerName.NAMESPACE, namespace))
+    if (large := next((layer for _, layer in layers if layer.too_large), None)) is not None:
+        return _refusal(now, Reason.TOO_MUCH_POLICY, wording.too_large(large))
+    return _decided(prepared, now, use, tuple(layers))
+
+
+def _decided(prepared: Prepared, now: datetime, use: Use | None, layers: _Layers) -> Decision:
+    asked = prepared.frame.request(now, use)
     for number, of, most in (
         (asked.size, "bytes", MAX_ASKED_BYTES),
         (asked.members, "members in one set", MAX_MEMBERS),
     ):
         if number > most:
-            return _refusal(question, Reason.TOO_MUCH_ASKED, wording.too_much_asked(number, of, most))
-    if question.break_glass:
+            return _refusal(now, Reason.TOO_MUCH_ASKED, wording.too_much_asked(number, of, most))
+    entities = prepared.entities
+    if use is not None:
+        entities = entities.with_added_json_str(call_entities(use), schema())
+    if prepared.break_glass:
         asked = asked.with_consent(_supposed(asked.consent, MAX_APPROVALS, layers))
-    case = _Case(asked, cedarpy.Entities.from_json_str(asked.entities, schema()), layers)
+    case = _Case(asked, entities, layers)
     answer = case.answer(asked)
     bounds = frozenset[Bound]().union(*(layer.bounds for _, layer in layers))
-    turn, again = next_turn(bounds, asked.moments, question.now), question.now + ASK_AGAIN_AFTER
-    reason, message, need = _reasoned(case, answer, may_wait=not question.break_glass)
+    turn, again = next_turn(bounds, asked.moments, now), now + ASK_AGAIN_AFTER
+    reason, message, need = _reasoned(case, answer, may_wait=not prepared.break_glass)
     return Decision(
         answer.allowed,
         reason,
         message,
         answer.layers,
-        question.now,
+        now,
         turn if reason is not Reason.ENGINE_ERROR else min(turn or again, again),
-        asked.digest(),
         need,
     )
 
@@ -215,7 +234,5 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]
 
 
-def _refusal(question: Question, reason: Reason, message: str, until: datetime | None = None) -> Decision:
-    return Decision(
-        allowed=False, reason=reason, message=message, layers=(), at=question.now, holds_until=until
-    )
+def _refusal(now: datetime, reason: Reason, message: str, until: datetime | None = None) -> Decision:
+    return Decision(allowed=False, reason=reason, message=message, layers=(), at=now, holds_until=until)

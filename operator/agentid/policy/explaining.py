@@ -12,10 +12,11 @@ from pydantic import JsonValue
 
 from agentid.policy.accept import Rule
 from agentid.policy.decision import Decision, Reason
+from agentid.policy.encoding import Json
 from agentid.policy.layer import Layer, LayerName
 from agentid.policy.nodes import parts
 from agentid.policy.question import Question
-from agentid.policy.request import Json, Request, request
+from agentid.policy.request import Request, request
 from agentid.policy.schema import schema
 
 Path = tuple[str, ...]

@@ -193,7 +193,7 @@ def _decided(observation: Observation, question: Question, action: PolicyAction,
 
 def _consented(answer: Judgement, given: Consent) -> Judgement:
     """Return the answer with who approved, and for no longer than that counts."""
-    until = min((each for each in (answer.holds_until, given.until) if each is not None), default=None)
+    until = _sooner(answer.holds_until, given.until)
     if not answer.allowed or not given.approvers:
         return replace(answer, holds_until=until)
     by = names(each.username for each in given.approvers)
@@ -202,8 +202,7 @@ def _consented(answer: Judgement, given: Consent) -> Judgement:
 
 def _until_it_turns(stays: Answer, denied: Judgement) -> Answer:
     """Return by what a credential stays, for as long as the renewal is denied: then that is asked again."""
-    times = (stays.judgement.holds_until, denied.holds_until)
-    soonest = min((each for each in times if each is not None), default=None)
+    soonest = _sooner(stays.judgement.holds_until, denied.holds_until)
     return replace(stays, judgement=replace(stays.judgement, holds_until=soonest))
 
 
@@ -211,8 +210,15 @@ def _both(first: Judgement, also: Judgement) -> Judgement:
     """Return what holds where two things are asked, of which the first is allowed."""
     if not also.allowed:
         return replace(also, action=first.action)
-    # When an answer may turn depends on all rules alike, so that both hold as long.
-    return replace(first, policies=tuple(dict.fromkeys(first.policies + also.policies)))
+    return replace(
+        first,
+        policies=tuple(dict.fromkeys(first.policies + also.policies)),
+        holds_until=_sooner(first.holds_until, also.holds_until),
+    )
+
+
+def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _judgement(action: PolicyAction, decision: Decision) -> Judgement:

@@ -1,11 +1,12 @@
 """A layer of policies, parsed once: all of the cluster's, or all of one namespace's."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Self
+from typing import Final, Self
 
 import cedarpy
 from cedarpy import pst
@@ -13,7 +14,12 @@ from cedarpy import pst
 from agentid.policy.accept import AcceptedPolicy, Rule
 from agentid.policy.consenting import ConsentAsked
 from agentid.policy.load import CLUSTER_LIMIT, Load
-from agentid.policy.times import Bound
+from agentid.policy.slicing import attributes_read, concerns, principal_named
+from agentid.policy.times import Bound, bounds_of
+from agentid.policy.vocabulary import Action
+
+_MOST_PARTS: Final = 64
+"""Parts of a layer that are kept: each may hold most of its rules, some 4 kB each."""
 
 
 class LayerName(StrEnum):
@@ -36,6 +42,8 @@ class Layer:
         parsed: What Cedar evaluates.
         bounds: When one of its rules may turn with time alone.
         consent: What its rules ask of approvals.
+        reads: The attributes of the context that its rules look at.
+        named: The ids of the Agents that its rules name, each in its scope.
         load: How much its texts are together.
         limit: What it may hold.
         is_whole: Whether there is room for all of its objects.
@@ -47,14 +55,48 @@ class Layer:
     parsed: cedarpy.PolicySet
     bounds: frozenset[Bound]
     consent: ConsentAsked
+    reads: frozenset[str]
+    named: frozenset[str]
     load: Load
     limit: Load
     is_whole: bool
+    _parts: OrderedDict[tuple[Action, str | None], "Layer"] = field(
+        default_factory=OrderedDict, repr=False, compare=False
+    )
 
     @property
     def too_large(self) -> bool:
         """Whether it holds more than can be asked about: then it has no rules, and denies."""
         return not self.is_whole or not self.load.fits(self.limit)
+
+    def about(self, action: Action, principal: str) -> "Layer":
+        """Return the part of it that can have a say in `action` of the Agent of id `principal`.
+
+        It has those rules only; all else is the whole layer's. Parts that were asked for lately are kept.
+        """
+        key = action, principal if principal in self.named else None
+        found = self._parts.get(key)
+        if found is None:
+            found = self._parts[key] = self._part(*key)
+            if len(self._parts) > _MOST_PARTS:
+                self._parts.popitem(last=False)
+        self._parts.move_to_end(key)
+        return found
+
+    def _part(self, action: Action, principal: str | None) -> "Layer":
+        rules = {name: rule for name, rule in self.rules.items() if concerns(rule.node, action, principal)}
+        if len(rules) == len(self.rules):
+            return self
+        nodes = {name: rule.node for name, rule in rules.items()}
+        return replace(
+            self,
+            rules=rules,
+            parsed=cedarpy.PolicySet.from_pst(pst.PolicySet({}, nodes, ())),
+            bounds=frozenset[Bound]().union(*(bounds_of(node) for node in nodes.values())),
+            consent=ConsentAsked.together(ConsentAsked.of(node) for node in nodes.values()),
+            reads=frozenset(attributes_read(nodes.values())),
+            _parts=OrderedDict(),
+        )
 
     @classmethod
     def of(
@@ -91,6 +133,8 @@ class Layer:
             cedarpy.PolicySet.from_pst(pst.PolicySet({}, nodes, ())),
             frozenset[Bound]().union(*(each.bounds for each in in_force)),
             ConsentAsked.together(each.consent for each in in_force),
+            frozenset(attributes_read(nodes.values())),
+            frozenset(name for node in nodes.values() if (name := principal_named(node)) is not None),
             load,
             limit,
             not beyond,

@@ -1,6 +1,7 @@
 """How much policies are for the engine, in the numbers that are bounded."""
 
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Final, Self
 
 from agentid.api.agentpolicy import MAX_CEDAR_LENGTH
@@ -26,20 +27,20 @@ class Load:
 
     def __add__(self, other: Self) -> Self:
         """Return how much both are together."""
-        return type(self)(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+        return type(self)(*(mine + its for mine, its in zip(_numbers(self), _numbers(other), strict=True)))
 
     def __sub__(self, other: Self) -> Self:
         """Return what is left without the other."""
-        return type(self)(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+        return type(self)(*(mine - its for mine, its in zip(_numbers(self), _numbers(other), strict=True)))
 
     def beyond(self, other: Self) -> Self:
         """Return by how much it is more than the other, nowhere less than nothing."""
-        more = (max(0, each) for each in astuple(self - other))
+        more = (max(0, each) for each in _numbers(self - other))
         return type(self)(*more)
 
     def fits(self, room: Self) -> bool:
         """Whether it is nowhere more than `room`."""
-        return all(mine <= its for mine, its in zip(astuple(self), astuple(room), strict=True))
+        return all(mine <= its for mine, its in zip(_numbers(self), _numbers(room), strict=True))
 
     def excess(self, limit: Self) -> str:
         """Say in what it is more than `limit`, for people; empty: in nothing."""
@@ -51,6 +52,7 @@ class Load:
         return ", ".join(over)
 
 
+_numbers = attrgetter(*(each.name for each in fields(Load)))
 _TOLD: Final = {
     "size": "bytes of text",
     "objects": "objects",

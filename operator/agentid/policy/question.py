@@ -72,6 +72,7 @@ class Use:
     target: str | None = None
     tool: str | None = None
     parameters: Mapping[str, str | int | bool] | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def question(given: Given) -> Question:
         static_secrets=tuple(given.static_secrets),
         secret=None if secret is None else Secret(secret.name, secret.max_ttl_seconds),
         audience=given.audience,
-        use=None if use is None else Use(use.operation, use.target, use.tool, use.parameters),
+        use=None if use is None else Use(use.operation, use.target, use.tool, use.parameters, use.session),
     )
 
 

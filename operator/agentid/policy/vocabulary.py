@@ -184,13 +184,15 @@ ACTIONS: Final = (
     ),
     ActionRow(
         Action.USE,
-        "The identity is used: a decision point asks about one call.",
-        "not in this version",
+        "The identity is used: a decision point asks about one call. Of a step, it is asked with the step as "
+        "the resource.",
+        "at each call",
         (
             _RUNNING,
             Attribute("operation", _STRING, "Which of the task's actions the call is, such as orders:read."),
             Attribute("target", _STRING, "What it is done to, such as order/4711.", optional=True),
             Attribute("tool", _STRING, "The tool that is called.", optional=True),
+            Attribute("session", _STRING, "The session that the call is part of.", optional=True),
             Attribute("parameters", PARAMETERS, "The call's parameters, as tags."),
         ),
     ),

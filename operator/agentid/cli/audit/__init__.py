@@ -1,0 +1,1 @@
+"""`agentid audit` and `agentid report`: what the ledger proves, tells and comes to."""

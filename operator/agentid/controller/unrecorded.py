@@ -1,0 +1,68 @@
+"""Finds what statuses say and the ledger does not: whoever wrote them did not live to record it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from agentid.api.fields import format_time
+from agentid.cluster.paths import TASKS
+from agentid.cluster.reads import Reads
+from agentid.controller.packed_task import Standing
+from agentid.controller.world import World
+from agentid.ledger.inventory import BegunTask, Inventory, LiveCredential
+from agentid.ledger.record import encode
+from agentid.lifecycle.journal import Entry, Revoked, found_gone, found_out
+
+
+async def look_at_unrecorded(inventory: Inventory, world: World, reads: Reads, now: datetime) -> None:
+    """Have the world know each task of which something seems unrecorded as it is now.
+
+    A watch that is behind would have it recorded that a task is gone, or has lost what it was just given.
+
+    Raises:
+        ApiAnswerError: the API server did not say.
+    """
+    for begun in inventory.tasks():
+        if _compare(begun, world, now) is None:
+            continue
+        body = await reads.get(TASKS, begun.namespace, begun.task)
+        if body is not None:
+            world.take_task(body)
+        else:
+            world.drop_task((begun.namespace, begun.task), begun.uid)
+
+
+def unrecorded(inventory: Inventory, world: World, now: datetime) -> Iterator[bytes]:
+    """Yield a record for each task that has ended, or lost credentials, without one.
+
+    What was recorded as issued and never came into a status is among these: nobody ever had its key.
+    """
+    for begun in inventory.tasks():
+        if (found := _compare(begun, world, now)) is not None:
+            yield encode(found.fields())
+
+
+def _compare(begun: BegunTask, world: World, now: datetime) -> Entry | None:
+    live = {each.serial: each for each in begun.credentials if each.not_after > now}
+    record = world.record((begun.namespace, begun.task))
+    if record is not None and record.is_owed(begun.uid):
+        return None
+    task = record.task if record is not None else None
+    if task is None or task.uid != begun.uid:
+        return found_gone(
+            namespace=begun.namespace,
+            task=begun.task,
+            uid=begun.uid,
+            agent=begun.agent,
+            credentials=_revoked(live),
+            at=now,
+        )
+    if task.standing is Standing.LIVE and not live:
+        return None
+    facts = task.facts()
+    counting = {each.serial for each in facts.status.credentials}
+    lost = _revoked({serial: each for serial, each in live.items() if serial not in counting})
+    return found_out(facts, lost, now) if lost or task.standing is Standing.OVER else None
+
+
+def _revoked(live: dict[str, LiveCredential]) -> tuple[Revoked, ...]:
+    return tuple(Revoked(each.serial, format_time(each.not_after)) for each in live.values())

@@ -1,0 +1,1 @@
+"""Messages of Envoy's ext_authz v3, generated from `ext_authz.proto` (`make generate`)."""

@@ -1,0 +1,1 @@
+"""What every process of agentid has: clocks that nobody sets, settings that are read strictly."""

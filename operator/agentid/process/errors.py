@@ -1,0 +1,16 @@
+"""What can keep a process of agentid from starting.
+
+AgentidError
+└── ProcessError
+    └── ServingError    /metrics, /healthz and /readyz cannot be served at the address and port that are set
+"""
+
+from agentid.errors import AgentidError
+
+
+class ProcessError(AgentidError):
+    """Something about running a process."""
+
+
+class ServingError(ProcessError):
+    """The address or the port for /metrics, /healthz and /readyz cannot be had; the text says why."""

@@ -1,0 +1,56 @@
+"""A process that ends lets its passes finish, and records and tells what they came to, within bounds."""
+
+import asyncio
+import math
+
+import pytest
+from structlog.testing import capture_logs
+
+from agentid.controller import draining
+from agentid.controller.draining import drain
+from agentid.controller.queue import WorkQueue
+from agentid.watched.facts import Key
+
+
+class Place:
+    """Where something waits to be recorded or told."""
+
+    def __init__(self, waiting: int, *, works: bool = True) -> None:
+        self.waiting, self._works = waiting, works
+
+    async def drain(self) -> None:
+        """Be done, or never."""
+        await asyncio.sleep(0 if self._works else math.inf)
+        self.waiting = 0
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "FLUSH_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize("pass_ends", [True, False])
+async def test_what_is_refused_is_recorded_though_a_pass_does_not_end(*, pass_ends: bool) -> None:
+    queue, ledger, events = WorkQueue(lambda: 0.0, lambda _: None, lambda: 0.0), Place(3), Place(1)
+    queue.add(("support", "refund-4711"))
+
+    async def look_at(key: Key) -> None:
+        del key
+        await asyncio.sleep(0 if pass_ends else math.inf)
+
+    work = asyncio.create_task(queue.run(look_at, 1))
+    with capture_logs() as logs:
+        await drain(queue, ledger, events, pass_seconds=0.05)
+    work.cancel()
+
+    assert (ledger.waiting, events.waiting) == (0, 0)
+    assert logs[-1]["event"] == ("drained" if pass_ends else "not drained in time")
+
+
+async def test_who_cannot_record_ends_all_the_same_and_says_how_much_is_lost() -> None:
+    queue, ledger = WorkQueue(lambda: 0.0, lambda _: None, lambda: 0.0), Place(3, works=False)
+    with capture_logs() as logs:
+        await drain(queue, ledger, Place(0), pass_seconds=0.05)
+
+    assert logs[-1]["event"] == "not drained in time"
+    assert logs[-1]["records"] == 3
