@@ -6,6 +6,7 @@ import sys
 from rich.console import Console
 
 from agentid.errors import AgentidError
+from demo import real_gate
 from demo.narration import Narrator
 from demo.played_stage import PlayedStage
 from demo.real_stage import RealStage
@@ -14,7 +15,7 @@ from demo.story import Story
 from devcluster import build, machine, operator_image
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import PackagesMissingError
-from devcluster.install import install_chart
+from devcluster.install import GATE_IS_A_PROCESS, install_chart
 from devcluster.node import Node
 from devcluster.operator_pod import OperatorPod
 from devcluster.operator_process import OperatorProcess
@@ -52,24 +53,25 @@ def _tell(tell: Narrator) -> None:
         cluster = ControlPlane.start(node=node)
     with cluster:
         if node:
-            with step("installing the chart, with the operator in a pod"):
-                OperatorPod(cluster, replicas=1).start()
+            with step("installing the chart, with the operator and a decision point in pods"):
+                real_gate.make_certificate(cluster)
+                OperatorPod(cluster, {"gate": real_gate.VALUES}, replicas=1).start()
         else:
             with step("installing the chart"):
-                install_chart(cluster, policy=None)
+                install_chart(cluster, {"gate": GATE_IS_A_PROCESS}, policy=None)
             with step("starting the operator"):
-                OperatorProcess(cluster).start()
+                OperatorProcess(cluster, environment={"AGENTID_HEARTBEAT": "true"}).start()
         stage: Stage = RealStage(cluster) if node else PlayedStage(cluster)
         Story(cluster, stage, tell).tell()
     if node:
         tell.closing(
-            "Everything above was real, the operator in a pod from its chart and image. "
+            "Everything above was real, operator and decision point in pods from the chart and image. "
             "To look for yourself: make cluster-up NODE=1"
         )
     else:
         tell.closing(
-            "Kubernetes, the operator and every certificate above were real; only the pods were played. "
-            "To look for yourself: make cluster-up"
+            "Kubernetes, operator, decision point and every certificate above were real; only the pods were "
+            "played. To look for yourself: make cluster-up"
         )
 
 

@@ -21,8 +21,30 @@ def agentid(kubeconfig: Path, *arguments: str) -> str:
     Raises:
         CommandError: It was refused; the text is its standard error.
     """
-    command = [sys.executable, "-m", "agentid", *arguments, "--kubeconfig", str(kubeconfig)]
-    done = subprocess.run(
+    done = _run(*arguments, "--kubeconfig", str(kubeconfig))
+    if done.returncode != 0:
+        raise CommandError(done.args, done.returncode, done.stderr or done.stdout)
+    return done.stdout
+
+
+def verdict(*arguments: str) -> tuple[bool, str]:
+    """Run a command that judges files, without a cluster.
+
+    Returns:
+        Whether it says yes, and what it printed.
+
+    Raises:
+        CommandError: It could not judge them.
+    """
+    done = _run(*arguments)
+    if done.returncode not in {0, 1}:
+        raise CommandError(done.args, done.returncode, done.stderr or done.stdout)
+    return done.returncode == 0, done.stdout
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agentid", *arguments]
+    return subprocess.run(
         command,
         env=os.environ | {"COLUMNS": str(_COLUMNS)},
         stdin=subprocess.DEVNULL,
@@ -30,6 +52,3 @@ def agentid(kubeconfig: Path, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        raise CommandError(command, done.returncode, done.stderr or done.stdout)
-    return done.stdout

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agentid.api.names import TASK_LABEL, secret_name
-from demo.stage import NAMESPACE, POD_START, PROGRAMS
+from demo.stage import ENFORCEMENT_POINTS, NAMESPACE, POD_START, PROGRAMS
 from devcluster.controlplane import ControlPlane
+from devcluster.gate_process import AUDIENCE, GateProcess
+from devcluster.install import GATE_ACCOUNT, operator_kubeconfig
 from devcluster.ports import free_ports
 from devcluster.process import Process
 from devcluster.waiting import wait_until
@@ -22,21 +24,37 @@ class PlayedStage:
     """Pods that are objects only (see `Stage`)."""
 
     def __init__(self, cluster: ControlPlane) -> None:
+        self._cluster = cluster
         self._run = cluster.run
         self._kubectl = cluster.kubectl.in_namespace(NAMESPACE)
         self._folder = Path(tempfile.mkdtemp(dir=cluster.run.folder))
+        self._gate: dict[str, str] = {}
         cluster.kubectl.create({"kind": "Node", "metadata": {"name": _NODE}})
 
-    def orders_api(self) -> str:
+    def orders_api(self, pod: str = "orders-api") -> str:
         """Start it on this machine."""
-        self.up("orders-api")
+        self.up(pod)
         (port,) = free_ports(1)
         command = [sys.executable, "-u", str(PROGRAMS / "orders_api.py")]
-        settings = {"SPIFFE_CREDENTIAL_FOLDER": str(self._mounted("orders-api")), "PORT": str(port)}
-        api: Process = self._run.process("orders-api", command, settings)
+        (container,) = self._kubectl.get("pod", pod)["spec"]["containers"]
+        asks = self._gate if any(each["name"] == "GATE" for each in container.get("env", [])) else {}
+        settings = {"SPIFFE_CREDENTIAL_FOLDER": str(self._mounted(pod)), "PORT": str(port), **asks}
+        api: Process = self._run.process(pod, command, settings)
         api.start()
         api.wait_ready(lambda: "listening" in api.log.read_text(), POD_START)
         return f"127.0.0.1:{port}"
+
+    def decision_point(self) -> dict[str, Any]:
+        """Start it on this machine; who asks it is started here too, with a token of its account."""
+        kubeconfig = operator_kubeconfig(self._cluster, "gate", GATE_ACCOUNT)
+        points = json.dumps(ENFORCEMENT_POINTS)
+        gate = GateProcess(self._cluster, kubeconfig, {"AGENTID_GATE_ENFORCEMENT_POINTS": points})
+        gate.start()
+        token = self._folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(self._kubectl("create", "token", "orders-api", f"--audience={AUDIENCE}"))
+        self._gate = {"GATE": f"http://127.0.0.1:{gate.http_port}", "GATE_TOKEN_FILE": str(token)}
+        return {}
 
     def scheduled(self, task: str) -> str:
         """Bind it to a node that is a name only."""

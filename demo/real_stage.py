@@ -1,8 +1,9 @@
 """Pods on a real node: kubelet, containers, mounted files."""
 
-from typing import Final
+from typing import Any, Final
 
 from agentid.api.names import CREDENTIAL_FOLDER, TASK_LABEL
+from demo import real_gate
 from demo.stage import NAMESPACE, POD_START
 from devcluster.controlplane import ControlPlane
 from devcluster.waiting import wait_until
@@ -15,19 +16,24 @@ class RealStage:
     """Pods on a real node (see `Stage`)."""
 
     def __init__(self, cluster: ControlPlane) -> None:
+        self._cluster = cluster
         self._kubectl = cluster.kubectl.in_namespace(NAMESPACE)
 
-    def orders_api(self) -> str:
+    def orders_api(self, pod: str = "orders-api") -> str:
         """Wait until it runs and listens; its address is the pod's."""
-        self.up("orders-api")
-        address = self._kubectl.get("pod", "orders-api")["status"]["podIP"]
+        self.up(pod)
+        address = self._kubectl.get("pod", pod)["status"]["podIP"]
         wait_until(
-            "the orders API listens",
-            lambda: self._kubectl("logs", "orders-api"),
+            f"the API of {pod} listens",
+            lambda: self._kubectl("logs", pod),
             lambda log: "listening" in log,
             within=POD_START,
         )
         return f"{address}:{_PORT}"
+
+    def decision_point(self) -> dict[str, Any]:
+        """Wait for its pod; there is no DNS here, so that who asks is told its address."""
+        return {"hostAliases": [{"ip": real_gate.ready(self._cluster), "hostnames": [real_gate.HOST]}]}
 
     def scheduled(self, task: str) -> str:
         """Wait for the scheduler."""

@@ -2,11 +2,15 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 NAMESPACE: Final = "support"
 PROGRAMS: Final = Path(__file__).parent / "agents"
 MANIFESTS: Final = Path(__file__).parent / "manifests"
+ENFORCEMENT_POINTS: Final = [
+    {"serviceAccount": {"namespace": NAMESPACE, "name": "orders-api"}, "namespaces": [NAMESPACE]}
+]
+"""Who may ask the decision point, and about whom."""
 SOON: Final = timedelta(seconds=30)
 POD_START: Final = timedelta(seconds=90)
 
@@ -14,8 +18,11 @@ POD_START: Final = timedelta(seconds=90)
 class Stage(Protocol):
     """A place where the demo's pods run."""
 
-    def orders_api(self) -> str:
-        """Bring the orders API up and return its address, `host:port`."""
+    def orders_api(self, pod: str = "orders-api") -> str:
+        """Bring the orders API of a pod up and return its address, `host:port`."""
+
+    def decision_point(self) -> dict[str, Any]:
+        """Bring the decision point up; return what has to be in the spec of a pod that asks it."""
 
     def scheduled(self, task: str) -> str:
         """Let the pod of a task have its node, where it waits for its Secret, and return its name."""

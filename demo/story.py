@@ -8,6 +8,7 @@ from demo.moments import Request, milliseconds, when
 from demo.narration import Narrator
 from demo.second_act import SecondAct
 from demo.stage import MANIFESTS, NAMESPACE, PROGRAMS, SOON, Stage
+from demo.third_act import ThirdAct
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 from devcluster.waiting import wait_until
@@ -39,6 +40,7 @@ class Story:
         self._a_copied_key_is_tried(answer_to_copy)
         self._what_people_see()
         SecondAct(self._cluster, self._stage, self._tell).tell()
+        ThirdAct(self._cluster, self._stage, self._tell).tell()
 
     def _set_up(self) -> None:
         """Two agents, and the API that one of them calls."""

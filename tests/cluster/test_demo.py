@@ -8,7 +8,7 @@ import sys
 from devcluster.places import CHECKOUT
 
 
-def test_the_played_demo_tells_both_acts_and_says_what_was_played() -> None:
+def test_the_played_demo_tells_its_acts_and_says_what_was_played() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo"],
         cwd=CHECKOUT,
@@ -17,15 +17,16 @@ def test_the_played_demo_tells_both_acts_and_says_what_was_played() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=400,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout
     assert "AGENTID_KUBECONFIG is set, but not for this" in told
     scenes = [line.split()[0] for line in told.splitlines() if line[:1].isdigit()]
-    assert scenes == [str(number) for number in range(1, 11)]
-    first, _, second = told.partition("\nAct two")
+    assert scenes == [str(number) for number in range(1, 17)]
+    first, _, rest = told.partition("\nAct two")
+    second, _, third = rest.partition("\nAct three")
     assert "when the Secret was emptied: 200 hello refund-agent" in first
     assert "✗ " in first
     assert "expired" in first
@@ -40,6 +41,14 @@ def test_the_played_demo_tells_both_acts_and_says_what_was_played() -> None:
     _, _, refused = second.partition("\n10 ")
     assert "refund-4714 is not allowed by policy." in refused
     assert 'AgentPolicy/refunds, rule "a-refund-names-its-order" forbids it' in " ".join(refused.split())
+    assert "while the task goes on: 200 hello refund-agent" in third
+    assert "✗ 403 TaskEnded: " in third
+    assert re.search(r"→ the copied key is refused  \d+ ms after the end", third)
+    assert re.search(r"✗ error .*: certificate revoked$", third, re.MULTILINE)
+    assert re.search(r"^ +Serial Number: [0-9A-F]+$", third, re.MULTILINE)
+    whole, _, edited = third.partition("--file edited.jsonl")
+    assert "the chain is whole" in whole
+    assert "edited" in edited
     assert told.splitlines()[-1].startswith(
-        "Kubernetes, the operator and every certificate above were real; only"
+        "Kubernetes, operator, decision point and every certificate above were real; only"
     )
