@@ -47,8 +47,8 @@ def test_the_played_demo_tells_its_acts_and_says_what_was_played() -> None:
     assert re.search(r"✗ error .*: certificate revoked$", third, re.MULTILINE)
     assert re.search(r"^ +Serial Number: [0-9A-F]+$", third, re.MULTILINE)
     whole, _, edited = third.partition("--file edited.jsonl")
-    assert "the chain is whole" in whole
-    assert "edited" in edited
+    assert "The ledger is whole." in whole
+    assert "edited: its records are not" in edited
     assert told.splitlines()[-1].startswith(
         "Kubernetes, operator, decision point and every certificate above were real; only"
     )
