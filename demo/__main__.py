@@ -6,15 +6,15 @@ import sys
 from rich.console import Console
 
 from agentid.errors import AgentidError
-from demo import real_gate
 from demo.narration import Narrator
 from demo.played_stage import PlayedStage
 from demo.real_stage import RealStage
-from demo.stage import Stage
+from demo.stage import ENFORCEMENT_POINTS, Stage
 from demo.story import Story
 from devcluster import build, machine, operator_image
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import PackagesMissingError
+from devcluster.gate_pod import GatePod
 from devcluster.install import GATE_IS_A_PROCESS, install_chart
 from devcluster.node import Node
 from devcluster.operator_pod import OperatorPod
@@ -52,16 +52,19 @@ def _tell(tell: Narrator) -> None:
     with step("starting the cluster"):
         cluster = ControlPlane.start(node=node)
     with cluster:
+        stage: Stage
         if node:
+            gate = GatePod(cluster, ENFORCEMENT_POINTS)
             with step("installing the chart, with the operator and a decision point in pods"):
-                real_gate.make_certificate(cluster)
-                OperatorPod(cluster, {"gate": real_gate.VALUES}, replicas=1).start()
+                gate.make_certificate()
+                OperatorPod(cluster, {"gate": gate.values}, replicas=1).start()
+            stage = RealStage(cluster, gate)
         else:
             with step("installing the chart"):
                 install_chart(cluster, {"gate": GATE_IS_A_PROCESS}, policy=None)
             with step("starting the operator"):
                 OperatorProcess(cluster, environment={"AGENTID_HEARTBEAT": "true"}).start()
-        stage: Stage = RealStage(cluster) if node else PlayedStage(cluster)
+            stage = PlayedStage(cluster)
         Story(cluster, stage, tell).tell()
     if node:
         tell.closing(

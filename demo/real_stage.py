@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from agentid.api.names import CREDENTIAL_FOLDER, TASK_LABEL
-from demo import real_gate
 from demo.stage import NAMESPACE, POD_START
 from devcluster.controlplane import ControlPlane
+from devcluster.gate_pod import GatePod
 from devcluster.waiting import wait_until
 
 _STOLEN: Final = "/stolen"
@@ -15,8 +15,8 @@ _PORT: Final = 8443
 class RealStage:
     """Pods on a real node (see `Stage`)."""
 
-    def __init__(self, cluster: ControlPlane) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: ControlPlane, gate: GatePod) -> None:
+        self._gate = gate
         self._kubectl = cluster.kubectl.in_namespace(NAMESPACE)
 
     def orders_api(self, pod: str = "orders-api") -> str:
@@ -32,8 +32,10 @@ class RealStage:
         return f"{address}:{_PORT}"
 
     def decision_point(self) -> dict[str, Any]:
-        """Wait for its pod; there is no DNS here, so that who asks is told its address."""
-        return {"hostAliases": [{"ip": real_gate.ready(self._cluster), "hostnames": [real_gate.HOST]}]}
+        """Wait for its pod."""
+        self._gate.ready()
+        self._gate.trusted_in(NAMESPACE)
+        return self._gate.known_by()
 
     def scheduled(self, task: str) -> str:
         """Wait for the scheduler."""
