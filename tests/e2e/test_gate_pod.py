@@ -92,7 +92,7 @@ def test_a_pod_is_told_who_may_do_what_until_the_task_ends(asker: Kubectl) -> No
 def test_what_they_decided_is_in_the_ledger(admin: Kubectl) -> None:
     def recorded() -> list[str]:
         batches = admin.in_namespace(NAMESPACE).list("ledgerbatches")
-        records = (json.loads(each) for batch in batches for each in batch["spec"]["records"])
+        records = (json.loads(each) for batch in batches for each in batch["spec"]["records"].splitlines())
         return [each["replica"] for each in records if each["kind"] == "decisions"]
 
     wait_until("a decision point has reported", recorded, bool, within=REPORTED)
