@@ -146,7 +146,7 @@ class _Caller:
         """Do nothing: it is not ours."""
 
 
-_OPEN: ContextVar[Live | Context | None] = ContextVar("agentid_open_span", default=None)
+_OPEN: ContextVar[Live | Context | None] = ContextVar("agentid-open-span", default=None)
 
 
 class OtlpTraces:
