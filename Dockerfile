@@ -17,7 +17,7 @@ RUN cd /opt/agentid/lib/python3*/site-packages/kubernetes \
     && find client/models client/api aio/client/models aio/client/api -type f ! -name __init__.py -delete
 COPY operator operator
 RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --extra cli --extra traces --no-editable --no-cache --quiet
-# Nothing can be written at run time, so bytecode is made here: of what the operator loads and nothing else, with
+# Nothing can be written at run time, so bytecode is made here: of what operator and decision point load, with
 # the standard library, for which official Python images have none.
 RUN PYTHONPYCACHEPREFIX=/opt/agentid/bytecode /opt/agentid/bin/python -c \
     'import agentid.cli.main, agentid.cli.operator, agentid.cli.gate, agentid.process.otlp'

@@ -148,3 +148,24 @@ def test_a_status_that_is_not_written_makes_its_issue_failed(spans: Spans, life:
     failed = {each.name: each.status for each in spans.sent() if each.status.status_code is StatusCode.ERROR}
     assert set(failed) == {"agentid.issue", "agentid.status"}
     assert all("RBAC says no" in (each.description or "") for each in failed.values())
+
+
+def test_an_issue_that_loses_against_another_write_is_failed_and_the_next_is_not(
+    spans: Spans, life: LedgerAndLife
+) -> None:
+    life.create_task(name=UNBOUND)
+    lost = False
+    for _ in range(50):
+        life.pass_time(seconds=1)
+        for sent in list(life.server.on_the_way):
+            if sent.path == f"{PATH}/status" and not lost:
+                lost = True
+                life.server.put(PATH, life.server.objects[PATH])
+            life.server.deliver(sent)
+        if lost:
+            break
+    life.settle()
+
+    issues = [each for each in spans.sent() if each.name == "agentid.issue"]
+    assert [each.status.status_code for each in issues] == [StatusCode.ERROR, StatusCode.UNSET]
+    assert "ConflictError" in (issues[0].status.description or "")
