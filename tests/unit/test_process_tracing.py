@@ -12,7 +12,8 @@ from opentelemetry.trace import StatusCode
 
 from agentid.errors import AgentidError
 from agentid.process.errors import TracesError
-from agentid.process.otlp import MAX_VALUE, OtlpTraces
+from agentid.process.live_spans import MAX_VALUE
+from agentid.process.otlp import OtlpTraces
 from agentid.process.tracing import (
     close_traces,
     configure_traces,

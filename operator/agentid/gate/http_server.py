@@ -22,7 +22,7 @@ from agentid.gate.peers import Source
 from agentid.gate.question import EnforcementPoint, Question
 from agentid.gate.serving_documents import NONE, Documents, add_documents
 from agentid.gate.tokens import Tokens
-from agentid.process.tracing import TRACEPARENT, incoming
+from agentid.process.tracing import TRACEPARENT, incoming, traces_are_on
 
 _log = structlog.get_logger("agentid.gate")
 
@@ -175,7 +175,7 @@ class HttpServer:
         request: web.Request,
         evaluate: _Evaluate,
     ) -> web.Response:
-        with incoming(",".join(request.headers.getall(TRACEPARENT, ()))):
+        with incoming(_traceparent(request) if traces_are_on() else None):
             return await self._evaluated(request, evaluate)
 
     async def _evaluated(self, request: web.Request, evaluate: _Evaluate) -> web.Response:
@@ -221,3 +221,8 @@ class HttpServer:
 
 def _said(status: int, message: str) -> web.Response:
     return web.Response(status=status, body=orjson.dumps({"message": message}), content_type=_JSON)
+
+
+def _traceparent(request: web.Request) -> str:
+    """Return what the header says; said twice, it is no `traceparent`."""
+    return ",".join(request.headers.getall(TRACEPARENT, ()))
