@@ -10,16 +10,17 @@ ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir uv==${UV_VERSION}
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --extra cli --no-install-project --no-cache --quiet
+RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --extra cli --extra traces --no-install-project --no-cache --quiet
 # The official client is 75 MB of generated models and calls, each loaded when it is named. agentid names none:
 # it takes configuration and leader election from there.
 RUN cd /opt/agentid/lib/python3*/site-packages/kubernetes \
     && find client/models client/api aio/client/models aio/client/api -type f ! -name __init__.py -delete
 COPY operator operator
-RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --extra cli --no-editable --no-cache --quiet
-# Nothing can be written at run time, so bytecode is made here: of what the operator loads and nothing else, with
+RUN /opt/uv/bin/uv sync --frozen --no-dev --extra operator --extra cli --extra traces --no-editable --no-cache --quiet
+# Nothing can be written at run time, so bytecode is made here: of what operator and decision point load, with
 # the standard library, for which official Python images have none.
-RUN PYTHONPYCACHEPREFIX=/opt/agentid/bytecode /opt/agentid/bin/python -c 'import agentid.cli.main, agentid.cli.operator'
+RUN PYTHONPYCACHEPREFIX=/opt/agentid/bytecode /opt/agentid/bin/python -c \
+    'import agentid.cli.main, agentid.cli.operator, agentid.cli.gate, agentid.process.otlp'
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title=agentid \

@@ -42,12 +42,12 @@ class DecisionPoint:
         except OSError:
             return False
 
-    def ask(self, token: str, question: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Ask it by AuthZEN; return the HTTP status and the answer."""
+    def ask(self, token: str, question: Mapping[str, Any], **headers: str) -> tuple[int, dict[str, Any]]:
+        """Ask it by AuthZEN, with further headers; return the HTTP status and the answer."""
         request = urllib.request.Request(
             f"http://{LOOPBACK}:{self.http_port}/access/v1/evaluation",
             json.dumps(question).encode(),
-            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **headers},
         )
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - loopback

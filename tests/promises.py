@@ -554,6 +554,23 @@ DECISIONS: Final = frozenset(
 )
 """What the decision point keeps to."""
 
+TRACES: Final = frozenset(
+    {
+        "off or without the extra nothing is loaded, and a start that needs it says what brings it",
+        "issue, renewal and end of a task are in the trace of whoever applied it, with what they wrote",
+        "a pass that gives and ends nothing is not sent, unless it asked OPA",
+        "a decision is in the trace of whoever asked, by each way of asking",
+        "a bad traceparent is ignored",
+        "requests to OPA and to the receiver of the record say by which span they are made",
+        "what failed has failed in the trace too",
+        "attributes are bounded, and hold no key and no other tenant's task",
+        "nobody waits for a collector, and what it does not take is counted",
+        "the standard's variables count, and one that does not fit stops the start",
+        "the chart sends them to its collector, and lets them through",
+    }
+)
+"""What holds of traces."""
+
 BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "pod_table": POD_TABLE,
     "bad_input": BAD_INPUT,
@@ -573,4 +590,5 @@ BY_SECTION: Final[Mapping[str, frozenset[str]]] = {
     "sinks": SINKS,
     "audit": AUDIT,
     "decisions": DECISIONS,
+    "traces": TRACES,
 }

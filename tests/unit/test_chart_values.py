@@ -66,7 +66,7 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
     # Those are Kubernetes' own, and the API server judges them.
     peers = {
         f"networkPolicy.{peers}[].{kind}"
-        for peers in ("metricsFrom", "gateFrom", "opaTo", "sinkTo")
+        for peers in ("metricsFrom", "gateFrom", "opaTo", "sinkTo", "tracesTo")
         for kind in ("ipBlock", "namespaceSelector", "podSelector")
     }
     of_pods = {f"{above}{each}" for above in ("", "gate.") for each in ("affinity", "tolerations[]")}
@@ -174,6 +174,14 @@ def test_no_map_takes_keys_that_are_not_known() -> None:
         "sinks.http.tokenSecret=Token",
         "sinks.syslog.url=udp://a",
         "networkPolicy.sinkPorts={}",
+        "networkPolicy.tracesPorts={}",
+        "networkPolicy.tracesTo={otel}",
+        "traces.enabled=true",
+        "traces.url=otel.example.com:4318",
+        "traces.url=https://user@otel.example.com",
+        "traces.sampler=always",
+        "traces.samplerArg=2",
+        "traces.samplerArg=-0.1",
         "networkPolicy.sinkTo={siem}",
         "topologySpread.whenUnsatisfiable=Never",
         "priorityClass.value=1000000001",

@@ -244,6 +244,7 @@ _NAMES = st.sampled_from(
         "ref",
         "intent",
         "agentid.dev/task",
+        "agentid.dev/traceparent",
     ]
 )
 _JSON = st.recursive(

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import grpc.aio
 import pytest
 
 from agentid.cluster.errors import ConnectionLostError
+from agentid.gate.answer import Answer
 from agentid.gate.authzen import EVALUATION, EVALUATIONS, METADATA
 from agentid.gate.enforcement_points import EnforcementPoints, EnforcementPointSpec
 from agentid.gate.errors import UnauthenticatedError, UnservableError
@@ -22,6 +24,7 @@ from agentid.gate.grpc_server import GrpcServer
 from agentid.gate.http_server import Caps, HttpServer
 from agentid.gate.mapping import Mapper, read_mapping
 from agentid.gate.peers import Source
+from agentid.gate.question import Question
 from agentid.gate.tokens import KNOWN_SECONDS, UNKNOWN_SECONDS, Tokens
 from agentid.gate.wire import ext_authz_pb2 as wire
 from tests.unit.gate_cases import SERIAL, SPIFFE_ID, Gate
@@ -74,15 +77,16 @@ class Served:
         return context
 
 
-@pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+@asynccontextmanager
+async def serving(folder: Path, decide: Callable[[Question], Answer]) -> AsyncIterator[Served]:
+    """Serve over TLS within the block."""
     certificates = Certificates()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.write(tmp_path, "spiffe://prod.example.com/ns/agentid/sa/gate"))
+    context.load_cert_chain(certificates.write(folder, "spiffe://prod.example.com/ns/agentid/sa/gate"))
     context.load_verify_locations(cadata=certificates.root)
     context.verify_mode = ssl.CERT_OPTIONAL
     server = HttpServer(
-        Gate().ask,
+        decide,
         POINTS,
         Tokens(review, lambda: 0.0),
         MAPPER,
@@ -91,8 +95,14 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         caps=Caps(body_bytes=2000, read_seconds=0.5),
     )
     port = await server.start("127.0.0.1", 0, context)
-    yield Served(f"https://localhost:{port}", certificates, tmp_path)
+    yield Served(f"https://localhost:{port}", certificates, folder)
     await server.stop()
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path, Gate().ask) as found:
+        yield found
 
 
 async def ask(

@@ -99,6 +99,51 @@ capabilities:
 {{- end -}}
 {{- end }}
 
+{{/* The same for the collector of traces, where there is one. */}}
+{{- define "agentid.tracesSecrets" -}}
+{{- with .Values.traces -}}
+{{- if .url -}}
+{{- include "agentid.secretSources" (dict "ca" (list .caSecret "ca.crt")) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Variables of OpenTelemetry, where there are traces. */}}
+{{- define "agentid.tracesEnv" -}}
+{{- with .Values.traces }}
+{{- if .url }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .url | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: {{ .sampler | quote }}
+{{- with .samplerArg }}
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ . | quote }}
+{{- end }}
+{{- if .caSecret }}
+- name: OTEL_EXPORTER_OTLP_CERTIFICATE
+  value: /etc/agentid/traces/ca/ca.crt
+{{- end }}
+{{- with .headersSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: headers
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Stop where values of traces don't fit each other. */}}
+{{- define "agentid.checkTraces" -}}
+{{- with .Values.traces }}
+{{- if and (hasPrefix "http://" .url) (or .caSecret .headersSecret) }}
+{{- fail "traces.url is http, which shows a token to whoever listens and asks for no certificate: use https, or leave caSecret and headersSecret empty." }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Stop where values don't fit each other, and say what to set. */}}
 {{- define "agentid.checkValues" -}}
 {{- if not .Values.trustDomain }}
@@ -119,6 +164,7 @@ capabilities:
 {{- fail "sinks.http.url is http, which shows a token to whoever listens and asks for no certificate: use https, or leave caSecret and tokenSecret empty." }}
 {{- end }}
 {{- end }}
+{{- include "agentid.checkTraces" . }}
 {{- with .Values.watchNamespaces }}
 {{- if not (has (include "agentid.testNamespace" $) .) }}
 {{- fail (printf "test.namespace is %s, which is not one of watchNamespaces: leave it empty, or name one of these." $.Values.test.namespace) }}
@@ -143,6 +189,7 @@ capabilities:
 {{- fail (printf "gate.enforcementPoints lists service account %s/%s, which shows a token: say in gate.tokenAudience for whom that has to be." .serviceAccount.namespace .serviceAccount.name) }}
 {{- end }}
 {{- end }}
+{{- include "agentid.checkTraces" $ }}
 {{- $ports := list (int .httpPort) (int .grpcPort) (int .metricsPort) }}
 {{- if ne (len (uniq $ports)) 3 }}
 {{- fail "gate.httpPort, gate.grpcPort and gate.metricsPort have to be three ports." }}

@@ -22,6 +22,12 @@ REQUIRE_POLICY_LABEL: Final = "agentid.dev/require-policy"
 MAX_ACTIVE_TASKS_LABEL: Final = "agentid.dev/max-active-tasks"
 """On a namespace: how many of its tasks may be active at once, in place of what the installation says."""
 
+TRACEPARENT_ANNOTATION: Final = "agentid.dev/traceparent"
+"""On an AgentTask: the span of whoever applies it (W3C Trace Context), which the task's own come under.
+
+It is whatever was written there: nothing but traces depends on it.
+"""
+
 SECRET_PREFIX: Final = "agentid-"  # noqa: S105 - a prefix of names, not a password
 """Secret names with this prefix are reserved for the operator in every namespace."""
 

@@ -9,9 +9,11 @@ from agentid.controller.core import Core
 from agentid.controller.ledger_followers import CrlFollower, SinkFollower, delivered
 from agentid.controller.record_sinks import RecordSinks, routes_of
 from agentid.controller.revocations import Revocations
+from agentid.controller.spans import SpanFollower
 from agentid.ledger.batch import Batch
 from agentid.pki.authority import CertificateAuthority
 from agentid.process.clocks import boottime
+from agentid.process.tracing import traces_are_on
 
 
 def follow(core: Core, authority: Callable[[], CertificateAuthority]) -> tuple[Revocations, RecordSinks]:
@@ -42,4 +44,6 @@ def follow(core: Core, authority: Callable[[], CertificateAuthority]) -> tuple[R
         clock=boottime,
     )
     core.followers.extend((CrlFollower(revocations), SinkFollower(sinks)))
+    if traces_are_on():
+        core.followers.append(SpanFollower())
     return revocations, sinks

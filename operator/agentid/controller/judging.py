@@ -11,6 +11,7 @@ from agentid.policy.engine import ASK_AGAIN_AFTER
 from agentid.policy.judging import InForce, doubt, judge, requests
 from agentid.policy.question import Environment
 from agentid.policy.request import Request
+from agentid.process.tracing import Attributes, span
 from agentid.watched.namespaces import Namespaces
 from agentid.watched.policies import Policies
 
@@ -73,6 +74,12 @@ class Judge:
         return requests(judge(observation, judgement.action, in_force))
 
     def _judged(self, observation: Observation, action: PolicyAction) -> Judgement:
+        with span("agentid.policy") as traced:
+            judgement = self._asked(observation, action)
+            traced.set(lambda: _told(judgement))
+            return judgement
+
+    def _asked(self, observation: Observation, action: PolicyAction) -> Judgement:
         namespace = observation.task.namespace
         in_force = self._in_force(namespace)
         if in_force is None:
@@ -89,3 +96,12 @@ class Judge:
             self._policies.of(namespace),
             self._policies.lost(namespace),
         )
+
+
+def _told(judgement: Judgement) -> Attributes:
+    return {
+        "agentid.policy.action": judgement.action.value,
+        "agentid.policy.allowed": judgement.allowed,
+        "agentid.policy.digest": judgement.digest,
+        "agentid.policy.in_doubt": judgement.in_doubt,
+    }

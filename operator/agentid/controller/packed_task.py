@@ -14,8 +14,10 @@ import orjson
 from agentid.api.agentsecret import MAX_STATIC_SECRETS
 from agentid.api.agenttask import AgentTaskSpec, CredentialMode, DesiredState
 from agentid.api.agenttask_status import AgentTaskStatus
+from agentid.api.names import TRACEPARENT_ANNOTATION
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.model import ChildFacts, TaskFacts
+from agentid.process.tracing import MAX_TRACEPARENT
 from agentid.watched.facts import mapping, moment, read, sequence, text, version_number
 
 _COMMON: Final = (
@@ -75,7 +77,7 @@ class PackedTask:
     `workload` is the object that says when the task ends; None also for one that is over, unless it was made
     from a template: it stays as long as its Job. `static_secrets` are the names of those that it asks for,
     which are also keys of its Secret. `parent` is name and UID of the task that it names as its parent, and
-    `child` what it is to that one.
+    `child` what it is to that one. `traceparent` is what its annotation of that name says, whatever that is.
     """
 
     namespace: str
@@ -89,6 +91,7 @@ class PackedTask:
     packed: bytes
     parent: tuple[str, str] | None = None
     child: ChildFacts | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -127,6 +130,7 @@ class PackedTask:
             packed=_compressed(orjson.dumps(kept)),
             parent=_parent(spec),
             child=_child(metadata, spec, kept["status"]) if _parent(spec) is not None else None,
+            traceparent=_traceparent(metadata),
         )
 
     def unpacked(self) -> dict[str, Any]:
@@ -172,6 +176,12 @@ def _parent(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     reference = mapping(spec.get("parentRef"))
     name, uid = text(reference.get("name")), text(reference.get("uid"))
     return (name, uid) if name and uid else None
+
+
+def _traceparent(metadata: Mapping[str, Any]) -> str | None:
+    """Return what is kept of the annotation: nothing that is longer than it may be."""
+    said = text(mapping(metadata.get("annotations")).get(TRACEPARENT_ANNOTATION))
+    return said if 0 < len(said) <= MAX_TRACEPARENT else None
 
 
 def _child(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> ChildFacts:

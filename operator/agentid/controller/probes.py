@@ -9,6 +9,7 @@ from agentid.controller.issuing import Hindrance
 from agentid.controller.leader import Leader
 from agentid.controller.metrics import Metrics
 from agentid.controller.queue import WorkQueue
+from agentid.process.tracing import lost_spans
 
 STUCK_SECONDS: Final = 180.0
 """Where work is there and not one pass has ended for so long, failed ones included, none will."""
@@ -74,6 +75,7 @@ class Probes:
             "Age of the oldest work that is waiting or under way.",
             queue.oldest_age,
         )
+        metrics.watch("agentid_traces_lost_spans", "Spans since the start that nobody took.", lost_spans)
         metrics.watch("agentid_deadlines", "Tasks with a time set.", lambda: len(deadlines))
         metrics.watch(
             "agentid_watch_silence_seconds",

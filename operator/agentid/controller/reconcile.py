@@ -20,10 +20,12 @@ from agentid.controller.job_tasks import JobTasks
 from agentid.controller.making import Maker
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import UNLABELLED_LOOK, Observer
+from agentid.controller.packed_task import PackedTask
 from agentid.controller.quotas import Quotas
 from agentid.controller.recording import Recorder
 from agentid.controller.records import Record
 from agentid.controller.secret_actions import Outcome, SecretActions
+from agentid.controller.spans import tell_plan
 from agentid.controller.telling import Teller
 from agentid.controller.world import World
 from agentid.lifecycle.decide import decide
@@ -32,6 +34,7 @@ from agentid.lifecycle.model import Limits, Observation, SecretState
 from agentid.lifecycle.plan import WIPES, Plan, Report
 from agentid.lifecycle.record import may_write
 from agentid.pki.svid import X509Svid
+from agentid.process.tracing import Span, span, trial
 from agentid.watched.facts import Key
 
 _log = structlog.get_logger("agentid.reconcile")
@@ -127,17 +130,26 @@ class Reconciler:
         if task is None:
             its = await self._job_tasks.make(key, record)
             return its.there, its.wake_at, None
+        with trial(task.traceparent) as traced:
+            return await self._look_and_act(key, record, task, traced)
+
+    async def _look_and_act(
+        self, key: Key, record: Record, task: PackedTask, traced: Span
+    ) -> tuple[bool, datetime | None, datetime | None]:
         observation = await self._observer.observe(key, record, task)
         if record.task is not task:
             return True, None, None
         self._recorder.make_sure(record, observation.task)
         plan = decide(observation)
+        tell_plan(traced, observation, plan)
         self._quotas.decided(task, observation, plan)
         self._job_tasks.see(key, record, observation)
         made = await self._maker.make(observation, plan)
         if made is None or record.task is not task:
             return True, None, None
         report, svid = made.report, made.svid
+        if svid is not None:
+            traced.set(lambda: {"agentid.serial": svid.serial})
         wrote = report is not None and report.status != observation.task.status
         before = record.known_of_secret
 
@@ -157,6 +169,7 @@ class Reconciler:
             try:
                 unrecorded = await self._say(key, record, observation, plan, report, svid)
             except ApiAnswerError as error:
+                traced.fail(error)
                 await self._unwritten(key, record, observation, plan, act, error)
                 return True, None, None
         try:
@@ -164,6 +177,8 @@ class Reconciler:
         finally:
             # The status says it, whatever becomes of the Secret.
             self._recorder.pay(record, unrecorded)
+        if outcome is Outcome.FAILED:
+            traced.fail("the Secret was not written")
         self._teller.done(record, observation, plan, report, outcome, svid)
         if plan.delete_task:
             await self._tasks.delete(*key, task.uid, observation.task.resource_version)
@@ -218,9 +233,10 @@ class Reconciler:
         reply = None
         self._world.begin_own_write(record)
         try:
-            reply = await self._tasks.write_status(
-                *key, facts.uid, facts.resource_version, old, report.status
-            )
+            with span("agentid.status"):
+                reply = await self._tasks.write_status(
+                    *key, facts.uid, facts.resource_version, old, report.status
+                )
         except TooManyRequestsError:
             raise
         except PassingError:

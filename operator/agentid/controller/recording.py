@@ -15,6 +15,7 @@ from agentid.ledger.record import encode, read_time
 from agentid.lifecycle.journal import GIVES, Entry, voided
 from agentid.lifecycle.model import Blocked, TaskFacts
 from agentid.lifecycle.record import condition
+from agentid.process.tracing import span
 
 _log = structlog.get_logger("agentid.ledger")
 
@@ -57,7 +58,8 @@ class Recorder:
         if found is None:
             return
         if found.kind in GIVES:
-            await self._ledger.append(encode(found.fields()), lambda: self._void(found))
+            with span("agentid.ledger"):
+                await self._ledger.append(encode(found.fields()), lambda: self._void(found))
             record.given = (*self._within_its_time(record.given), found)
             return
         try:

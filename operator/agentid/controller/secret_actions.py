@@ -17,6 +17,7 @@ from agentid.lifecycle.model import FailedWrite, Observation, PodFacts
 from agentid.lifecycle.plan import WIPES, Plan, SecretAction
 from agentid.pki.spiffe_id import TrustDomain
 from agentid.pki.svid import X509Svid
+from agentid.process.tracing import span
 from agentid.watched.facts import Key
 from agentid.watched.pauses import retry_pause
 
@@ -79,6 +80,23 @@ class SecretActions:
         """Do what the plan says; where it failed, `record` tells the next decision."""
         if plan.secret is SecretAction.NONE:
             return Outcome.DONE
+        with span("agentid.secret") as traced:
+            traced.set(lambda: {"agentid.secret.action": plan.secret.value})
+            outcome = await self._act(key, record, observation, plan, svid, copies, still_wanted)
+            if outcome is Outcome.FAILED:
+                traced.fail("the Secret was not written")
+        return outcome
+
+    async def _act(  # noqa: PLR0913, PLR0917 - as above
+        self,
+        key: Key,
+        record: Record,
+        observation: Observation,
+        plan: Plan,
+        svid: X509Svid | None,
+        copies: Mapping[str, bytes],
+        still_wanted: StillWanted,
+    ) -> Outcome:
         keeper, outcome = self._keeper(key, record, observation.task.uid), Outcome.DONE
         try:
             if plan.issue is not None and svid is not None:
@@ -107,7 +125,9 @@ class SecretActions:
             ApiAnswerError: it failed and has to be tried again.
         """
         try:
-            return await self._wipe(self._keeper(key, record, uid), action, pods)
+            with span("agentid.secret") as traced:
+                traced.set(lambda: {"agentid.secret.action": action.value})
+                return await self._wipe(self._keeper(key, record, uid), action, pods)
         except ApiAnswerError as error:
             self._metrics.not_taken_away.inc()
             _log.warning(

@@ -92,6 +92,8 @@ class Settings(OpaSettings, SinkSettings, BaseSettings):
     bind_address: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from outside the pod
     metrics_port: Annotated[WholeNumber, Field(ge=0, le=65_535)] = 8080
     drain_seconds: Annotated[WholeNumber, Field(ge=1, le=300)] = 20
+    traces: Switch = False
+    """Whether spans are sent, to where OpenTelemetry's own variables say."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 

@@ -12,6 +12,7 @@ from agentid.gate.peers import Peer, Source, peer
 from agentid.gate.question import Call, EnforcementPoint, Question
 from agentid.gate.request import Request
 from agentid.gate.wire import ext_authz_pb2 as wire
+from agentid.process.tracing import TRACEPARENT
 
 METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 REASON_HEADER: Final = "x-agentid-reason"
@@ -35,11 +36,13 @@ class Told:
         request: The request.
         peer: Who calls; None: the proxy did not say, or not so that it counts.
         trace_id: By which the proxy's logs name the request.
+        traceparent: The span that the request is part of, as whoever made it says.
     """
 
     request: Request
     peer: Peer | None
     trace_id: str | None
+    traceparent: str | None
 
 
 def decide_told(
@@ -64,6 +67,7 @@ def told_by_grpc(check: wire.CheckRequest, sources: tuple[Source, ...]) -> Told:
         _request(http.method, http.path, http.host, headers, body),
         peer(sources, principal=source.principal, certificate=source.certificate, headers=headers),
         http.id or None,
+        headers.get(TRACEPARENT),
     )
 
 
@@ -75,6 +79,7 @@ def told_by_http(
         _request(method, path, headers.get("host", ""), headers, body),
         peer(sources, principal="", certificate="", headers=headers),
         headers.get("x-request-id"),
+        headers.get(TRACEPARENT),
     )
 
 

@@ -16,6 +16,7 @@ from agentid.gate.peers import Source
 from agentid.gate.question import EnforcementPoint, Question
 from agentid.gate.tokens import Tokens
 from agentid.gate.wire import ext_authz_pb2 as wire
+from agentid.process.tracing import TRACEPARENT, incoming, traces_are_on
 
 _log = structlog.get_logger("agentid.gate")
 
@@ -91,7 +92,9 @@ class GrpcServer:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             raise
         told = told_by_grpc(request, self._sources)
-        return response(decide_told(told, asker, self._mapper, self._decide))
+        # The proxy's own span is nearer than the one that whoever called the proxy told of.
+        with incoming(_told_by_proxy(context) if traces_are_on() else None, told.traceparent):
+            return response(decide_told(told, asker, self._mapper, self._decide))
 
     async def _asker(self, context: Any) -> EnforcementPoint:  # noqa: ANN401 - gRPC's own
         peers = context.auth_context().get(_PEER, ())
@@ -102,3 +105,9 @@ class GrpcServer:
         if self._tokens is None or not header.lower().startswith(_BEARER):
             raise unauthenticated()
         return self._points.named(await self._tokens.username(header[len(_BEARER) :].strip()))
+
+
+def _told_by_proxy(context: Any) -> str:  # noqa: ANN401 - gRPC's own
+    """Return what gRPC's metadata says; said twice, it is no `traceparent`."""
+    metadata = context.invocation_metadata() or ()
+    return ",".join(str(value) for name, value in metadata if name == TRACEPARENT)

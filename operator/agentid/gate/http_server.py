@@ -22,6 +22,7 @@ from agentid.gate.peers import Source
 from agentid.gate.question import EnforcementPoint, Question
 from agentid.gate.serving_documents import NONE, Documents, add_documents
 from agentid.gate.tokens import Tokens
+from agentid.process.tracing import TRACEPARENT, incoming, traces_are_on
 
 _log = structlog.get_logger("agentid.gate")
 
@@ -48,6 +49,7 @@ class Caps:
     connections: int = 1024
 
 
+_Evaluate = Callable[[bytes, EnforcementPoint, Callable[[Question], Answer], str | None], authzen.Json]
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -171,8 +173,12 @@ class HttpServer:
     async def _authzen(
         self,
         request: web.Request,
-        evaluate: Callable[[bytes, EnforcementPoint, Callable[[Question], Answer], str | None], authzen.Json],
+        evaluate: _Evaluate,
     ) -> web.Response:
+        with incoming(_traceparent(request) if traces_are_on() else None):
+            return await self._evaluated(request, evaluate)
+
+    async def _evaluated(self, request: web.Request, evaluate: _Evaluate) -> web.Response:
         asker = await self._asker(request)
         if request.content_type != _JSON:
             raise BadRequestError("the body is not application/json")
@@ -188,7 +194,8 @@ class HttpServer:
         headers = {name.lower(): ",".join(request.headers.getall(name)) for name in request.headers}
         path = request.raw_path.removeprefix(EXT_AUTHZ)
         told = told_by_http(request.method, path, headers, await self._body(request), self._sources)
-        answer = decide_told(told, asker, self._mapper, self._decide)
+        with incoming(told.traceparent):
+            answer = decide_told(told, asker, self._mapper, self._decide)
         if answer.allowed:
             return web.Response()
         return web.Response(
@@ -214,3 +221,8 @@ class HttpServer:
 
 def _said(status: int, message: str) -> web.Response:
     return web.Response(status=status, body=orjson.dumps({"message": message}), content_type=_JSON)
+
+
+def _traceparent(request: web.Request) -> str:
+    """Return what the header says; said twice, it is no `traceparent`."""
+    return ",".join(request.headers.getall(TRACEPARENT, ()))

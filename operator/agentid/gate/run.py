@@ -31,6 +31,7 @@ from agentid.gate.tokens import Tokens, reviewer
 from agentid.gate.view import Moment, View
 from agentid.process.clocks import Clock, boottime
 from agentid.process.health import HealthServer
+from agentid.process.tracing import lost_spans
 from agentid.watched.namespaces import Namespaces
 from agentid.watched.policies import Policies
 from agentid.watched.policy_intake import PolicyIntake
@@ -195,5 +196,6 @@ def _metrics(view: View, clock: Clock, served: tuple[str, ...]) -> GateMetrics:
         ages = [view.age(each, moment) for each in served or ("",)]
         return max((each.total_seconds() if each else float("inf") for each in ages), default=0.0)
 
+    metrics.watch("agentid_traces_lost_spans", "Spans since the start that nobody took.", lost_spans)
     metrics.watch("agentid_gate_view_age_seconds", "How old what is known of the tasks may be.", age)
     return metrics

@@ -74,6 +74,8 @@ class GateSettings(BaseSettings):
     decision_log_mebibytes: Annotated[WholeNumber, Field(ge=1, le=1024)] = 16
     decision_log_files: Annotated[WholeNumber, Field(ge=1, le=10_000)] = 8
     decision_log_required: Switch = False
+    traces: Switch = False
+    """Whether spans are sent, to where OpenTelemetry's own variables say."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 

@@ -12,7 +12,7 @@ from agentid.api.reasons import ConditionType, EndReason, IssueReason, RunReason
 from agentid.api.spec_hash import spec_hash
 from agentid.lifecycle.lineage import delegator
 from agentid.lifecycle.model import Observation, TaskFacts
-from agentid.lifecycle.plan import WIPES, Plan
+from agentid.lifecycle.plan import WIPES, IssueOrder, Plan
 from agentid.lifecycle.record import condition, is_finished, is_granted, wait_reason
 
 SCHEMA: Final = "agentid.dev/record/v1"
@@ -169,7 +169,7 @@ def entry(
         status: What is to be written, with the credential that was made.
         public_key: Digest of that credential's public key.
     """
-    kind = _kind(observation, plan, status)
+    kind = kind_of(observation, plan, status)
     if kind is None:
         return None
     task, spec, judgement = observation.task, observation.task.spec, observation.judgement
@@ -289,9 +289,15 @@ def revoked(before: Iterable[Credential], after: Iterable[Credential]) -> Iterab
     return (Revoked(each.serial, format_time(each.not_after)) for each in before if each.serial not in count)
 
 
-def _kind(observation: Observation, plan: Plan, status: AgentTaskStatus) -> Kind | None:
+def kind_made(order: IssueOrder) -> Kind:
+    """Return which kind of record there is of a credential that is made by `order`."""
+    return _MADE.get(order.why, Kind.ISSUED) if order.prolongs else Kind.ISSUED
+
+
+def kind_of(observation: Observation, plan: Plan, status: AgentTaskStatus) -> Kind | None:
+    """Return which kind of record there is of `status`, which is written for `plan`; None: none."""
     if plan.issue is not None:
-        return _MADE.get(plan.issue.why, Kind.ISSUED) if plan.issue.prolongs else Kind.ISSUED
+        return kind_made(plan.issue)
     finished = condition(status, ConditionType.FINISHED)
     if finished is None:
         return None

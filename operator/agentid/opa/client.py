@@ -22,6 +22,7 @@ from agentid.outbound.credentials import Credentials
 from agentid.outbound.errors import UnknownApiServerError, UnusableFileError
 from agentid.outbound.names import Lookup
 from agentid.outbound.session import guarded_session
+from agentid.process.tracing import outgoing, request
 
 _log = structlog.get_logger("agentid.opa")
 
@@ -79,7 +80,9 @@ class OpaClient:
         async with self._slots:
             began = self._clock()
             try:
-                answer = await self._asked(body)
+                with request("agentid.opa") as span:
+                    answer = await self._asked(body)
+                    span.set(lambda: {"agentid.opa.result": answer.outcome.value})
             except OpaError as error:
                 self._told(error.outcome, self._clock() - began)
                 self._tell_problem(error)
@@ -128,6 +131,7 @@ class OpaClient:
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        outgoing(headers)
         # A kept connection may have been closed meanwhile, and a question can be put twice.
         for is_last in (False, True):
             try:

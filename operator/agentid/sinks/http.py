@@ -17,6 +17,7 @@ from agentid.outbound.credentials import CredentialFiles, Credentials
 from agentid.outbound.errors import OutboundError
 from agentid.outbound.names import Lookup
 from agentid.outbound.session import guarded_session
+from agentid.process.tracing import outgoing, request
 from agentid.sinks.cloud_events import CONTENT_TYPE, bodies
 from agentid.sinks.errors import SinkError
 from agentid.sinks.sink import SinkName
@@ -114,8 +115,9 @@ class HttpSink:
 
     async def _post(self, content: bytes) -> None:
         try:
-            async with asyncio.timeout(self._receiver.timeout_seconds):
-                await self._exchange(content)
+            with request("agentid.sink"):
+                async with asyncio.timeout(self._receiver.timeout_seconds):
+                    await self._exchange(content)
         except TimeoutError:
             seconds = self._receiver.timeout_seconds
             raise SinkError(f"the receiver did not answer within {seconds:g} s") from None
@@ -129,6 +131,7 @@ class HttpSink:
         headers = {"Content-Type": CONTENT_TYPE, "Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        outgoing(headers)
         # A kept connection may have been closed meanwhile; who gets an event twice knows it by its id.
         for is_last in (False, True):
             try:
