@@ -61,7 +61,9 @@ def _compare(begun: BegunTask, world: World, now: datetime) -> Entry | None:
     facts = task.facts()
     counting = {each.serial for each in facts.status.credentials}
     lost = _revoked({serial: each for serial, each in live.items() if serial not in counting})
-    return found_out(facts, lost, now) if lost or task.standing is Standing.OVER else None
+    # What was recorded as its beginning came into no status: its time has not begun.
+    is_undone = task.standing is Standing.WAITING and begun.deadline is not None
+    return found_out(facts, lost, now) if lost or is_undone or task.standing is Standing.OVER else None
 
 
 def _revoked(live: dict[str, LiveCredential]) -> tuple[Revoked, ...]:
