@@ -239,6 +239,18 @@ async def test_beginning_that_came_into_no_status_is_said_to_be_none_though_its_
     assert scene.kinds().count("revoked") == 1, "once"
 
 
+async def test_end_that_is_recorded_and_no_watch_has_shown_is_known(scene: Scene) -> None:
+    await scene.wrote(_issued(), record("ended", uid=_UID))
+    async with scene.leading() as (ledger, _):
+        assert not ledger.has_ended(_UID), "only what seems to go on matters"
+    scene.task(_UID, "0a")
+    async with scene.leading() as (ledger, _):
+        assert ledger.has_ended(_UID)
+        assert ledger.is_read
+        ledger.step_down()
+        assert not ledger.is_read
+
+
 async def test_what_only_a_watch_that_is_behind_does_not_show_is_no_loss(scene: Scene) -> None:
     await scene.wrote(_issued())
     scene.task(_UID, "0a", watched=False)
