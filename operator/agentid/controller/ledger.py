@@ -18,7 +18,7 @@ from agentid.controller.ledger_check import first_wrong
 from agentid.controller.ledger_followers import Follower
 from agentid.controller.ledger_upkeep import LedgerUpkeep
 from agentid.controller.ledger_writer import LedgerWriter
-from agentid.controller.unrecorded import active_tasks, look_at_unrecorded, unrecorded
+from agentid.controller.unrecorded import look_at_unrecorded, tasks_that_go_on, unrecorded
 from agentid.controller.world import World
 from agentid.errors import AgentidError
 from agentid.ledger.batch import GENESIS, Batch
@@ -191,7 +191,7 @@ class Ledger:
         keys = [LedgerKey.from_pem(each) for each in (stored.current, stored.following) if each is not None]
         known = KnownHead.from_json(stored.head) if stored.head is not None else None
         chain = ChainVerifier(keys=[key.public for key in keys], known=known)
-        read = _Read(Inventory(self._clock()), active_tasks(self._world))
+        read = _Read(Inventory(self._clock()), tasks_that_go_on(self._world))
         async for page in self._store.pages():
             for body in page:
                 checked = chain.feed(body["metadata"]["name"], body.get("spec"))
@@ -211,11 +211,11 @@ class Ledger:
 class _Read:
     """What was read: what is out, when the first of all was made, first and last, who signs the next.
 
-    `ended` has those of the `active` tasks, which go on as far as is known, that have ended by it.
+    `ended` has those of the tasks that `go_on`, as far as is known, that have ended by it.
     """
 
     inventory: Inventory
-    active: set[str]
+    go_on: set[str]
     ended: set[str] = field(default_factory=set)
     began: datetime | None = None
     first: int | None = None
@@ -227,7 +227,7 @@ class _Read:
         self.first, self.last = self.first or batch.sequence, batch
         self.inventory.feed(records)
         for record in records:
-            if record.kind == Kind.ENDED and record.text("uid") in self.active:
+            if record.kind == Kind.ENDED and record.text("uid") in self.go_on:
                 self.ended.add(record.text("uid"))
             if self.began is None and record.kind == LedgerKind.LEDGER_STARTED:
                 self.began = record.at

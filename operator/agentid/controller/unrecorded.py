@@ -6,17 +6,17 @@ from datetime import datetime
 from agentid.api.fields import format_time
 from agentid.cluster.paths import TASKS
 from agentid.cluster.reads import Reads
-from agentid.controller.packed_task import ACTIVE, Standing
+from agentid.controller.packed_task import Standing
 from agentid.controller.world import World
 from agentid.ledger.inventory import BegunTask, Inventory, LiveCredential
 from agentid.ledger.record import encode
 from agentid.lifecycle.journal import Entry, Revoked, found_gone, found_out
 
 
-def active_tasks(world: World) -> set[str]:
-    """Return the UID of each task that goes on as far as is known."""
+def tasks_that_go_on(world: World) -> set[str]:
+    """Return the UID of each task that is not over as far as is known."""
     tasks = (record.task for _, record in world.records())
-    return {each.uid for each in tasks if each is not None and each.standing in ACTIVE}
+    return {each.uid for each in tasks if each is not None and each.standing is not Standing.OVER}
 
 
 async def look_at_unrecorded(inventory: Inventory, world: World, reads: Reads, now: datetime) -> None:
