@@ -33,11 +33,13 @@ from agentid.controller.ledger_writer import LedgerWriter
 from agentid.controller.making import Maker
 from agentid.controller.metrics import Metrics
 from agentid.controller.observing import Observer
+from agentid.controller.packed_task import PackedTask
 from agentid.controller.places import Places
 from agentid.controller.queue import WorkQueue
 from agentid.controller.quotas import Quotas
 from agentid.controller.reconcile import Reconciler
 from agentid.controller.recording import Recorder
+from agentid.controller.records import Record as TaskRecord
 from agentid.controller.secret_actions import SecretActions
 from agentid.controller.static_secrets import Copies, StaticSecrets
 from agentid.controller.telling import Teller
@@ -130,7 +132,11 @@ class OperatorInMemory:
         self._server, self._clock = server, clock
         metrics = Metrics()
         self.queue = WorkQueue(seconds, metrics.count_failed_pass, lambda: 0.0)
-        self.world = World(self.queue.add, clock)
+
+        def overwritten(record: TaskRecord, before: PackedTask) -> None:
+            self.recorder.overwritten(record, before)
+
+        self.world = World(self.queue.add, clock, overwritten)
         self.deadlines = Deadlines(clock, self.queue.add, self.queue.add_later)
         self.duty = Duty(
             self.world, self.queue, self.deadlines, metrics, wipe_grace=LIMITS.wipe_grace, clock=clock
@@ -171,6 +177,7 @@ class OperatorInMemory:
             clock=clock,
         )
         self.issuing = Issuing((self.ledger,), self.duty.look_at_all)
+        self.recorder = Recorder(self.ledger, clock)
         self.reconciler = self._reconciler(metrics, policy)
         self._running: list[asyncio.Task[None]] = []
 
@@ -207,7 +214,7 @@ class OperatorInMemory:
             secrets=actions,
             maker=Maker(static, _authority, metrics),
             teller=Teller(events, metrics, clock),
-            recorder=Recorder(self.ledger, clock),
+            recorder=self.recorder,
             deadlines=self.deadlines,
             quotas=quotas,
             job_tasks=JobTasks(

@@ -226,6 +226,31 @@ async def test_task_that_goes_on_as_recorded_is_not_recorded_again(scene: Scene)
     assert scene.kinds() == ["ledgerStarted", "issued"]
 
 
+async def test_beginning_that_came_into_no_status_is_said_to_be_none_though_its_credential_is_past(
+    scene: Scene,
+) -> None:
+    await scene.wrote(_issued())
+    scene.now += timedelta(hours=1)
+    scene.task()
+    await scene.wrote()
+    revoked = scene.store.records()[-1]
+    assert (revoked.kind, revoked.text("uid"), revoked.time("started")) == ("revoked", _UID, None)
+    await scene.wrote()
+    assert scene.kinds().count("revoked") == 1, "once"
+
+
+async def test_end_that_is_recorded_and_no_watch_has_shown_is_known(scene: Scene) -> None:
+    await scene.wrote(_issued(), record("ended", uid=_UID))
+    async with scene.leading() as (ledger, _):
+        assert not ledger.has_ended(_UID), "only what seems to go on matters"
+    scene.task(_UID, "0a")
+    async with scene.leading() as (ledger, _):
+        assert ledger.has_ended(_UID)
+        assert ledger.is_read
+        ledger.step_down()
+        assert not ledger.is_read
+
+
 async def test_what_only_a_watch_that_is_behind_does_not_show_is_no_loss(scene: Scene) -> None:
     await scene.wrote(_issued())
     scene.task(_UID, "0a", watched=False)

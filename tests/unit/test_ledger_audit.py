@@ -217,6 +217,45 @@ def test_what_was_voided_has_not_begun() -> None:
     assert kinds(audited(ISSUE, RENEWAL, (201, void[1]), until=LONG_AFTER)) == ["notEnded"]
 
 
+ANEW = (
+    (500.0, issued("6b", seconds=500, ends=800, started_at=500, deadline=HOUR + 490)),
+    (700.0, issued("7c", "renewed", seconds=700, ends=HOUR + 490, started_at=500, deadline=HOUR + 490)),
+    (
+        HOUR + 490.0,
+        ended(HOUR + 490, started="2026-11-23T12:08:20Z", revoked=revoked_list(("7c", HOUR + 490))),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "taken_back",
+    [
+        record("revoked", 100, revoked=revoked_list(("4f", 310))),
+        record("denied", 100, revoked=revoked_list(("4f", 310))),
+        record("voided", 100, serial="4f", not_after="2026-11-23T12:05:10Z"),
+    ],
+    ids=["by whoever leads next", "when its key could not be released", "by who recorded it"],
+)
+def test_a_beginning_that_came_into_no_status_has_no_deadline(taken_back: bytes) -> None:
+    assert audited(ISSUE, (100.0, taken_back), *ANEW, until=LONG_AFTER) == []
+    late = ended(HOUR + 1000, reason="Expired")
+    assert audited(ISSUE, (100.0, taken_back), (HOUR + 1000.0, late), until=LONG_AFTER) == []
+    assert audited(ISSUE, (100.0, taken_back), until=LONG_AFTER) == []
+
+
+def test_a_beginning_that_is_taken_back_after_the_next_one() -> None:
+    first, *others = ANEW
+    voided = record("voided", 501, serial="4f", not_after="2026-11-23T12:05:10Z")
+    assert audited(ISSUE, first, (501.0, voided), *others, until=LONG_AFTER) == []
+
+
+def test_a_beginning_that_was_gone_on_with_is_not_taken_back() -> None:
+    taken_back = record("revoked", 300, revoked=revoked_list(("4f", 310), ("5a", 500)))
+    found = audited(ISSUE, RENEWAL, (300.0, taken_back), *ANEW, until=LONG_AFTER)
+    assert kinds(found) == ["pastDeadline", "notEnded"]
+    assert kinds(audited(ISSUE, RENEWAL, (300.0, taken_back), until=LONG_AFTER)) == ["notEnded"]
+
+
 def test_one_serial_for_two() -> None:
     other = issued("4f", seconds=20, ends=310, started_at=20, uid=UID[:-1] + "2")
 

@@ -110,6 +110,15 @@ def test_a_voided_renewal_leaves_the_task_as_it_was() -> None:
     assert (live(found), begun(found), revoked(found)) == ({}, {UID}, {"5a"})
 
 
+def test_what_was_given_and_came_into_no_status_goes_on_without_a_deadline() -> None:
+    lines = issued("4f", ends=300), record("revoked", revoked=revoked_list(("4f", 300)))
+    (task,) = inventory(*lines).tasks()
+    assert task.deadline is None
+
+    (task,) = inventory(*lines, issued("5a", seconds=9, ends=309, started_at=9, deadline=3609)).tasks()
+    assert task.deadline == at(3609)
+
+
 def test_a_step_has_begun_without_a_credential() -> None:
     grant = record("granted", deadline="2026-11-23T13:00:00Z", started="2026-11-23T12:00:00Z")
 

@@ -16,10 +16,12 @@ from agentid.controller.ledger import Ledger
 from agentid.controller.ledger_followers import Follower
 from agentid.controller.ledger_parts import ledger_of
 from agentid.controller.metrics import Metrics
+from agentid.controller.packed_task import PackedTask
 from agentid.controller.places import Places
 from agentid.controller.policy_statuses import PolicyStatuses
 from agentid.controller.queue import WorkQueue
 from agentid.controller.recording import Recorder
+from agentid.controller.records import Record
 from agentid.controller.settings import Settings
 from agentid.controller.world import World
 from agentid.process.clocks import Clock, boottime
@@ -53,7 +55,12 @@ def core_of(settings: Settings, connection: Connection, clock: Clock) -> Core:
     """Return it with these settings, nothing of it running yet."""
     metrics = Metrics()
     queue = WorkQueue(time.monotonic, metrics.count_failed_pass)
-    world, deadlines = World(queue.add, clock.now), Deadlines(clock.now, queue.add, queue.add_later)
+
+    def overwritten(record: Record, before: PackedTask) -> None:
+        recorder.overwritten(record, before)
+
+    world = World(queue.add, clock.now, overwritten)
+    deadlines = Deadlines(clock.now, queue.add, queue.add_later)
     places = Places(world.census, queue.add)
     wipe_grace = settings.limits().wipe_grace
     duty = Duty(world, queue, deadlines, metrics, wipe_grace=wipe_grace, clock=clock.now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -18,7 +18,7 @@ from agentid.controller.ledger_check import first_wrong
 from agentid.controller.ledger_followers import Follower
 from agentid.controller.ledger_upkeep import LedgerUpkeep
 from agentid.controller.ledger_writer import LedgerWriter
-from agentid.controller.unrecorded import look_at_unrecorded, unrecorded
+from agentid.controller.unrecorded import look_at_unrecorded, tasks_that_go_on, unrecorded
 from agentid.controller.world import World
 from agentid.errors import AgentidError
 from agentid.ledger.batch import GENESIS, Batch
@@ -30,6 +30,7 @@ from agentid.ledger.key import LedgerKey
 from agentid.ledger.known_head import KnownHead
 from agentid.ledger.record import LedgerKind, Record, ledger_started
 from agentid.ledger.retention import KeptBatch, Retention
+from agentid.lifecycle.journal import Kind
 from agentid.lifecycle.model import Blocked
 
 _log = structlog.get_logger("agentid.ledger")
@@ -68,6 +69,7 @@ class Ledger:
         self._on_duty = False
         self._problem = ""
         self._broken = False
+        self._ended: set[str] = set()
 
     @property
     def blocked(self) -> Blocked | None:
@@ -75,6 +77,15 @@ class Ledger:
         if problem := self._problem or self._upkeep.broken:
             return Blocked(f"nothing is issued: the ledger can't be used: {problem}")
         return self._writer.blocked
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it was compared with the statuses: what they lose from then on is for who sees it."""
+        return self._on_duty and not self._due.is_set()
+
+    def has_ended(self, uid: str) -> bool:
+        """Whether it held the end of that task when it was read, which went on as far as was known then."""
+        return uid in self._ended
 
     @property
     def is_whole(self) -> bool:
@@ -166,7 +177,7 @@ class Ledger:
             follower.begun(read.first or 1, head.sequence, read.inventory)
         self._writer.begin(head, key, [*first, *unrecorded(read.inventory, self._world, now)])
         self._due.clear()
-        self._problem, self._broken = "", False
+        self._problem, self._broken, self._ended = "", False, read.ended
         _log.info("ledger read", batches=len(self._retention), sequence=head.sequence)
 
     async def _read_batches(self, stored: StoredLedgerKey) -> _Read:
@@ -180,7 +191,7 @@ class Ledger:
         keys = [LedgerKey.from_pem(each) for each in (stored.current, stored.following) if each is not None]
         known = KnownHead.from_json(stored.head) if stored.head is not None else None
         chain = ChainVerifier(keys=[key.public for key in keys], known=known)
-        read = _Read(Inventory(self._clock()))
+        read = _Read(Inventory(self._clock()), tasks_that_go_on(self._world))
         async for page in self._store.pages():
             for body in page:
                 checked = chain.feed(body["metadata"]["name"], body.get("spec"))
@@ -198,9 +209,14 @@ class Ledger:
 
 @dataclass(slots=True)
 class _Read:
-    """What was read: what is out, when the first of all was made, first and last, who signs the next."""
+    """What was read: what is out, when the first of all was made, first and last, who signs the next.
+
+    `ended` has those of the tasks that `go_on`, as far as is known, that have ended by it.
+    """
 
     inventory: Inventory
+    go_on: set[str]
+    ended: set[str] = field(default_factory=set)
     began: datetime | None = None
     first: int | None = None
     last: Batch | None = None
@@ -211,6 +227,8 @@ class _Read:
         self.first, self.last = self.first or batch.sequence, batch
         self.inventory.feed(records)
         for record in records:
+            if record.kind == Kind.ENDED and record.text("uid") in self.go_on:
+                self.ended.add(record.text("uid"))
             if self.began is None and record.kind == LedgerKind.LEDGER_STARTED:
                 self.began = record.at
             elif self.began is None and record.kind == LedgerKind.CHECKPOINT:

@@ -1,6 +1,7 @@
 """Records what is given before it is given, and what is taken away once it is taken away."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -10,9 +11,10 @@ from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.reasons import ConditionType
 from agentid.controller.errors import LedgerUnavailableError
 from agentid.controller.ledger_followers import Follower
+from agentid.controller.packed_task import ACTIVE, PackedTask, Standing
 from agentid.controller.records import Record, Unsure
 from agentid.ledger.record import encode, read_time
-from agentid.lifecycle.journal import GIVES, Entry, voided
+from agentid.lifecycle.journal import GIVES, Entry, Kind, found_out, revoked, voided
 from agentid.lifecycle.model import Blocked, TaskFacts
 from agentid.lifecycle.record import condition
 from agentid.process.tracing import span
@@ -29,6 +31,13 @@ class Ledger(Protocol):
     @property
     def blocked(self) -> Blocked | None:
         """Return why nothing can be written just now, or None."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it was compared with the statuses: what they lose from then on is for who sees it."""
+
+    def has_ended(self, uid: str) -> bool:
+        """Whether it held the end of that task when it was read, which went on as far as was known then."""
 
     async def append(self, record: bytes, undo: Callable[[], bytes] | None = None) -> None:
         """Return once `record` is durable; `undo` is recorded if it becomes so after this was given up."""
@@ -108,6 +117,23 @@ class Recorder:
                 self.note(each.entry)
         record.unsure = kept
 
+    def overwritten(self, record: Record, before: PackedTask) -> None:
+        """Record what the status that is there now takes away, unless this operator wrote it.
+
+        A predecessor's may be carried out after the ledger was compared with the statuses: nobody else tells.
+        """
+        task = record.task
+        if task is None or before.standing not in ACTIVE or not self._ledger.is_read:
+            return
+        if before.unpacked()["status"] == task.unpacked()["status"]:
+            return
+        was, now = before.facts().status, task.facts()
+        if now.status_invalid is not None or any(each.status == now.status for each in record.unsure):
+            return
+        lost = tuple(revoked(was.credentials, now.status.credentials))
+        if lost or task.standing is Standing.OVER:
+            self.note(found_out(now, lost, self._clock()))
+
     def pay(self, record: Record, owed: Entry | None) -> None:
         """Record what a status says that was written before."""
         self.note(owed)
@@ -117,6 +143,9 @@ class Recorder:
         """Record, however long it takes."""
         if found is None:
             return
+        if found.kind == Kind.ENDED and self._ledger.has_ended(found.uid):
+            # Nothing but a watch that was behind makes it news.
+            found = replace(found, kind=Kind.REVOKED)
         for follower in self._followers:
             follower.taken_away(found.fields())
         self._ledger.note(encode(found.fields()))

@@ -13,6 +13,12 @@ from agentid.ledger.record import encode
 from agentid.lifecycle.journal import Entry, Revoked, found_gone, found_out
 
 
+def tasks_that_go_on(world: World) -> set[str]:
+    """Return the UID of each task that is not over as far as is known."""
+    tasks = (record.task for _, record in world.records())
+    return {each.uid for each in tasks if each is not None and each.standing is not Standing.OVER}
+
+
 async def look_at_unrecorded(inventory: Inventory, world: World, reads: Reads, now: datetime) -> None:
     """Have the world know each task of which something seems unrecorded as it is now.
 
@@ -61,7 +67,9 @@ def _compare(begun: BegunTask, world: World, now: datetime) -> Entry | None:
     facts = task.facts()
     counting = {each.serial for each in facts.status.credentials}
     lost = _revoked({serial: each for serial, each in live.items() if serial not in counting})
-    return found_out(facts, lost, now) if lost or task.standing is Standing.OVER else None
+    # What was recorded as its beginning came into no status: its time has not begun.
+    is_undone = task.standing is Standing.WAITING and begun.deadline is not None
+    return found_out(facts, lost, now) if lost or is_undone or task.standing is Standing.OVER else None
 
 
 def _revoked(live: dict[str, LiveCredential]) -> tuple[Revoked, ...]:

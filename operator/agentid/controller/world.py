@@ -27,14 +27,24 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
+Overwritten = Callable[[Record, PackedTask], None]
+"""Is told of a task that has changed, and how it was before."""
+
+
 class World:
     """All tasks, pods and agents; tells `changed` which task names a change concerns.
 
-    `census` counts the tasks.
+    `census` counts the tasks. `overwritten` is told what a task was before, unless this operator changed it.
     """
 
-    def __init__(self, changed: Callable[[Key], None], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        changed: Callable[[Key], None],
+        clock: Callable[[], datetime],
+        overwritten: Overwritten = lambda _record, _before: None,
+    ) -> None:
         self._changed = changed
+        self._overwritten = overwritten
         self._clock = clock
         self.census = Census()
         self._records: dict[Key, Record] = {}
@@ -178,6 +188,8 @@ class World:
         self.kinship.take(old if old is not None and old.uid == new.uid else None, new)
         if not own:
             self._changed(record.key)
+        if old is not None and old.uid == new.uid and not own:
+            self._overwritten(record, old)
 
     def _depart(self, record: Record, task: PackedTask) -> None:
         self._unindex(task)

@@ -52,6 +52,9 @@ class _Task:
     deadline: datetime
     given: int = 0
     was_begun: bool = False
+    """Whether something prolonged what it was given: the beginning it had then is in its status."""
+    is_undone: bool = False
+    """Whether it has not begun, whatever was recorded, so that its deadline is none."""
     suspended: bool = False
     ended: datetime | None = None
     credentials: list[_Credential] = field(default_factory=list)
@@ -101,6 +104,7 @@ class Auditor:
         task = self._tasks.get(record.text("uid"))
         if task is not None:
             self._take_back(task, {serial for serial, _ in record.revoked()})
+            task.is_undone = task.is_undone or (record.says_not_begun() and not task.was_begun)
         if record.kind in GIVES:
             self._give(task, record)
         elif record.kind == Kind.ENDED:
@@ -128,6 +132,11 @@ class Auditor:
             task = _Task(uid, f"{record.text('namespace')}/{record.text('task')}", deadline)
             self._tasks[uid] = task
             heappush(self._due, (deadline, uid))
+        elif not task.was_begun and deadline != task.deadline:
+            # What was recorded before may never have come into its status: it begins with this then.
+            task.deadline = deadline
+            heappush(self._due, (deadline, uid))
+        task.is_undone = False
         task.given += 1
         task.was_begun = task.was_begun or (started is not None and started < record.at)
         given = f"{task.name} was given something at {format_time(record.at)}"
@@ -173,7 +182,7 @@ class Auditor:
         elif task.ended is None:
             task.ended = record.at
             heappush(self._due, (record.at, task.uid))
-            if record.at > task.deadline + self._grace:
+            if record.at > task.deadline + self._grace and not task.is_undone:
                 due, late = format_time(task.deadline), format_time(record.at)
                 message = f"{task.name} had to end by {due}, and ended at {late}"
                 self._say(AuditKind.NOT_ENDED, task.uid, message)
@@ -231,7 +240,7 @@ class Auditor:
                     self._say(AuditKind.NOT_REVOKED, task.uid, message)
             self._take_back(task, {each.serial for each in task.credentials})
         if task.deadline < moment:
-            if task.ended is None:
+            if task.ended is None and not task.is_undone:
                 message = (
                     f"{task.name} had to end by {format_time(task.deadline)}, and no record says that it did"
                 )

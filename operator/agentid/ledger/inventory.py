@@ -28,7 +28,7 @@ class BegunTask:
         namespace: Its namespace.
         task: Its name.
         agent: The name of its Agent.
-        deadline: When it ends at the latest, where that is known.
+        deadline: When it ends at the latest; None: it has not begun, whatever was recorded, or nobody knows.
         credentials: Those that count; some may be past.
         given: How often it was given something since the records begin, less what was voided.
         was_begun: Whether it had begun before those records.
@@ -87,6 +87,9 @@ class Inventory:
                 self._give(record)
             for serial, not_after in record.revoked():
                 self._revoke(record, serial, not_after)
+            task = self._tasks.get(record.text("uid"))
+            if task is not None and record.says_not_begun():
+                task.deadline = None
             if record.kind == Kind.VOIDED:
                 self._void(record)
             elif record.kind == Kind.ENDED:

@@ -11,7 +11,7 @@ from agentid.api.fields import format_time
 from agentid.ledger.canonical import Value, canonical, decode
 from agentid.ledger.errors import InvalidRecordError
 from agentid.ledger.key import LedgerPublicKey
-from agentid.lifecycle.journal import SCHEMA
+from agentid.lifecycle.journal import GIVES, SCHEMA, Kind
 
 MAX_RECORD_BYTES: Final = 128 * 1024
 """Holds any entry of the journal whose rules and approvers are cut to as many as a status names."""
@@ -101,6 +101,16 @@ class Record:
             InvalidRecordError: it is something else.
         """
         return read_time(self.fields[name], name) if name in self.fields else None
+
+    def says_not_begun(self) -> bool:
+        """Whether it says, after a status, that what its task was given before came into none.
+
+        Raises:
+            InvalidRecordError: a field is something else.
+        """
+        if self.kind in {*GIVES, Kind.VOIDED, Kind.ENDED} or self.time("started") is not None:
+            return False
+        return self.kind == Kind.REVOKED or bool(self.revoked())
 
     def public_key(self, name: str = "public_key") -> LedgerPublicKey:
         """Return the key of a ledger that the field `name` holds in PEM.
