@@ -191,6 +191,7 @@ CHART: Final = frozenset(
         "every setting of the operator has a value or a reason",
         "no image but ours",
         "each alert has its runbook",
+        "ledger, revocation, decision log and reports of decision points have alerts",
     }
 )
 """What a platform team installs."""
