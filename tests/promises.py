@@ -191,6 +191,7 @@ CHART: Final = frozenset(
         "every setting of the operator has a value or a reason",
         "no image but ours",
         "each alert has its runbook",
+        "ledger, revocation, decision log and reports of decision points have alerts",
     }
 )
 """What a platform team installs."""
@@ -440,6 +441,7 @@ LEDGER: Final = frozenset(
         "however many tasks there have been, it is bounded, and whole across what went",
         "what was given and nobody knows whether is remembered no longer than it may count",
         "what was recorded after an end and voided is no finding, and what was not is",
+        "what waits to be recorded goes out in its order, and again if its batch was refused",
         "who changes it behind the API server is found within the hour, and nothing is issued",
         "who ends records what was refused, within bounds, or says how much is not",
     }
@@ -454,6 +456,8 @@ REVOCATION: Final = frozenset(
         "a takeover, a restart or another writer un-revokes nothing",
         "what an intermediate signed before its renewal is revoked",
         "more than fits is cut and told",
+        "more than fits into a ConfigMap is signed whole, in parts of which few change, gone when it fits",
+        "the decision point serves the whole CRL, or the one before while it counts, and never parts of two",
         "outage of API server or authority: told, and made good",
         "a certificate says where its CRL is, if that is set",
         "what has ended is refused by OpenSSL with the CRL of the cluster, also after a restart",

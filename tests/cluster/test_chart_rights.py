@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from agentid.api.names import CRL_PART_CONFIG_MAPS
 from devcluster.controlplane import ControlPlane
 from devcluster.install import GATE_IS_A_PROCESS, NAMESPACE, SERVICE_ACCOUNT, install_chart
 from devcluster.kubectl import Kubectl
@@ -61,6 +62,7 @@ AT_HOME = (
     | rights(
         *("", "configmaps", "get", "update"), names=("agentid-crl", "agentid-crl-previous", "agentid-sinks")
     )
+    | rights("", "configmaps", "get", "update", "delete", names=CRL_PART_CONFIG_MAPS)
     | rights("agentid.dev", "agenttasks", "create")
     | rights("agentid.dev", "agentsecrets", "get", "list", "watch")
     | rights("agentid.dev", "ledgerbatches", "create", "delete", "get", "list")
@@ -79,8 +81,10 @@ GATE_EVERYWHERE = rights("agentid.dev", "clusteragentpolicies", "get", "list", "
     "authentication.k8s.io", "tokenreviews", "create"
 )
 """Of objects in no namespace, told about in each: what the cluster allows, and whose a token is."""
-GATE_AT_HOME = rights("agentid.dev", "decisioncheckpoints", "create", "get") | rights(
-    *("", "configmaps", "list", "watch"), names=("agentid-crl", "agentid-crl-previous")
+GATE_AT_HOME = (
+    rights("agentid.dev", "decisioncheckpoints", "create", "get")
+    | rights(*("", "configmaps", "list", "watch"), names=("agentid-crl", "agentid-crl-previous"))
+    | rights("", "configmaps", "get", names=CRL_PART_CONFIG_MAPS)
 )
 ABOUT_CLUSTER_POLICIES = rights("events.k8s.io", "events", "create")
 """In namespace default, where Events go that are about objects in no namespace."""

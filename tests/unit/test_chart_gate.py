@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agentid.api.names import HEARTBEAT
+from agentid.api.names import CRL_PART_CONFIG_MAPS, HEARTBEAT
 from agentid.controller.settings import PREFIX as OPERATORS_PREFIX
 from agentid.gate.mapping import read_mapping
 from agentid.gate.peers import Source
@@ -236,10 +236,10 @@ def test_it_may_write_its_reports_alone_and_read_no_secret() -> None:
         assert "secrets" not in rule["resources"]
         created = (["tokenreviews"], ["decisioncheckpoints"])
         assert set(rule["verbs"]) - READS == ({"create"} if rule["resources"] in created else set())
-        assert rule["resources"] != ["configmaps"] or rule["resourceNames"] == [
-            "agentid-crl",
-            "agentid-crl-previous",
-        ]
+        if rule["resources"] == ["configmaps"]:
+            names = ("agentid-crl", "agentid-crl-previous")
+            readable = {"list": names, "get": CRL_PART_CONFIG_MAPS}
+            assert tuple(rule["resourceNames"]) == readable[rule["verbs"][0]]
     subjects = [
         (each["metadata"]["name"], subject["name"])
         for kind in ("ClusterRoleBinding", "RoleBinding")

@@ -17,7 +17,7 @@ from agentid.cluster.errors import (
     ForbiddenError,
     ServerError,
 )
-from agentid.controller import ledger_writer
+from agentid.controller import ledger_queue, ledger_writer
 from agentid.controller.errors import LedgerOvertakenError, LedgerUnavailableError, NotLeadingError
 from agentid.controller.ledger_writer import LedgerWriter
 from agentid.controller.metrics import Metrics
@@ -308,7 +308,7 @@ async def test_whoever_steps_down_writes_nothing_more(scene: Scene) -> None:
 
 
 async def test_what_cannot_be_kept_is_counted_and_said(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_writer, "_MOST_WAITING", 3)
+    monkeypatch.setattr(ledger_queue, "MOST_WAITING", 3)
     scene.store.gate.clear()
     async with scene.running():
         scene.writer.note(record(0))

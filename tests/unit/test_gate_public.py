@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from agentid.gate.authzen import METADATA
 from agentid.gate.grpc_server import GrpcServer
 from agentid.gate.http_server import HttpServer
-from agentid.gate.public_documents import PKIX_CRL, Document, crl_in
+from agentid.gate.published_crl import PKIX_CRL, Document, crl_in
 from agentid.gate.serving_documents import Documents
 from agentid.gate.tls import TlsFiles, renew
 from tests.unit.gate_cases import Gate

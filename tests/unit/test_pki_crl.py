@@ -16,7 +16,7 @@ from agentid.pki.crl import MAX_NUMBER, build_crl, read_crl, this_update_at
 from agentid.pki.distribution_point import checked_crl_url, crl_file_name
 from agentid.pki.errors import CertificateAuthorityError, InvalidTimeError, RevocationListError
 from agentid.pki.revocation import RevokedEntry
-from agentid.pki.revocation_list import LIFETIME, MAX_ENTRIES
+from agentid.pki.revocation_list import LIFETIME, MAX_ENTRIES_IN_CLUSTER
 from agentid.pki.serial import random_serial, serial_hex
 from agentid.pki.spiffe_id import SpiffeId, TrustDomain
 from agentid.pki.svid import X509Svid, issue_x509_svid
@@ -159,7 +159,7 @@ def test_as_many_as_are_published_fit_into_a_config_map() -> None:
     late = datetime(2050, 1, 1, tzinfo=UTC)
     entries = [
         RevokedEntry(f"{2**158 + number:x}", late, late, ReasonFlags.key_compromise)
-        for number in range(MAX_ENTRIES)
+        for number in range(MAX_ENTRIES_IN_CLUSTER)
     ]
 
     assert len(crl(*entries)) < 900 * 1024

@@ -127,6 +127,20 @@ def test_where_there_is_more_than_fits_what_ends_first_is_left_out_and_that_is_s
     assert held.begin_edition(later).incomplete_until is None
 
 
+def test_what_is_cut_from_one_ends_first_and_it_says_until_when_something_is_missing() -> None:
+    held = RevocationList(max_entries=4)
+    for number, minutes in enumerate((9, 2, 5, 7, 1), start=1):
+        held.add(entry(number, ends=NOW + timedelta(minutes=minutes)), NOW)
+    edition = held.begin_edition(NOW)
+    assert edition.cut(4) is edition
+    assert edition.incomplete_until == NOW + timedelta(minutes=1)
+
+    cut = edition.cut(2)
+    assert serials(cut) == {"1", "4"}
+    assert cut.incomplete_until == NOW + timedelta(minutes=5)
+    assert (cut.made_at, cut.next_update) == (edition.made_at, edition.next_update)
+
+
 def test_burst_of_5000_is_one_edition() -> None:
     held = RevocationList()
     publish(held, NOW)

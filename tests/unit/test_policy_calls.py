@@ -12,7 +12,7 @@ from agentid.policy.decision import Decision, Reason
 from agentid.policy.engine import decide_prepared
 from agentid.policy.layer import Layer
 from agentid.policy.prepared import prepare_for_calls
-from agentid.policy.question import Environment, Person, Question, Use
+from agentid.policy.question import Environment, Person, Pod, Question, Use
 from agentid.policy.vocabulary import Action
 from tests.unit.policy_questions import NOTHING, NOW, PERMIT, cluster, namespace, question
 
@@ -183,6 +183,14 @@ def test_what_asks_more_than_may_be_asked_is_denied() -> None:
     call = replace(READ, parameters={"a": "x" * 40_000})
 
     assert quickly(use(), call, reads, NOTHING).reason is Reason.TOO_MUCH_ASKED
+
+
+def test_what_is_too_much_before_any_call_is_denied_for_each() -> None:
+    pod = Pod("refund-agent", tuple(f"registry.example.com/{number}/{'x' * 900}" for number in range(40)))
+    asked = use(pod=pod)
+
+    assert quickly(asked, READ, cluster(f"{PERMIT};"), NOTHING).reason is Reason.TOO_MUCH_ASKED
+    assert quickly(use(), READ, cluster(f"{PERMIT};"), NOTHING).allowed
 
 
 def test_a_question_that_does_not_fit_the_schema_is_not_made_prepare_for_calls() -> None:

@@ -10,6 +10,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* Names of the ConfigMaps with parts of a CRL that is too large for one. */}}
+{{- define "agentid.crlParts" -}}
+{{- $names := list -}}
+{{- range until 28 -}}
+{{- $names = append $names (printf "agentid-crl-part-%d" .) -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end }}
+
 {{/* Labels by which all pods of the chart are known: the operator's, the decision point's, those of `helm test`. */}}
 {{- define "agentid.selectorLabels" -}}
 app.kubernetes.io/name: agentid

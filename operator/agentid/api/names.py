@@ -46,6 +46,12 @@ CRL_CONFIG_MAP: Final = "agentid-crl"
 PREVIOUS_CRL_CONFIG_MAP: Final = "agentid-crl-previous"
 """In the operator's namespace: the CRL of the intermediate before it, while what that signed may live."""
 
+CRL_PART_CONFIG_MAPS: Final = tuple(f"agentid-crl-part-{number}" for number in range(28))
+"""In the operator's namespace: parts of a CRL that is too large for one ConfigMap.
+
+Twice as many as one has at the most, so that those of the next one never take the place of those that count.
+"""
+
 SINKS_CONFIG_MAP: Final = "agentid-sinks"
 """In the operator's namespace: up to which batch of the ledger each sink has the record."""
 

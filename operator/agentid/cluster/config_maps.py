@@ -3,6 +3,7 @@
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agentid.api.names import FIELD_MANAGER
@@ -84,6 +85,20 @@ class ConfigMaps:
         metadata |= {"uid": over.uid, "resourceVersion": over.version}
         path = CONFIG_MAPS.path(self._namespace, name)
         return _read(await self._connection.put(path, body, within_seconds=seconds))
+
+    async def delete(self, name: str, known: ConfigMap) -> None:
+        """Delete it as it was read; one that is gone already is well.
+
+        Raises:
+            ConflictError: what is there is not what was read.
+            ApiAnswerError: the API server did not do it, or did not say.
+        """
+        body: Body = {"preconditions": {"uid": known.uid, "resourceVersion": known.version}}
+        seconds = self._guard()
+        with suppress(NotFoundError):
+            await self._connection.delete(
+                CONFIG_MAPS.path(self._namespace, name), body, within_seconds=seconds
+            )
 
 
 def _read(found: Body) -> ConfigMap:

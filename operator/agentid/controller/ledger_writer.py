@@ -1,10 +1,7 @@
 """Writes the ledger: while one batch is on its way the next one gathers; what is not durable counts not."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -22,10 +19,10 @@ from agentid.controller.errors import (
     LedgerUnavailableError,
     NotLeadingError,
 )
+from agentid.controller.ledger_queue import LedgerQueue, Waiting
 from agentid.controller.metrics import Metrics
-from agentid.ledger.batch import Batch, Head, seal, take
+from agentid.ledger.batch import Batch, Head, seal
 from agentid.ledger.key import LedgerKey, LedgerPublicKey
-from agentid.ledger.record import lost
 from agentid.lifecycle.model import Blocked
 from agentid.watched.pauses import retry_pause
 
@@ -37,8 +34,6 @@ _PATIENCE_SECONDS: Final = 2.0
 """How long a write may take before nothing more is decided to be issued."""
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _LEASE_PAUSE_SECONDS: Final = 0.25
-_MOST_WAITING: Final = 100_000
-"""How many records may wait to be written: more than there are tasks that can end meanwhile."""
 
 
 class Store(Protocol):
@@ -49,39 +44,6 @@ class Store(Protocol):
 
     async def read(self, sequence: int) -> Body:
         """Return a batch."""
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A record that is to be written; `done` is who waits for that, `undo` what to record if nobody does.
-
-    `since` is when that began, in seconds that only grow.
-
-    What comes after a `next_key` is signed by that: it is the last of its batch.
-    """
-
-    record: bytes
-    since: float
-    done: asyncio.Future[None] | None = None
-    undo: Callable[[], bytes] | None = None
-    is_sealed: bool = False
-    next_key: LedgerKey | None = None
-
-
-@dataclass(slots=True)
-class _Interruption:
-    """Since when nothing could be written, and how many records were lost by that."""
-
-    since: datetime
-    lost: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    """A batch that was sent, or is to be, exactly as it is: whether it is there may be unknown."""
-
-    batch: Batch
-    records: tuple[_Waiting, ...]
 
 
 class LedgerWriter:
@@ -121,15 +83,15 @@ class LedgerWriter:
         self._metrics = metrics
         self._head: Head | None = None
         self._key: LedgerKey | None = None
-        self._queue: deque[_Waiting] = deque()
-        self._sealed: _Sealed | None = None
+        self._queue = LedgerQueue()
+        # The batch that was sent, or is to be, exactly as it is: whether it is there may be unknown.
+        self._sealed: Batch | None = None
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._failures = 0
         self._problem = ""
         self._sent_at: float | None = None
-        self._interruption: _Interruption | None = None
 
     @property
     def head(self) -> Head | None:
@@ -144,13 +106,13 @@ class LedgerWriter:
     @property
     def waiting(self) -> int:
         """How many records are not durable yet."""
-        return len(self._queue) + (len(self._sealed.records) if self._sealed is not None else 0)
+        return len(self._queue)
 
     @property
     def lag_seconds(self) -> float:
         """For how long the oldest of them has waited."""
-        waiting = self._sealed.records if self._sealed is not None else self._queue
-        return self._monotonic() - waiting[0].since if waiting else 0.0
+        since = self._queue.oldest_since
+        return self._monotonic() - since if since is not None else 0.0
 
     @property
     def blocked(self) -> Blocked | None:
@@ -164,7 +126,7 @@ class LedgerWriter:
     def begin(self, head: Head, key: LedgerKey, first: Iterable[bytes] = ()) -> None:
         """Go on after `head`, signing with `key`; the records in `first` come before all that waits."""
         self._head, self._key = head, key
-        self._queue.extendleft(reversed([_Waiting(each, self._monotonic()) for each in first]))
+        self._queue.put_first(first, self._monotonic())
         self._stir()
 
     def stop(self) -> None:
@@ -175,11 +137,9 @@ class LedgerWriter:
         if forgotten := sum(1 for _ in self.noted()):
             _log.warning("records forgotten", records=forgotten)
         self._head = self._key = None
-        given_up = [*(self._sealed.records if self._sealed is not None else ()), *self._queue]
-        self._queue.clear()
-        self._sealed = self._interruption = None
+        self._sealed = None
         self._failures, self._sent_at = 0, None
-        for each in given_up:
+        for each in self._queue.clear():
             self._fail(each, NotLeadingError("the lease is not held; nothing may be recorded"))
         self._stir()
 
@@ -194,8 +154,8 @@ class LedgerWriter:
             LedgerUnavailableError: it is not known to be durable; nothing may be released.
             NotLeadingError: another operator may be the active one by now.
         """
-        waiting = _Waiting(record, self._monotonic(), asyncio.get_running_loop().create_future(), undo)
-        self._queue.append(waiting)
+        waiting = Waiting(record, self._monotonic(), asyncio.get_running_loop().create_future(), undo)
+        self._queue.put(waiting)
         self._stir()
         try:
             async with asyncio.timeout(APPEND_SECONDS):
@@ -215,14 +175,12 @@ class LedgerWriter:
             LedgerUnavailableError: it is not known to be durable.
             NotLeadingError: another operator may be the active one by now.
         """
-        waiting = _Waiting(
-            record, self._monotonic(), asyncio.get_running_loop().create_future(), next_key=key
-        )
-        self._queue.append(waiting)
+        waiting = Waiting(record, self._monotonic(), asyncio.get_running_loop().create_future(), next_key=key)
+        self._queue.put(waiting)
         self._stir()
         await self._until_written(waiting)
 
-    async def _until_written(self, waiting: _Waiting) -> None:
+    async def _until_written(self, waiting: Waiting) -> None:
         done = waiting.done
         if done is None:
             return
@@ -230,27 +188,22 @@ class LedgerWriter:
             await done
         except asyncio.CancelledError:
             if not waiting.is_sealed:
-                # Never sent, so that nothing has to be taken back. It may have been told so at this moment.
-                with suppress(ValueError):
-                    self._queue.remove(waiting)
+                # Never sent, so that nothing has to be taken back.
+                self._queue.withdraw(waiting)
             elif done.done() and not done.cancelled() and done.exception() is None and waiting.undo:
                 self.note(waiting.undo())
             raise
 
     def note(self, record: bytes) -> None:
         """Have `record` written, however long it takes; those that cannot be kept are said to be lost."""
-        if len(self._queue) >= _MOST_WAITING:
-            self._interruption = self._interruption or _Interruption(self._clock())
-            self._interruption.lost += 1
+        if self._queue.note(record, self._monotonic(), self._clock()):
+            self._stir()
+        else:
             self._metrics.ledger_lost.inc()
-            return
-        self._queue.append(_Waiting(record, self._monotonic()))
-        self._stir()
 
     def noted(self) -> Iterator[bytes]:
         """Yield what was only noted and is not durable yet."""
-        sealed = self._sealed.records if self._sealed is not None else ()
-        return (each.record for each in (*sealed, *self._queue) if each.done is None)
+        return self._queue.noted()
 
     async def drain(self) -> None:
         """Wait until all is durable."""
@@ -283,9 +236,9 @@ class LedgerWriter:
         sealed = self._sealed = self._sealed or self._seal(head, key)
         self._sent_at = self._monotonic()
         try:
-            uid = await self._store.create(sealed.batch.name, dict(sealed.batch.to_spec()))
+            uid = await self._store.create(sealed.name, dict(sealed.to_spec()))
         except AlreadyExistsError:
-            uid = await self._see_whose(sealed.batch)
+            uid = await self._see_whose(sealed)
         except ApiAnswerError as error:
             if isinstance(error, TooManyRequestsError) or not isinstance(error, PassingError):
                 self._unseal(sealed, error)
@@ -295,16 +248,10 @@ class LedgerWriter:
         if self._sealed is sealed:
             self._written(sealed, uid)
 
-    def _seal(self, head: Head, key: LedgerKey) -> _Sealed:
+    def _seal(self, head: Head, key: LedgerKey) -> Batch:
         """Take what waits, as much of it as a batch may hold."""
-        if (was := self._interruption) is not None:
-            self._queue.appendleft(_Waiting(lost(self._clock(), was.lost, was.since), self._monotonic()))
-            self._interruption = None
-        number = take(each.record for each in _up_to_rotation(self._queue))
-        records = tuple(self._queue.popleft() for _ in range(number))
-        for each in records:
-            each.is_sealed = True
-        batch = seal(
+        records = self._queue.seal(self._monotonic(), self._clock())
+        return seal(
             head,
             [each.record for each in records],
             key=key,
@@ -312,7 +259,6 @@ class LedgerWriter:
             nonce=self._nonce(),
             at=self._clock(),
         )
-        return _Sealed(batch, records)
 
     async def _see_whose(self, mine: Batch) -> str:
         """Return the UID of the batch of this sequence, if it is this one, whose reply was lost.
@@ -330,27 +276,24 @@ class LedgerWriter:
         uid: str = there["metadata"]["uid"]
         return uid
 
-    def _unseal(self, sealed: _Sealed, error: ApiAnswerError) -> None:
+    def _unseal(self, sealed: Batch, error: ApiAnswerError) -> None:
         """Let go of a batch that was refused: who waits is told, and what was noted is tried again."""
         if self._sealed is not sealed:
             # Stopped meanwhile: forgotten is forgotten.
             return
         self._sealed = None
-        for each in reversed(sealed.records):
-            each.is_sealed = False
-            if each.done is None:
-                self._queue.appendleft(each)
-            else:
-                self._fail(each, LedgerUnavailableError(f"nothing is issued: the ledger refused it: {error}"))
+        for each in self._queue.give_back():
+            self._fail(each, LedgerUnavailableError(f"nothing is issued: the ledger refused it: {error}"))
 
-    def _written(self, sealed: _Sealed, uid: str) -> None:
-        self._sealed, self._head = None, sealed.batch.head
+    def _written(self, sealed: Batch, uid: str) -> None:
+        records = self._queue.written()
+        self._sealed, self._head = None, sealed.head
         if self._failures:
-            _log.info("ledger written again", sequence=sealed.batch.sequence)
+            _log.info("ledger written again", sequence=sealed.sequence)
         self._failures = 0
-        self._key = sealed.records[-1].next_key or self._key
-        self._on_written(sealed.batch, uid)
-        for each in sealed.records:
+        self._key = records[-1].next_key or self._key
+        self._on_written(sealed, uid)
+        for each in records:
             if each.done is None:
                 continue
             if each.done.done():
@@ -365,30 +308,23 @@ class LedgerWriter:
         self._failures += 1
         self._metrics.ledger_failures.inc()
         self._problem = str(error)
-        if self._failures > 1 and self._sealed is None and not self._queue:
+        if self._failures > 1 and self._queue.is_idle:
             # There has to be something to write, or nobody finds out that it can be written again.
-            self._interruption = self._interruption or _Interruption(self._clock())
+            self._queue.interrupt(self._clock())
         pause = min(retry_pause(self._failures, self._randomness(), error), _LONGEST_PAUSE_SECONDS)
         _log.warning("ledger not written", error=str(error), retry_seconds=round(pause, 2))
         await asyncio.sleep(pause)
         self._stir()
 
     def _stir(self) -> None:
-        if self._sealed is not None or self._queue or self._interruption is not None:
-            self._idle.clear()
-            self._work.set()
-        else:
+        if self._queue.is_idle:
             self._work.clear()
             self._idle.set()
+        else:
+            self._idle.clear()
+            self._work.set()
 
     @staticmethod
-    def _fail(waiting: _Waiting, error: Exception) -> None:
+    def _fail(waiting: Waiting, error: Exception) -> None:
         if waiting.done is not None and not waiting.done.done():
             waiting.done.set_exception(error)
-
-
-def _up_to_rotation(waiting: Iterable[_Waiting]) -> Iterator[_Waiting]:
-    for each in waiting:
-        yield each
-        if each.next_key is not None:
-            return

@@ -6,6 +6,7 @@ from typing import Final
 from agentid.api.admission import AdmissionSettings
 from agentid.api.names import (
     CRL_CONFIG_MAP,
+    CRL_PART_CONFIG_MAPS,
     GROUP,
     OPERATOR_LEASE,
     OWN_SECRETS,
@@ -93,6 +94,11 @@ def _needed(settings: AdmissionSettings) -> Iterator[Right]:
         Right(verb, "configmaps", "", own, name)
         for name in (CRL_CONFIG_MAP, PREVIOUS_CRL_CONFIG_MAP, SINKS_CONFIG_MAP)
         for verb in ("get", "update")
+    )
+    yield from (
+        Right(verb, "configmaps", "", own, name)
+        for name in CRL_PART_CONFIG_MAPS
+        for verb in ("get", "update", "delete")
     )
     yield Right("create", "agenttasks", GROUP, own)
     yield from (Right(verb, "agentsecrets", GROUP, own) for verb in _SEEN)

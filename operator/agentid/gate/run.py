@@ -100,7 +100,12 @@ class Gate:
             self._view, trust_domain=settings.trust_domain, cluster_labels=settings.cluster_labels
         )
         self._recording = Recording(settings, connection, self._metrics, self._clock.wall)
-        self._documents = PublicDocuments(connection, settings.namespace, time.monotonic)
+        self._documents = PublicDocuments(connection, settings.namespace, time.monotonic, self._clock.wall)
+        self._metrics.watch(
+            "agentid_gate_crl_behind_seconds",
+            "For how long a CRL in parts has been published that is not served yet; 0 where none is.",
+            self._documents.behind_seconds,
+        )
         decide = Deciding(
             self._view,
             settings.limits(),

@@ -5,16 +5,18 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from agentid.gate.public_documents import CRL_OF_ISSUER_PATH, CRL_PATH, Document
+from agentid.gate.public_documents import CRL_OF_ISSUER_PATH, CRL_PATH
+from agentid.gate.published_crl import Document, Withheld
 
 _CACHE: Final = "public, max-age=2, must-revalidate"
 """What is revoked is in the CRL within two seconds, and no cache may hold that up for much longer."""
+_RETRY_SECONDS: Final = "2"
 
 
 class Documents(Protocol):
     """What there is to serve."""
 
-    def crl(self, issuer: str | None = None) -> Document | None:
+    def crl(self, issuer: str | None = None) -> Document | Withheld | None:
         """Return the CRL of an issuer, or of the one that signs now."""
 
 
@@ -37,9 +39,12 @@ def add_documents(application: web.Application, documents: Documents) -> None:
     application.router.add_get(CRL_OF_ISSUER_PATH, crl)
 
 
-def _served(request: web.Request, document: Document | None) -> web.Response:
+def _served(request: web.Request, document: Document | Withheld | None) -> web.Response:
     if document is None:
         raise web.HTTPNotFound
+    if isinstance(document, Withheld):
+        headers = {"Retry-After": _RETRY_SECONDS, "Cache-Control": "no-store"}
+        return web.json_response({"message": document.reason}, status=503, headers=headers)
     tag = f'"{document.tag}"'
     headers = {"ETag": tag, "Cache-Control": _CACHE, "X-Content-Type-Options": "nosniff"}
     if document.modified is not None:

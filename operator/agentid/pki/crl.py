@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from agentid.pki.authority import CertificateAuthority
 from agentid.pki.errors import RevocationListError
 from agentid.pki.revocation import RevokedEntry
+from agentid.pki.revocation_list import MAX_ENTRIES
 from agentid.pki.serial import serial_hex
 from agentid.pki.signing_certificate import SIGNATURE_HASH
 from agentid.pki.validity import END_OF_X509_TIME, first_second, in_utc
@@ -111,7 +112,7 @@ def read_crl(der: bytes, authority: CertificateAuthority, *, longest_life: timed
 
 
 # The same entries are in one CRL after the other, and making one takes longer than writing it.
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=MAX_ENTRIES)
 def _revoked(entry: RevokedEntry) -> x509.RevokedCertificate:
     builder = (
         x509.RevokedCertificateBuilder()

@@ -7,8 +7,10 @@ from typing import Final
 
 from agentid.pki.revocation import RevokedEntry
 
-MAX_ENTRIES: Final = 16_000
-"""Of at most 55 bytes each, so that a CRL of them is below 900 KiB: what one ConfigMap holds."""
+MAX_ENTRIES: Final = 64_000
+"""Of at most 55 bytes each. More is not revoked at once: who signs them does nothing else meanwhile."""
+MAX_ENTRIES_IN_CLUSTER: Final = 16_000
+"""So that a CRL of them is below 900 KiB: what one ConfigMap holds."""
 GATHER: Final = timedelta(seconds=1)
 """A CRL is made at most so often; what is revoked meanwhile is in the next one."""
 REFRESH: Final = timedelta(minutes=5)
@@ -32,6 +34,18 @@ class Edition:
     made_at: datetime
     next_update: datetime
     incomplete_until: datetime | None
+
+    def cut(self, max_entries: int) -> "Edition":
+        """Return it with so many entries at the most: those that end first are left out."""
+        if len(self.entries) <= max_entries:
+            return self
+        by_end = sorted(self.entries, key=lambda entry: entry.not_after)
+        left_out_until = by_end[-max_entries - 1].not_after
+        return replace(
+            self,
+            entries=tuple(by_end[-max_entries:]),
+            incomplete_until=max(self.incomplete_until or left_out_until, left_out_until),
+        )
 
 
 class RevocationList:

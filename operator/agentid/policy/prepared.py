@@ -1,7 +1,7 @@
 """A question made ready once, to be asked many times: what stays of it is encoded and parsed only once."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import cedarpy
@@ -18,7 +18,7 @@ _KEPT: Final = 128
 """Sets of entities, some 22 kB each: soon after a task is asked about, it is asked about again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
     """A question that can be asked at any time, and of `use` about any call; make it with `prepare`.
 
@@ -27,14 +27,17 @@ class Prepared:
         entities: The entities of that, parsed.
         break_glass: Whether it is an emergency.
         requires_policy: Whether its namespace has to have a policy of its own.
-        size: Bytes of its entities and its context.
     """
 
     frame: Frame
     entities: cedarpy.Entities
     break_glass: bool
     requires_policy: bool
-    size: int
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of its entities and its context: read for each call, and for no other question."""
+        return len(self.frame.entities.encode()) + len(dumps(self.frame.context).encode())
 
 
 def prepare(question: Question) -> Prepared:
@@ -49,7 +52,6 @@ def prepare(question: Question) -> Prepared:
         _parsed(made.entities),
         question.break_glass,
         REQUIRE_POLICY_LABEL in question.environment.namespace_labels,
-        len(made.entities.encode()) + len(dumps(made.context).encode()),
     )
 
 
