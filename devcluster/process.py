@@ -79,6 +79,13 @@ class Process:
             ConditionNotMetError: It did not end in time; it was killed then.
         """
         self.signal(signal.SIGTERM)
+        return self.ended(within)
+
+    def ended(self, within: timedelta = timedelta(seconds=30)) -> int:
+        """Wait until it ends of itself, or because it was asked to before; returns and raises as `terminate`.
+
+        One that is asked twice may hear of it when it listens no more, and then ends by the signal.
+        """
         if self._running is None:
             return 0
         try:

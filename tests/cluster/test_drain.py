@@ -115,7 +115,7 @@ def test_a_write_that_is_under_way_at_sigterm_is_finished_and_nothing_is_left_to
     assert not replacing.logged("drained", logged), "it waits for what is under way"
     let_go.set()
 
-    assert operator.terminate() == 0
+    assert operator.process.ended() == 0
     assert replacing.logged("drained", logged)
     running = story.runs(place)
     assert [each.reason for each in story.told(place, running)] == ["CredentialIssued"], "its Event is sent"
@@ -179,7 +179,7 @@ def test_a_secret_in_doubt_at_sigterm_is_made_sure_of_by_the_successor(
     place.create([task(**ANY_POD), pod()])
     lost.wait()
 
-    assert replacing.operator.terminate() == 0
+    assert replacing.operator.process.ended() == 0
     lease = replacing.lease()
     assert not lease["spec"].get("holderIdentity")
     assert SETTLED_ANNOTATION not in annotations(lease)
