@@ -30,7 +30,7 @@ from agentid.ledger.key import LedgerKey
 from agentid.ledger.known_head import KnownHead
 from agentid.ledger.record import Record
 from agentid.ledger.retention import KeptBatch, Retention
-from tests.unit.ledger_batches import issued, record
+from tests.unit.ledger_batches import ended, issued, record
 from tests.unit.ledger_store_in_memory import KeysInMemory, StoreInMemory
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
@@ -249,6 +249,16 @@ async def test_end_that_is_recorded_and_no_watch_has_shown_is_known(scene: Scene
         assert ledger.is_read
         ledger.step_down()
         assert not ledger.is_read
+
+
+async def test_what_an_end_did_not_name_is_revoked_by_whoever_leads_next(scene: Scene) -> None:
+    await scene.wrote(_issued(), ended(10, uid=_UID, task="refund"))
+    await scene.wrote()
+    revoked = scene.store.records()[-1]
+    assert (revoked.kind, revoked.text("uid")) == ("revoked", _UID)
+    assert [serial for serial, _ in revoked.revoked()] == ["0a"]
+    await scene.wrote()
+    assert scene.kinds().count("revoked") == 1, "once"
 
 
 async def test_what_only_a_watch_that_is_behind_does_not_show_is_no_loss(scene: Scene) -> None:

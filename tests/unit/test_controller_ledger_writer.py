@@ -262,6 +262,20 @@ async def test_write_without_an_answer_blocks_what_comes_and_does_not_hold_who_w
     assert (scene.writer.blocked, scene.writer.lag_seconds) == (None, 0.0)
 
 
+async def test_what_was_given_up_is_taken_back_before_the_end_of_its_task_is_recorded(scene: Scene) -> None:
+    scene.store.gate.clear()
+    async with scene.running():
+        waiting = scene.append("an issue", lambda: record("taken back"))
+        await until(lambda: scene.store.asked == 1)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        scene.writer.note(record("an end"))
+        scene.store.gate.set()
+        await scene.writer.drain()
+    assert scene.store.records() == ["an issue", "taken back", "an end"]
+
+
 async def test_what_was_given_up_before_it_was_sent_leaves_no_trace(scene: Scene) -> None:
     scene.store.gate.clear()
     async with scene.running():

@@ -90,6 +90,23 @@ def test_an_end_takes_all_away_what_it_does_not_name_too() -> None:
     }
 
 
+def test_what_an_end_does_not_name_is_known_until_a_record_does_or_it_is_past() -> None:
+    lines = (issued("4f", ends=300), issued("5a", "renewed", seconds=200, ends=500))
+    ended_at_250 = ended(250, revoked=revoked_list(("5a", 500)))
+
+    def unnamed(found: Inventory) -> list[tuple[str, str]]:
+        return [(task.uid, each.serial) for task, each in found.unnamed()]
+
+    found = inventory(*lines, ended_at_250, now=250)
+    assert unnamed(found) == [(UID, "4f")]
+    found.feed(parsed(record("revoked", 251, revoked=revoked_list(("4f", 300)))))
+    assert (unnamed(found), revoked(found)) == ([], {"4f", "5a"})
+
+    past = inventory(*lines, ended_at_250, now=250)
+    past.forget_past(at(300))
+    assert unnamed(past) == unnamed(inventory(*lines, ended_at_250, now=300)) == []
+
+
 def test_what_was_voided_never_counted() -> None:
     void = record(
         "voided", 1, serial="4f", not_after="2026-11-23T12:05:00Z", revoked=revoked_list(("4f", 300))

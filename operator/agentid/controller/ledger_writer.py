@@ -293,14 +293,12 @@ class LedgerWriter:
         self._failures = 0
         self._key = records[-1].next_key or self._key
         self._on_written(sealed, uid)
+        # Given up meanwhile: what it was for was never released. Its task may have ended since, which waits to
+        # be recorded: an end is the last that is said of a task.
+        given_up = [each.undo() for each in records if each.undo and each.done and each.done.done()]
+        self._queue.put_first(given_up, self._monotonic())
         for each in records:
-            if each.done is None:
-                continue
-            if each.done.done():
-                # Given up meanwhile: what it was for was never released.
-                if each.undo is not None:
-                    self.note(each.undo())
-            else:
+            if each.done is not None and not each.done.done():
                 each.done.set_result(None)
         self._stir()
 

@@ -10,7 +10,7 @@ from agentid.controller.packed_task import Standing
 from agentid.controller.world import World
 from agentid.ledger.inventory import BegunTask, Inventory, LiveCredential
 from agentid.ledger.record import encode
-from agentid.lifecycle.journal import Entry, Revoked, found_gone, found_out
+from agentid.lifecycle.journal import Entry, RecordedTask, Revoked, found_gone, found_out, found_unnamed
 
 
 def tasks_that_go_on(world: World) -> set[str]:
@@ -40,11 +40,14 @@ async def look_at_unrecorded(inventory: Inventory, world: World, reads: Reads, n
 def unrecorded(inventory: Inventory, world: World, now: datetime) -> Iterator[bytes]:
     """Yield a record for each task that has ended, or lost credentials, without one.
 
-    What was recorded as issued and never came into a status is among these: nobody ever had its key.
+    What was recorded as issued and never came into a status is among these: nobody ever had its key. So is
+    what the record of an end did not name: whoever wrote that did not know of it.
     """
     for begun in inventory.tasks():
         if (found := _compare(begun, world, now)) is not None:
             yield encode(found.fields())
+    for ended, each in inventory.unnamed():
+        yield encode(found_unnamed(_of(ended), _revoked({each.serial: each}), now).fields())
 
 
 def _compare(begun: BegunTask, world: World, now: datetime) -> Entry | None:
@@ -54,14 +57,7 @@ def _compare(begun: BegunTask, world: World, now: datetime) -> Entry | None:
         return None
     task = record.task if record is not None else None
     if task is None or task.uid != begun.uid:
-        return found_gone(
-            namespace=begun.namespace,
-            task=begun.task,
-            uid=begun.uid,
-            agent=begun.agent,
-            credentials=_revoked(live),
-            at=now,
-        )
+        return found_gone(_of(begun), _revoked(live), now)
     if task.standing is Standing.LIVE and not live:
         return None
     facts = task.facts()
@@ -70,6 +66,10 @@ def _compare(begun: BegunTask, world: World, now: datetime) -> Entry | None:
     # What was recorded as its beginning came into no status: its time has not begun.
     is_undone = task.standing is Standing.WAITING and begun.deadline is not None
     return found_out(facts, lost, now) if lost or is_undone or task.standing is Standing.OVER else None
+
+
+def _of(begun: BegunTask) -> RecordedTask:
+    return RecordedTask(begun.namespace, begun.task, begun.uid, begun.agent)
 
 
 def _revoked(live: dict[str, LiveCredential]) -> tuple[Revoked, ...]:

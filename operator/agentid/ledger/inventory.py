@@ -75,6 +75,7 @@ class Inventory:
         self._tasks: dict[str, BegunTask] = {}
         self._revoked: dict[str, Revocation] = {}
         self._ends: list[tuple[datetime, str]] = []
+        self._unnamed: dict[str, BegunTask] = {}
 
     def feed(self, records: Iterable[Record]) -> None:
         """Take the next records.
@@ -108,6 +109,11 @@ class Inventory:
             if each.not_after > self._now
         )
 
+    def unnamed(self) -> Iterator[tuple[BegunTask, LiveCredential]]:
+        """Yield each credential that its task's end did not name, nor anything since, with that task."""
+        for serial, task in self._unnamed.items():
+            yield task, LiveCredential(serial, self._revoked[serial].not_after)
+
     def revoked(self) -> Iterator[Revocation]:
         """Yield each credential that is revoked and whose own time is not over."""
         return iter(self._revoked.values())
@@ -116,7 +122,9 @@ class Inventory:
         """Let go of the revoked credentials whose time is over by `now`."""
         self._now = now
         while self._ends and self._ends[0][0] <= now:
-            del self._revoked[heappop(self._ends)[1]]
+            _, serial = heappop(self._ends)
+            del self._revoked[serial]
+            self._unnamed.pop(serial, None)
 
     def _give(self, record: Record) -> None:
         uid = record.text("uid")
@@ -143,6 +151,7 @@ class Inventory:
         task = self._tasks.get(record.text("uid"))
         if task is not None:
             task.credentials = tuple(each for each in task.credentials if each.serial != serial)
+        self._unnamed.pop(serial, None)
         if not_after > self._now and serial not in self._revoked:
             reason = record.text("reason")
             self._revoked[serial] = Revocation(serial, not_after, record.at, record.kind, reason)
@@ -166,4 +175,6 @@ class Inventory:
         if task is not None:
             for each in task.credentials:
                 self._revoke(record, each.serial, each.not_after)
+                if each.not_after > self._now:
+                    self._unnamed[each.serial] = task
             del self._tasks[task.uid]

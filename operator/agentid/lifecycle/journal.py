@@ -265,20 +265,41 @@ def found_out(task: TaskFacts, credentials: Iterable[Revoked], at: datetime) -> 
     )
 
 
-def found_gone(  # noqa: PLR0913 - what is known of it
-    *, namespace: str, task: str, uid: str, agent: str, credentials: Iterable[Revoked], at: datetime
-) -> Entry:
+@dataclass(frozen=True, slots=True)
+class RecordedTask:
+    """What records say of a task that may be gone."""
+
+    namespace: str
+    task: str
+    uid: str
+    agent: str
+
+
+def found_gone(of: RecordedTask, credentials: Iterable[Revoked], at: datetime) -> Entry:
     """Return what is recorded of a task that is gone, when nobody recorded its end."""
+    why = "the AgentTask was gone when the ledger was read"
+    return _of_records(of, Kind.ENDED, EndReason.DELETED, why, credentials, at)
+
+
+def found_unnamed(of: RecordedTask, credentials: Iterable[Revoked], at: datetime) -> Entry:
+    """Return what is recorded of credentials that the record of their task's end did not name."""
+    why = "the record of the end did not name it"
+    return _of_records(of, Kind.REVOKED, "", why, credentials, at)
+
+
+def _of_records(  # noqa: PLR0913, PLR0917 - what is known of it
+    of: RecordedTask, kind: Kind, reason: str, message: str, credentials: Iterable[Revoked], at: datetime
+) -> Entry:
     return Entry(
-        kind=Kind.ENDED,
+        kind=kind,
         at=format_time(at),
-        namespace=namespace,
-        task=task,
-        uid=uid,
+        namespace=of.namespace,
+        task=of.task,
+        uid=of.uid,
         generation=0,
-        agent=agent or None,
-        reason=EndReason.DELETED,
-        message="the AgentTask was gone when the ledger was read",
+        agent=of.agent or None,
+        reason=reason,
+        message=message,
         revoked=tuple(credentials),
     )
 
