@@ -293,8 +293,8 @@ class LedgerWriter:
         self._failures = 0
         self._key = records[-1].next_key or self._key
         self._on_written(sealed, uid)
-        # Given up meanwhile: what it was for was never released. Its task may have ended since, which waits to
-        # be recorded: an end is the last that is said of a task.
+        # Given up meanwhile: what it was for was never released. Its task may have ended since, and that end
+        # waits to be recorded: it is the last that is said of a task.
         given_up = [each.undo() for each in records if each.undo and each.done and each.done.done()]
         self._queue.put_first(given_up, self._monotonic())
         for each in records:
