@@ -504,6 +504,8 @@ AUDIT: Final = frozenset(
 
 DECISIONS: Final = frozenset(
     {
+        "a copied key is refused after the end, its serial is in the CRL, and a changed byte is found",
+        "decision points run in pods from the chart, and a pod asks them",
         "an ended task is refused from the moment that the view says so",
         "both credentials count during a renewal",
         "a live step grants, and one that has ended does not",
