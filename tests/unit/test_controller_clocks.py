@@ -272,4 +272,5 @@ def test_nothing_in_the_operator_reads_the_wall_clock_but_the_one_clock() -> Non
         if isinstance(node, ast.Attribute) and ast.unparse(node) in _WALL_CLOCKS
     ]
 
-    assert found == [("clocks.py", "time.time")]
+    # When a span ended is told to a collector, beside when it began, which the SDK reads; nothing goes by it.
+    assert sorted(found) == [("clocks.py", "time.time"), ("live_spans.py", "time.time_ns")]
