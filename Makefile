@@ -91,6 +91,10 @@ test: install ## Unit, component and cluster tests (a real API server; the first
 	@$(RUN)python -m devcluster build controlplane helm opa
 	$(RUN)python -m tests.stages unit component cluster -- $(PYTEST_ARGS)
 
+.PHONY: explore
+explore: install ## Property tests and state machines, with examples that nobody has tried yet
+	@AGENTID_EXPLORE=1 $(RUN)python -m tests.stages unit component -- -m hypothesis $(PYTEST_ARGS)
+
 .PHONY: e2e
 e2e: install ## The same on a real node, with real pods, the operator in one of them (root)
 	@$(if $(AGENTID_KUBECONFIG),,$(RUN)python -m devcluster build controlplane node helm && $(RUN)python -m devcluster image)

@@ -238,7 +238,9 @@ def held(task: TaskFacts) -> TaskFacts:
     credential = Credential(
         generation=1, serial="1", made_by="issue", not_before=NOW, not_after=NOW + timedelta(seconds=60)
     )
-    return with_status(task, credentials=[credential], credential_generation=1)
+    # Whatever has a credential has begun: one status says both.
+    began = task.status.start_time or NOW
+    return with_status(task, credentials=[credential], credential_generation=1, start_time=began)
 
 
 @settings(max_examples=150)
