@@ -11,7 +11,8 @@ from agentid.policy.engine import ASK_AGAIN_AFTER
 from agentid.policy.judging import InForce, doubt, judge, requests
 from agentid.policy.question import Environment
 from agentid.policy.request import Request
-from agentid.process.tracing import Attributes, span
+from agentid.process.trace_context import Attributes
+from agentid.process.tracing import span
 from agentid.watched.namespaces import Namespaces
 from agentid.watched.policies import Policies
 

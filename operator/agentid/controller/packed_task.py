@@ -17,7 +17,7 @@ from agentid.api.agenttask_status import AgentTaskStatus
 from agentid.api.names import TRACEPARENT_ANNOTATION
 from agentid.api.reasons import ConditionType
 from agentid.lifecycle.model import ChildFacts, TaskFacts
-from agentid.process.tracing import MAX_TRACEPARENT
+from agentid.process.trace_context import MAX_TRACEPARENT
 from agentid.watched.facts import mapping, moment, read, sequence, text, version_number
 
 _COMMON: Final = (

@@ -13,7 +13,8 @@ from agentid.lifecycle.journal import Kind, kind_made, kind_of
 from agentid.lifecycle.model import Observation, TaskFacts
 from agentid.lifecycle.plan import Plan
 from agentid.lifecycle.record import condition
-from agentid.process.tracing import Attributes, Pending, Span, pending, traces_are_on
+from agentid.process.trace_context import Attributes
+from agentid.process.tracing import Pending, Span, pending, traces_are_on
 
 _MOST_PENDING: Final = 4096
 """Records that are waited for; the span of another one is never sent."""

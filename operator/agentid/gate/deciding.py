@@ -13,7 +13,8 @@ from agentid.gate.case import Limits
 from agentid.gate.decide import decide
 from agentid.gate.question import Question
 from agentid.gate.view import Moment, View
-from agentid.process.tracing import Attributes, Span, span
+from agentid.process.trace_context import Attributes
+from agentid.process.tracing import Span, span
 
 _log = structlog.get_logger("agentid.gate")
 

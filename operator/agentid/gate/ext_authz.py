@@ -12,7 +12,7 @@ from agentid.gate.peers import Peer, Source, peer
 from agentid.gate.question import Call, EnforcementPoint, Question
 from agentid.gate.request import Request
 from agentid.gate.wire import ext_authz_pb2 as wire
-from agentid.process.tracing import TRACEPARENT
+from agentid.process.trace_context import TRACEPARENT
 
 METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 REASON_HEADER: Final = "x-agentid-reason"

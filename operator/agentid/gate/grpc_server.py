@@ -16,7 +16,8 @@ from agentid.gate.peers import Source
 from agentid.gate.question import EnforcementPoint, Question
 from agentid.gate.tokens import Tokens
 from agentid.gate.wire import ext_authz_pb2 as wire
-from agentid.process.tracing import TRACEPARENT, incoming, traces_are_on
+from agentid.process.trace_context import TRACEPARENT
+from agentid.process.tracing import incoming, traces_are_on
 
 _log = structlog.get_logger("agentid.gate")
 

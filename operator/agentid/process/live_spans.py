@@ -12,7 +12,7 @@ from opentelemetry.trace import Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from agentid.errors import AgentidError
-from agentid.process.tracing import MAX_TRACEPARENT, TRACEPARENT, Attributes
+from agentid.process.trace_context import MAX_TRACEPARENT, TRACEPARENT, Attributes
 
 MAX_VALUE: Final = 256
 """Characters of an attribute."""

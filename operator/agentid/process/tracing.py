@@ -3,20 +3,12 @@
 A span is under the one that is open where it begins, or else under the caller's that `incoming` was told of.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from agentid.process.errors import TracesError
-
-TRACEPARENT: Final = "traceparent"
-"""The header, and gRPC's metadata, by which a caller names its span (W3C Trace Context §3.2)."""
-
-MAX_TRACEPARENT: Final = 128
-"""Characters that are looked at: 55 today, and room for a later version of it (W3C Trace Context §3.2.2)."""
-
-Attributes = Mapping[str, str | int | bool | None]
-"""What is said of a span; None: nothing."""
+from agentid.process.trace_context import Attributes
 
 
 class Span(Protocol):
