@@ -44,7 +44,7 @@ class Receiver(ThreadingHTTPServer):
 
     def kinds(self, uid: str) -> list[str]:
         """The kinds of what it has of a task."""
-        return [each["data"]["kind"] for each in self.events.values() if each.get("subject") == uid]
+        return [each["data"]["kind"] for each in list(self.events.values()) if each.get("subject") == uid]
 
 
 class Handler(BaseHTTPRequestHandler):
