@@ -6,9 +6,8 @@ from typing import Any
 
 from agentid.api.names import OWN_SECRETS
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
-
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+from devcluster.install import NAMESPACE
+from tests.cluster.people import OPERATOR
 
 
 def answers(cluster: ControlPlane) -> Iterator[dict[str, Any]]:

@@ -10,13 +10,12 @@ from datetime import timedelta
 
 from devcluster.audit import acting_user, is_write
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.objects import ANY_POD, agent, pod, service_account, task
+from tests.cluster.people import OPERATOR
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 TTL_SECONDS = 30
 AT_ONCE = 50
 

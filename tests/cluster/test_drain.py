@@ -10,17 +10,16 @@ import pytest
 
 from agentid.api.names import OPERATOR_LEASE
 from agentid.cluster.lease import SETTLED_ANNOTATION
-from devcluster.audit import is_write
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
+from devcluster.install import NAMESPACE
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import leases, playing, story
 from tests.cluster.intercepting import Interceptor, Trap
 from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
+from tests.cluster.operator_writes import Write, writes
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 STATUS = ("PATCH", rf".*/agenttasks/{TASK}/status")
 SECRET = ("POST", r".*/secrets")
 EVENT = ("POST", r".*/events")
@@ -56,15 +55,12 @@ class Replacing:
         self.operator.start(self.interceptor.environment)
         wait_until("the successor leads", lambda: leases.leads(self.operator), within=SLOWLY)
 
-    def writes(self, here: Kubectl, since: int) -> list[tuple[str, str, str]]:
+    def writes(self, here: Kubectl, since: int) -> list[Write]:
         """What the operator wrote in that namespace, those of `story.settled` left out."""
         return [
-            (each["verb"], each["objectRef"]["resource"], each["objectRef"].get("name", ""))
-            for each in self.cluster.audit(since, user=OPERATOR)
-            if is_write(each)
-            and each["objectRef"].get("namespace") == here.namespace
-            and "after-" not in each["objectRef"].get("name", "")
-            and not (each["objectRef"]["resource"] == "secrets" and "name" not in each["objectRef"])
+            each
+            for each in writes(self.cluster, here, since)
+            if "after-" not in each.name and (each.resource, each.name) != ("secrets", "")
         ]
 
 

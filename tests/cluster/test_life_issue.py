@@ -11,10 +11,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from devcluster.audit import is_write
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
+from devcluster.install import NAMESPACE
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
@@ -31,8 +30,7 @@ from tests.cluster.objects import (
     task,
     task_of_job,
 )
-
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+from tests.cluster.operator_writes import requests, writes
 
 
 def verified(secret: Object, of_task: Object, admin: Kubectl) -> x509.Certificate:
@@ -149,23 +147,14 @@ def test_bound_at_creation_costs_six_writes_and_two_events_and_no_conflict(
     story.secret_gone(team)
     events = story.told(team, ended, at_least=2)
 
-    by_operator = [
-        each
-        for each in cluster.audit(since, user=OPERATOR)
-        if each.get("objectRef", {}).get("namespace") == team.namespace
-    ]
-    writes = [
-        (each["verb"], each["objectRef"]["resource"], each["objectRef"].get("subresource"))
-        for each in by_operator
-        if is_write(each)
-    ]
-    assert Counter(writes) == {
-        ("patch", "agenttasks", "status"): 2,
-        ("create", "secrets", None): 1,
-        ("delete", "secrets", None): 1,
-        ("create", "events", None): 2,
+    assert Counter((each.verb, each.resource) for each in writes(cluster, team, since)) == {
+        ("patch", "agenttasks/status"): 2,
+        ("create", "secrets"): 1,
+        ("delete", "secrets"): 1,
+        ("create", "events"): 2,
     }
-    assert [each["responseStatus"]["code"] for each in by_operator if each["verb"] != "watch"].count(409) == 0
+    asked = [each for each in requests(cluster, team, since) if each["verb"] != "watch"]
+    assert [each["responseStatus"]["code"] for each in asked].count(409) == 0
     assert operator.metric("agentid_status_conflicts_total") == conflicts
     assert [each.reason for each in events] == ["CredentialIssued", "TaskCompleted"]
 
@@ -181,20 +170,16 @@ def test_status_is_written_before_the_secret_is_and_before_it_is_taken_away(
     story.secret_gone(team)
     story.told(team, ended, at_least=2)
 
-    order = [
-        (each["verb"], each["objectRef"]["resource"])
-        for each in cluster.audit(since, user=OPERATOR)
-        if is_write(each) and each["objectRef"].get("namespace") == team.namespace
-    ]
+    order = [(each.verb, each.resource) for each in writes(cluster, team, since)]
     issued = order.index(("create", "secrets"))
     taken = order.index(("delete", "secrets"))
     assert order[issued - 1 : issued + 2] == [
-        ("patch", "agenttasks"),
+        ("patch", "agenttasks/status"),
         ("create", "secrets"),
         ("create", "events"),
     ]
     assert order[taken - 1 : taken + 2] == [
-        ("patch", "agenttasks"),
+        ("patch", "agenttasks/status"),
         ("delete", "secrets"),
         ("create", "events"),
     ]

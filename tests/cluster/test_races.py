@@ -12,14 +12,13 @@ from datetime import timedelta
 import pytest
 
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.intercepting import Interceptor, Trap
 from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, agent, pod, service_account, task
+from tests.cluster.people import OPERATOR
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 SLOWLY = timedelta(seconds=60)
 RENEWED = {"ttlSeconds": 75}
 """Due after 50 s; the next one so late that a slow machine sees this one's outcome before."""

@@ -9,14 +9,13 @@ from aiohttp import web
 from cryptography import x509
 
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import leases, playing, story
 from tests.cluster.intercepting import Interceptor, Trap
 from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
+from tests.cluster.people import OPERATOR
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 STATUS = ("PATCH", r".*/agenttasks/refund-4711/status")
 CREATE = ("POST", r".*/secrets")
 REPLACE = ("PUT", r".*/secrets/agentid-refund-4711")

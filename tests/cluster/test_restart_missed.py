@@ -4,18 +4,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from devcluster.audit import is_write
 from devcluster.controlplane import ControlPlane
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import leases, playing, story
 from tests.cluster.families import NARROW, TOP, all_end, child, line_of, was_given
 from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, job, pod, task, task_of_job
-
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
-
+from tests.cluster.operator_writes import writes
 
 TAKEN_AWAY = ("suspended", "ended")
 """Tasks whose Secret is empty, and there for their pod, which lives."""
@@ -197,14 +193,8 @@ def test_restart_among_quiet_tasks_writes_nothing_and_changes_nothing(
     operator.start()
     story.settled(team, "bound")
 
-    writes = [
-        (each["verb"], each["objectRef"]["resource"], each["objectRef"].get("name", ""))
-        for each in cluster.audit(since, user=OPERATOR)
-        if is_write(each)
-        and each["objectRef"].get("namespace") == team.namespace
-        and "after-" not in each["objectRef"].get("name", "")
-    ]
-    assert [each for each in writes if each[1] != "secrets" or "agentid-" in each[2]] == []
+    written = [each for each in writes(cluster, team, since) if "after-" not in each.name]
+    assert [each for each in written if each.resource != "secrets" or "agentid-" in each.name] == []
     assert {each["metadata"]["name"]: each for each in team.list("agenttasks")} == before
     after = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in team.list("secrets")}
     assert {name: after.get(name) for name in secrets} == secrets

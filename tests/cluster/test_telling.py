@@ -9,7 +9,6 @@ import pytest
 
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import KubectlError
-from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
@@ -25,8 +24,8 @@ from tests.cluster.objects import (
     task,
     task_of_job,
 )
+from tests.cluster.people import OPERATOR
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 LIFE = "whole-life"
 SHORT = {"ttlSeconds": 30}
 RENEWED_WITHIN = timedelta(seconds=45)

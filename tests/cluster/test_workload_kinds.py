@@ -17,8 +17,8 @@ from tests.cluster import playing, story
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import POD, TASK, agent, job, pod, service_account, task
+from tests.cluster.people import OPERATOR
 
-OPERATOR = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 GROUP = "crews.example.com"
 API_VERSION = f"{GROUP}/v1"
 JOBS = {"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"}
