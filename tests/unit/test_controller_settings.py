@@ -70,7 +70,7 @@ def test_every_value_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGENTID_CLUSTER_LABELS", "env=prod", "AGENTID_CLUSTER_LABELS"),
         ("AGENTID_OPA_URL", "opa.opa.svc:8181", "must be a URL with https or http"),
         ("AGENTID_OPA_URL", "file:///etc/passwd", "must be a URL with https or http"),
-        ("AGENTID_OPA_URL", "https://user:pass@opa", "scheme, host and port only"),
+        ("AGENTID_OPA_URL", "https://user:pass@opa", "no user, no password"),
         ("AGENTID_OPA_URL", "https://opa/v1/data", "scheme, host and port only"),
         ("AGENTID_OPA_URL", "https://opa?x=1", "scheme, host and port only"),
         ("AGENTID_OPA_URL", "https://opa:99999", "is not a URL"),

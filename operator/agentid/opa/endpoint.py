@@ -3,14 +3,13 @@
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
 from agentid.outbound.addresses import Network
 from agentid.outbound.credentials import CredentialFiles
+from agentid.outbound.urls import checked_parts
 
 _PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _MAX_PATH_LENGTH: Final = 253
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,9 @@ def checked_url(text: str) -> str:
     Raises:
         ValueError: it is not acceptable; the text says why.
     """
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"is not a URL: {error}") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a URL with https or http and a host, such as https://opa.opa.svc:8181")
-    if not _is_bare(parts) or text != text.strip():
+    parts = checked_parts(text, "https://opa.opa.svc:8181")
+    if parts.path not in {"", "/"} or parts.query:
         raise ValueError("must have scheme, host and port only; the document is set apart from it")
-    if _HOST.fullmatch(parts.netloc.removesuffix(f":{port}")) is None:
-        raise ValueError("has a host that is neither a name nor an address")
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -76,7 +67,3 @@ def checked_path(text: str) -> str:
     if len(text) > _MAX_PATH_LENGTH or _PATH.fullmatch(text) is None:
         raise ValueError("must be the path of a document, such as agentid/allow: names between slashes")
     return text
-
-
-def _is_bare(parts: SplitResult) -> bool:
-    return parts.path in {"", "/"} and not parts.query and not parts.fragment and "@" not in parts.netloc

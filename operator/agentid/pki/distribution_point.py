@@ -2,14 +2,13 @@
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from agentid.outbound.urls import checked_parts
 from agentid.pki.authority import CertificateAuthority
 
 MAX_URL_LENGTH: Final = 300
-_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 
 
@@ -19,21 +18,9 @@ def checked_crl_url(text: str) -> str:
     Raises:
         ValueError: it is not acceptable; the text says why.
     """
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"is not a URL: {error}") from error
-    if len(text) > MAX_URL_LENGTH:
-        raise ValueError(f"must have at most {MAX_URL_LENGTH} characters")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(
-            "must be a URL with http or https and a host, such as http://crl.example.com/agentid"
-        )
-    if parts.query or parts.fragment or "@" in parts.netloc or text != parts.geturl():
+    parts = checked_parts(text, "http://crl.example.com/agentid", longest=MAX_URL_LENGTH)
+    if parts.query:
         raise ValueError("must have scheme, host, port and path only")
-    if _HOST.fullmatch(parts.netloc.removesuffix(f":{port}")) is None:
-        raise ValueError("has a host that is neither a name nor an address")
     if _PATH.fullmatch(parts.path) is None or {".", ".."} & set(parts.path.split("/")):
         raise ValueError("has a path that is more than names between slashes")
     return text.rstrip("/")
