@@ -40,6 +40,7 @@ class Run:
         self._lock = lock
         self._keeper = keeper
         self._detached = keeper is None
+        self._processes: list[Process] = []
 
     @classmethod
     def begin(cls) -> Self:
@@ -80,7 +81,9 @@ class Run:
             environment: Its environment; this process's own where none is given.
         """
         base = os.environ if environment is None else environment
-        return Process(name, command, {**base, reaping.MARK: self.id}, self.folder / f"{name}.log")
+        process = Process(name, command, {**base, reaping.MARK: self.id}, self.folder / f"{name}.log")
+        self._processes.append(process)
+        return process
 
     def detach(self, claim: Path) -> None:
         """Let the run go on after this process.
@@ -96,6 +99,9 @@ class Run:
 
     def end(self) -> None:
         """End all programs and remove the folder."""
+        for process in self._processes:
+            # The kernel shows the environment of one that was just started a moment later than itself.
+            process.kill()
         reaping.end(self.folder)
         self._dismiss_keeper(b"")
         _lock_file(self.id).unlink(missing_ok=True)

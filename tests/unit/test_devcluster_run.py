@@ -126,6 +126,16 @@ def test_an_error_ends_the_run() -> None:
     assert left_at_last(begun.folder) == NOTHING
 
 
+def test_what_was_started_is_ended_whatever_its_environment_shows() -> None:
+    with Run.begin() as begun:
+        process = begun.process("sleep", ["env", "-i", "sleep", "300"])
+        process.start()
+        wait_until("env has become sleep", lambda: reaping.processes(begun.id) == [])
+        assert process.alive()
+
+    assert not process.alive()
+
+
 def test_a_detached_run_goes_on_as_long_as_it_is_claimed(tmp_path: Path) -> None:
     claim = tmp_path / "cluster.json"
     with Run.begin() as begun:
