@@ -21,7 +21,7 @@ from tests.bench import report
 from tests.bench.api import Api, ApiError
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure
-from tests.bench.findings import Findings, beside_others, figures, policy_costs
+from tests.bench.findings import Findings, beside_others, figures, ledger_costs, policy_costs
 from tests.bench.gate import GateFindings
 from tests.bench.gate_figures import gate_figures
 from tests.bench.lives import Lives, NotInTimeError
@@ -31,7 +31,7 @@ from tests.bench.rounds import FULL, QUICK, Sizes
 _OWN_PACE: Final = Options(controller_manager=("--kube-api-qps=20", "--kube-api-burst=30"))
 """The garbage collector as Kubernetes ships it; clusters for tests have a faster one."""
 _GATE: Final = "gate"
-_PARTS: Final = ("rounds", "profile", "scale", "policies", "neighbours", _GATE)
+_PARTS: Final = ("rounds", "profile", "scale", "policies", "ledger", "neighbours", _GATE)
 
 
 @contextmanager
@@ -97,6 +97,9 @@ async def _print(bench: Bench, part: str) -> None:
     if part == "policies":
         rounds_among = await bench.policies()
         Console().print(*rounds_among, *policy_costs(rounds_among), sep="\n")
+        return
+    if part == "ledger":
+        _show({line.name: line for line in ledger_costs(await bench.ledger())})
         return
     if part == "scale":
         Console().print(*await bench.scale(limit), sep="\n")

@@ -16,6 +16,7 @@ from tests.bench.findings import Findings
 from tests.bench.forms import Forms
 from tests.bench.gate import GateBench, GateFindings, decide_alone
 from tests.bench.learning import credentials, forms_of
+from tests.bench.ledgers import LedgerRound, against_none
 from tests.bench.lives import Lives, Name
 from tests.bench.machine import Machine
 from tests.bench.neighbours import Neighbours, neighbours
@@ -48,6 +49,7 @@ class Bench:
         profiles = await self.profiles()
         collected = await self._collected()
         policies = await self.policies()
+        ledger = await self.ledger()
         with step("suspending tasks"):
             suspended = await suspensions(self._agentid, self._work, self._lives, self._sizes)
         stages, again, beside = await self.scale(limit)
@@ -61,6 +63,7 @@ class Bench:
             again,
             beside,
             policies,
+            ledger,
             suspended,
             profiles,
             gate,
@@ -122,6 +125,12 @@ class Bench:
         """Measure what policies cost."""
         with step("issuing among policies") as said:
             return await among_policies(self._agentid, self._work, self._lives, self._sizes, said)
+
+    async def ledger(self) -> list[LedgerRound]:
+        """Measure what recording costs."""
+        both = (self._agentid, Agentid(self._cluster, records=False))
+        with step("issuing and ending with the ledger and without") as said:
+            return await against_none(both, self._work, self._lives, self._sizes, said)
 
     async def _round(self, contender: Contender, sizes: Sizes) -> Round:
         async with running(contender):

@@ -25,6 +25,7 @@ _PATIENT = {
     "AGENTID_LEASE_RENEW_DEADLINE_SECONDS": "250",
 }
 _SAMPLER = Path(__file__).parent / "sampler"
+_WITHOUT_LEDGER = Path(__file__).parent / "without_ledger"
 _READY = timedelta(minutes=5)
 _LOOKS_AT_ALL = timedelta(minutes=10)
 _BETWEEN_LOOKS = timedelta(seconds=1)
@@ -52,17 +53,26 @@ class Agentid:
 
     name = "agentid"
 
-    def __init__(self, cluster: ControlPlane, profile: Path | None = None, *, beats: bool = False) -> None:
+    def __init__(
+        self,
+        cluster: ControlPlane,
+        profile: Path | None = None,
+        *,
+        beats: bool = False,
+        records: bool = True,
+    ) -> None:
         """Make it.
 
         Args:
             cluster: Where it works.
-            profile: A folder into which it writes what it spends its time on.
+            profile: A folder into which it writes what it spends its time on; only of one that records.
             beats: Whether it shows decision points that it lives.
+            records: Whether it records anything.
         """
         sampled = {"PYTHONPATH": str(_SAMPLER), "BENCH_PROFILE": str(profile)} if profile else {}
         beating = {"AGENTID_HEARTBEAT": "true"} if beats else {}
-        self._operator = OperatorProcess(cluster, "agentid", _PATIENT | sampled | beating)
+        silent = {} if records else {"PYTHONPATH": str(_WITHOUT_LEDGER), "BENCH_WITHOUT_LEDGER": "true"}
+        self._operator = OperatorProcess(cluster, "agentid", _PATIENT | sampled | beating | silent)
 
     def start(self, *, wait: bool = True) -> None:
         """Start it; among thousands of tasks it takes its time."""

@@ -7,6 +7,7 @@ from statistics import median
 from tests.bench.figures import TIMES, Figure, Goal, median_ratio, percentile
 from tests.bench.gate import GateFindings
 from tests.bench.gate_figures import gate_figures
+from tests.bench.ledgers import LedgerRound, Recorded
 from tests.bench.machine import Machine
 from tests.bench.neighbours import Neighbours
 from tests.bench.policies import COUNTS, PolicyRound
@@ -32,6 +33,7 @@ class Findings:
         restarts: For each try the seconds until a new task was served, by contender.
         neighbours: What one tenant's many tasks cost the others.
         policies: Each round of issues among policies.
+        ledger: Each round of lives with the ledger and without.
         suspensions: Milliseconds from the request of a suspension to the empty Secret.
         profiles: Where the time of issues and of ends goes.
         gate: The decision point.
@@ -46,6 +48,7 @@ class Findings:
     restarts: Sequence[dict[str, float]]
     neighbours: Neighbours
     policies: Sequence[PolicyRound]
+    ledger: Sequence[LedgerRound]
     suspensions: Sequence[float]
     profiles: Sequence[Profile]
     gate: GateFindings
@@ -62,6 +65,7 @@ def figures(found: Findings) -> dict[str, Figure]:
         _drain(found),
         *beside_others(found.neighbours),
         *policy_costs(found.policies),
+        *ledger_costs(found.ledger),
         *gate_figures(found.gate),
         _suspended(found.suspensions),
     ]
@@ -191,6 +195,32 @@ def policy_costs(rounds: Sequence[PolicyRound]) -> Iterable[Figure]:
         )
         name = f"issue_ratio_{count}_policies"
         yield Figure(name, median_ratio(paces), f"{TIMES} none", Goal(least=0.9), detail)
+
+
+def ledger_costs(rounds: Sequence[LedgerRound]) -> Iterable[Figure]:
+    """Yield what recording costs: in the pace of issues and ends, and in what a task waits."""
+    bursts: dict[str, Callable[[Recorded], Burst]] = {
+        "issue": lambda each: each.issue,
+        "end": lambda each: each.end,
+    }
+    for what, burst in bursts.items():
+        pairs = [(burst(a), burst(b)) for a, b in rounds]
+        paces = [(a.per_second, b.per_second) for a, b in pairs]
+        costs = [(a.cpu_ms, b.cpu_ms) for a, b in pairs]
+        detail = (
+            f"{what}s a second with the ledger / by an operator that records nothing: {_both(paces)}; "
+            f"processor time of each: {_both(costs, 2)} ms"
+        )
+        yield Figure(f"{what}_ratio_ledger", median_ratio(paces), f"{TIMES} none", Goal(least=0.9), detail)
+    creates = [(a.create_ms, b.create_ms) for a, b in rounds]
+    added = median(a - b for a, b in _percentiles(creates, 50))
+    yield Figure(
+        "ledger_delay_ms",
+        added,
+        " ms",
+        Goal(most=3),
+        f"more from the request that creates a task to its Secret, at 10 a second; {_spread(creates)}",
+    )
 
 
 def _both(pairs: Sequence[tuple[float, float]], digits: int = 0) -> str:

@@ -25,6 +25,8 @@ _FIELDS: Final = (
     "restart_ratio",
     "issue_ratio_10_policies",
     "issue_ratio_200_policies",
+    "issue_ratio_ledger",
+    "end_ratio_ledger",
     "gate_decisions_per_s_at_10",
     "gate_decisions_per_s_at_200",
     "gate_p99_ms_half_load",

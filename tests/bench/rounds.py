@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 from agentid.cluster.paths import LEDGER_BATCHES
 from devcluster.audit import is_write
 from tests.bench.contenders import Contender, cpu_seconds, frozen
-from tests.bench.lives import Lives, Name
+from tests.bench.lives import Life, Lives, Name
 from tests.bench.work import NAMESPACE, Work
 
 CREATES_PER_SECOND: Final = 10
@@ -120,10 +120,15 @@ async def measure(contender: Contender, work: Work, lives: Lives, sizes: Sizes) 
     return Round(
         issue,
         end,
-        [1000 * (life.secret - life.asked) for life in served],
+        create_delays(served),
         [1000 * (life.secret - life.seen) for life in served],
         [1000 * (life.secret_gone - life.end_asked) for life in over],
     )
+
+
+def create_delays(served: Iterable[Life]) -> list[float]:
+    """Return the milliseconds from the request that created each task to its Secret."""
+    return [1000 * (life.secret - life.asked) for life in served]
 
 
 async def issue_burst(contender: Contender, work: Work, lives: Lives, names: Sequence[Name]) -> Burst:
