@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devcluster.lines import end_of_lines
+
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -34,8 +36,8 @@ class AuditLog:
     path: Path
 
     def position(self) -> int:
-        """Where the log ends now, in bytes, to read from later."""
-        return self.path.stat().st_size if self.path.exists() else 0
+        """Where the log's last whole line ends now, in bytes, to read from later."""
+        return end_of_lines(self.path)
 
     def events(self, since: int = 0, user: str | None = None) -> Iterator[dict[str, Any]]:
         """The events from a position on, oldest first.

@@ -15,6 +15,7 @@ from devcluster.cluster import Cluster
 from devcluster.components import LOOPBACK
 from devcluster.errors import StartError
 from devcluster.install import NAMESPACE, TRUST_DOMAIN, operator_kubeconfig
+from devcluster.lines import end_of_lines
 from devcluster.operator_answers import parsed, sampled
 from devcluster.ports import free_ports
 from devcluster.process import Process
@@ -123,11 +124,17 @@ class OperatorProcess:
         """The sum of a metric's samples that have these labels; 0 where there is none."""
         return sampled(self.metrics(), name, labels)
 
-    def log_lines(self) -> list[dict[str, Any]]:
-        """All that it has logged over all its starts, one dictionary a line."""
-        log = self.process.log
-        text = log.read_text(errors="replace") if log.exists() else ""
-        return parsed(text)
+    def log_position(self) -> int:
+        """Where its log ends now, to read from later."""
+        return end_of_lines(self.process.log)
+
+    def log_lines(self, since: int = 0) -> list[dict[str, Any]]:
+        """What it has logged over all its starts since a `log_position`, one dictionary a line."""
+        if not self.process.log.exists():
+            return []
+        with self.process.log.open("rb") as log:
+            log.seek(since)
+            return parsed(log.read().decode(errors="replace"))
 
     def _new_process(self, environment: Mapping[str, str]) -> Process:
         # Nothing of who runs this may reach the operator: neither settings nor credentials.

@@ -18,7 +18,7 @@ from devcluster.install import (
 )
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
-from tests.cluster import playing
+from tests.cluster import ledgers, playing
 from tests.cluster.families import child
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.given_rights import accepted, give, on_tasks
@@ -31,9 +31,14 @@ from tests.cluster.people import STRANGER, People, everybody, give_every_right
 def cluster() -> Iterator[ControlPlane]:
     """A control plane with `charts/agentid` installed, its admission rules in force.
 
-    At the end of the session, whatever its tests did, no answer to the operator has held another's data.
+    At the end of the session, whatever its tests did, no answer to the operator has held another's data, and
+    the ledger tells of nothing that should not have been.
     """
-    with ControlPlane.start() as control_plane, nothing_foreign_answered(control_plane):
+    with (
+        ControlPlane.start() as control_plane,
+        nothing_foreign_answered(control_plane),
+        ledgers.nothing_found(control_plane),
+    ):
         install_chart(control_plane)
         wait_until_in_force(control_plane.kubectl)
         wait_until_stamped(control_plane.kubectl, "default")

@@ -2,7 +2,8 @@
 
 import base64
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from agentid.ledger.chain import ChainVerifier
 from agentid.ledger.key import LedgerKey
 from agentid.ledger.record import Record
 from agentid.lifecycle.journal import GIVES
+from devcluster.controlplane import ControlPlane
 from devcluster.install import NAMESPACE, SERVICE_ACCOUNT
 from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
@@ -39,11 +41,12 @@ class Ledger:
         """What it says of a task, in its order."""
         return [each for _, records in self.batches for each in records if each.text("uid") == uid]
 
-    def audited(self, uids: Iterable[str]) -> list[str]:
-        """What an auditor finds about these tasks."""
-        auditor, mine = Auditor(), set(uids)
+    def audited(self, uids: Iterable[str] | None = None) -> list[str]:
+        """What an auditor finds about these tasks; None: about anything."""
+        auditor, mine = Auditor(), set(uids) if uids is not None else None
         found = [each for batch, records in self.batches for each in auditor.feed(batch, records)]
-        return [str(each) for each in (*found, *auditor.finish(datetime.now(UTC))) if each.uid in mine]
+        found += auditor.finish(datetime.now(UTC))
+        return [str(each) for each in found if mine is None or each.uid in mine]
 
 
 def whole(admin: Kubectl) -> Ledger:
@@ -57,6 +60,16 @@ def whole(admin: Kubectl) -> Ledger:
     found = [str(each) for each in chain.finish()[1] if not each.kind.is_notice]
     assert not found, found
     return Ledger(tuple(read))
+
+
+@contextmanager
+def nothing_found(cluster: ControlPlane) -> Iterator[None]:
+    """Whatever happens meanwhile: afterwards the ledger is whole, and an auditor finds nothing in it."""
+    yield
+    admin = cluster.kubectl
+    if admin.in_namespace(NAMESPACE).list(RESOURCE):
+        found = whole(admin).audited()
+        assert not found, found
 
 
 def told(admin: Kubectl, task: Object, within: timedelta = SLOWLY) -> list[Record]:

@@ -47,8 +47,8 @@ class Replacing:
         return self.system.get("lease", OPERATOR_LEASE)
 
     def logged(self, event: str, since: int) -> list[Object]:
-        """What was logged of that kind after so many lines."""
-        return [line for line in self.operator.log_lines()[since:] if line.get("event") == event]
+        """What was logged of that kind since a position of its log."""
+        return [line for line in self.operator.log_lines(since) if line.get("event") == event]
 
     def succeed(self) -> None:
         """Start the successor and wait until it is at work."""
@@ -104,7 +104,7 @@ def test_a_write_that_is_under_way_at_sigterm_is_finished_and_nothing_is_left_to
     replacing.interceptor.set(held)
     place.create(task(**ANY_POD))
     held.wait()
-    logged = len(operator.log_lines())
+    logged = operator.log_position()
 
     operator.process.signal(signal.SIGTERM)
     wait_until("it drains", lambda: replacing.logged("draining", logged))
@@ -144,7 +144,7 @@ def test_a_restart_issues_none_of_many_renewed_tasks_again(place: Kubectl, repla
 
     assert replacing.operator.terminate() == 0
     since = replacing.cluster.audit_position()
-    logged = len(replacing.operator.log_lines())
+    logged = replacing.operator.log_position()
     replacing.succeed()
     story.settled(place, names[0])
 

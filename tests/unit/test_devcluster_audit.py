@@ -44,6 +44,20 @@ def test_reading_goes_on_from_a_position_and_stops_before_a_half_written_line(tm
     assert [each["verb"] for each in log.events(user="alice")] == ["update"]
 
 
+def test_a_position_is_never_within_a_line_that_is_being_written(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.log")
+    long = json.dumps(event(requestObject="x" * 200_000)) + "\n"
+    log.path.write_text(long[:100_000])
+    assert log.position() == 0
+    log.path.write_text(long + long[:100_000])
+    position = log.position()
+    with log.path.open("a") as more:
+        more.write(long[100_000:] + json.dumps(event("get")) + "\n")
+
+    assert position == len(long)
+    assert [each["verb"] for each in log.events(position)] == ["create", "get"]
+
+
 def test_the_reason_of_a_refusal_is_the_api_servers() -> None:
     def reason(stderr: str) -> str:
         return KubectlError(["kubectl"], 1, stderr).reason

@@ -191,12 +191,39 @@ def test_two_pods_with_credentials_at_a_time() -> None:
     in_one = issued("5a", seconds=100, ends=400, revoked=revoked_list(("4f", 310)), **other)  # type: ignore[arg-type]
     later = issued("5a", seconds=310, ends=400, **other)  # type: ignore[arg-type]
 
-    (found,) = audited(ISSUE, (100, second))
-    assert found.kind == "twoPods"
-    assert found.message.endswith("for pod pod-2; pod pod-1 has 4f")
-    assert audited(ISSUE, gone, (100, second)) == []
-    assert audited(ISSUE, (100, in_one)) == []
-    assert audited(ISSUE, (310, later)) == []
+    found = audited(ISSUE, (100, second), until=2000)
+    assert kinds(found) == ["twoPods"]
+    assert found[0].message.endswith("for pod pod-2; pod pod-1 has 4f")
+    assert audited(ISSUE, gone, (100, second), until=2000) == []
+    assert audited(ISSUE, (100, in_one), until=2000) == []
+    assert audited(ISSUE, (310, later), until=2000) == []
+
+
+@pytest.mark.parametrize(
+    ("taken", "found"),
+    [
+        (record("revoked", 100, revoked=revoked_list(("4f", 310))), []),
+        (record("revoked", 400, revoked=revoked_list(("4f", 310))), []),
+        (record("revoked", 401, revoked=revoked_list(("4f", 310))), ["twoPods"]),
+        (record("voided", 101, serial="5a", revoked=revoked_list(("5a", 900))), []),
+        (record("revoked", 101, revoked=revoked_list(("6b", 900))), ["twoPods"]),
+    ],
+)
+def test_the_next_pod_is_no_second_one_where_the_first_ones_credential_is_taken_at_once(
+    taken: bytes, found: list[str]
+) -> None:
+    long = issued("4f", seconds=10, ends=900, started_at=10)
+    second = issued("5a", seconds=100, ends=900, started_at=10, pod_uid="pod-2")
+
+    assert kinds(audited((10, long), (100, second), (101, taken), until=2000)) == found
+
+
+def test_two_pods_are_told_also_where_the_task_ends_long_after() -> None:
+    second = issued("5a", seconds=100, ends=900, started_at=10, pod_uid="pod-2")
+    end = ended(800, started="2026-11-23T12:00:10Z", revoked=revoked_list(("4f", 900), ("5a", 900)))
+    long = issued("4f", seconds=10, ends=900, started_at=10)
+
+    assert kinds(audited((10, long), (100, second), (800, end), until=LONG_AFTER)) == ["twoPods"]
 
 
 def test_an_end_that_leaves_a_credential() -> None:

@@ -60,6 +60,8 @@ class _Task:
     credentials: list[_Credential] = field(default_factory=list)
     late: dict[str, tuple[datetime, AuditFinding]] = field(default_factory=dict)
     """What was given after the end, by serial number: told unless it is voided in time."""
+    beside: dict[tuple[str, str], tuple[datetime, AuditFinding]] = field(default_factory=dict)
+    """Two credentials for different pods: told unless a record takes one of both back in time."""
 
 
 class Auditor:
@@ -103,7 +105,9 @@ class Auditor:
     def _look(self, record: Record) -> None:
         task = self._tasks.get(record.text("uid"))
         if task is not None:
-            self._take_back(task, {serial for serial, _ in record.revoked()})
+            taken = {serial for serial, _ in record.revoked()}
+            self._take_back(task, taken)
+            self._set_apart(task, taken, record.at)
             task.is_undone = task.is_undone or (record.says_not_begun() and not task.was_begun)
         if record.kind in GIVES:
             self._give(task, record)
@@ -171,8 +175,11 @@ class Auditor:
             self._say(AuditKind.SERIAL_TWICE, task.uid, f"{made}: there is another of that number")
         for other in task.credentials:
             if other.pod_uid != pod_uid:
+                # What a status takes away is recorded once it does, after what it gives.
                 message = f"{made}, for pod {pod_uid or '-'}; pod {other.pod_uid or '-'} has {other.serial}"
-                self._say(AuditKind.TWO_PODS, task.uid, message)
+                found = AuditFinding(self._sequence, AuditKind.TWO_PODS, task.uid, message)
+                task.beside[other.serial, serial] = (record.at, found)
+                heappush(self._due, (record.at, task.uid))
         task.credentials.append(_Credential(serial, ends, pod_uid))
         self._serials.add(serial)
 
@@ -215,6 +222,11 @@ class Auditor:
             task.credentials = [each for each in task.credentials if each.serial not in serials]
             self._serials -= serials
 
+    def _set_apart(self, task: _Task, taken: set[str], at: datetime) -> None:
+        for both, (since, _) in list(task.beside.items()):
+            if taken.intersection(both) and at <= since + self._grace:
+                del task.beside[both]
+
     def _forget(self, task: _Task) -> None:
         self._take_back(task, {each.serial for each in task.credentials})
         del self._tasks[task.uid]
@@ -231,6 +243,8 @@ class Auditor:
     def _settle(self, task: _Task, moment: datetime) -> None:
         for serial in [each for each, (given_at, _) in task.late.items() if given_at < moment]:
             self._found.append(task.late.pop(serial)[1])
+        for both in [each for each, (since, _) in task.beside.items() if since < moment]:
+            self._found.append(task.beside.pop(both)[1])
         if task.ended is not None and task.ended < moment:
             for each in task.credentials:
                 if each.not_after > task.ended:
