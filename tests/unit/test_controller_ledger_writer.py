@@ -88,7 +88,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.now, self.written = Store(), 0.0, list[tuple[int, str]]()
-        nonces, self.metrics = count(), Metrics()
+        nonces, self.metrics, self.at_work = count(), Metrics(), 0
         self.writer = LedgerWriter(
             self.store,
             writer="operator-1",
@@ -97,6 +97,7 @@ class Scene:
             randomness=lambda: 0.0,
             nonce=lambda: f"{next(nonces):032x}",
             on_written=lambda batch, uid: self.written.append((batch.sequence, uid)),
+            at_work=lambda: self.at_work,
             metrics=self.metrics,
         )
 
@@ -151,6 +152,49 @@ async def test_while_one_batch_is_written_the_next_one_gathers(scene: Scene) -> 
     assert scene.store.records() == [str(number) for number in range(31)]
     assert scene.written == [(2, "uid-0000000000000002"), (3, "uid-0000000000000003")]
     assert scene.is_whole()
+
+
+async def test_a_batch_waits_for_those_who_are_at_work_until_all_of_them_are_in_it(scene: Scene) -> None:
+    scene.at_work = 3
+    async with scene.running():
+        first = scene.append("first")
+        await asyncio.sleep(0.01)
+        scene.writer.note(record("second"))
+        await asyncio.sleep(0.01)
+        assert scene.store.asked == 0
+        await scene.append("third")
+        await first
+    assert [len(each.records) for each in scene.store.batches()] == [3]
+
+
+async def test_a_batch_waits_for_nobody_for_long(scene: Scene) -> None:
+    scene.at_work = 3
+    async with scene.running():
+        first = scene.append("first")
+        await asyncio.sleep(0.01)
+        assert scene.store.asked == 0
+        scene.now += ledger_writer.GATHER_SECONDS
+        await first
+        # Those who were at work are done, and had nothing to record.
+        second = scene.append("second")
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        scene.at_work = 1
+        await second
+    assert [len(each.records) for each in scene.store.batches()] == [1, 1]
+
+
+async def test_what_gathers_when_the_lease_is_lost_is_told_so_and_not_written(scene: Scene) -> None:
+    scene.at_work = 2
+    async with scene.running():
+        waiting = scene.append("first")
+        await asyncio.sleep(0.01)
+        scene.writer.stop()
+        scene.now += ledger_writer.GATHER_SECONDS
+        with pytest.raises(NotLeadingError):
+            await waiting
+        await asyncio.sleep(0.01)
+    assert scene.store.asked == 0
 
 
 async def test_nothing_is_written_before_the_chain_was_read(scene: Scene) -> None:

@@ -89,6 +89,8 @@ def core_of(settings: Settings, connection: Connection, clock: Clock) -> Core:
         metrics,
         writer=lock.identity,
         leader=leader,
+        # Where nobody waits for a turn, there is time for a batch of one's own.
+        at_work=lambda: queue.active if queue.depth else 0,
         followers=followers,
     )
     recorder = Recorder(ledger, clock.now, followers)

@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from agentid.api.fields import MAX_COUNT
@@ -34,9 +34,13 @@ def ledger_of(  # noqa: PLR0913 - where it is, who writes it, and what it is com
     *,
     writer: str,
     leader: Leader,
+    at_work: Callable[[], int],
     followers: Sequence[Follower],
 ) -> Ledger:
-    """Return the ledger that this process, `writer`, keeps while it leads; `followers` are told of it."""
+    """Return the ledger that this process, `writer`, keeps while it leads; `followers` are told of it.
+
+    `at_work` returns how many records are worth waiting for.
+    """
     store = LedgerStore(connection, settings.namespace, leader.require)
     keys = LedgerKeyStore(connection, settings.namespace, lambda: LedgerKey.create().to_pem())
     retention = Retention(
@@ -60,6 +64,7 @@ def ledger_of(  # noqa: PLR0913 - where it is, who writes it, and what it is com
         randomness=random.random,
         nonce=lambda: secrets.token_hex(16),
         on_written=written,
+        at_work=at_work,
         metrics=metrics,
     )
     upkeep = LedgerUpkeep(

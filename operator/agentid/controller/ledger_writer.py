@@ -30,6 +30,9 @@ _log = structlog.get_logger("agentid.ledger")
 
 APPEND_SECONDS: Final = 3.0
 """How long an issue waits for its record before it is given up: ends wait for its turn meanwhile."""
+GATHER_SECONDS: Final = 0.05
+"""How long a batch waits, at the most, for others who may record something."""
+_GATHER_STEP_SECONDS: Final = 0.002
 _PATIENCE_SECONDS: Final = 2.0
 """How long a write may take before nothing more is decided to be issued."""
 _LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -59,6 +62,7 @@ class LedgerWriter:
         randomness: Callable[[], float],
         nonce: Callable[[], str],
         on_written: Callable[[Batch, str], None],
+        at_work: Callable[[], int],
         metrics: Metrics,
     ) -> None:
         """Take what it writes with.
@@ -71,6 +75,7 @@ class LedgerWriter:
             randomness: Numbers from 0 to 1, for pauses.
             nonce: Returns 32 hexadecimal digits that were never returned before.
             on_written: Is told of each batch that is durable, with the UID of its object.
+            at_work: How many records are worth waiting for: 0 while nobody else has to wait for their turn.
             metrics: Where failures and losses are counted.
         """
         self._store = store
@@ -80,6 +85,7 @@ class LedgerWriter:
         self._randomness = randomness
         self._nonce = nonce
         self._on_written = on_written
+        self._at_work = at_work
         self._metrics = metrics
         self._head: Head | None = None
         self._key: LedgerKey | None = None
@@ -217,6 +223,7 @@ class LedgerWriter:
         """
         while True:
             await self._work.wait()
+            await self._gather()
             try:
                 await self._write_next()
             except NotLeadingError:
@@ -227,6 +234,12 @@ class LedgerWriter:
                 raise
             except ApiAnswerError as error:
                 await self._pause_after(error)
+
+    async def _gather(self) -> None:
+        """Let others join the batch: a write costs the API server the same, whatever the batch holds."""
+        until = self._monotonic() + GATHER_SECONDS
+        while len(self._queue) < self._at_work() and self._monotonic() < until:  # noqa: ASYNC110 - nobody tells who is done
+            await asyncio.sleep(_GATHER_STEP_SECONDS)
 
     async def _write_next(self) -> None:
         head, key = self._head, self._key
