@@ -65,13 +65,19 @@ class Agentid:
 
         Args:
             cluster: Where it works.
-            profile: A folder into which it writes what it spends its time on; only of one that records.
+            profile: A folder into which it writes what it spends its time on.
             beats: Whether it shows decision points that it lives.
-            records: Whether it records anything.
+            records: Whether it records anything of tasks.
+
+        Raises:
+            ValueError: it is to be sampled and to record nothing, which are two places to find code in.
         """
+        if profile and not records:
+            raise ValueError("only an operator that records can be sampled")
         sampled = {"PYTHONPATH": str(_SAMPLER), "BENCH_PROFILE": str(profile)} if profile else {}
         beating = {"AGENTID_HEARTBEAT": "true"} if beats else {}
         silent = {} if records else {"PYTHONPATH": str(_WITHOUT_LEDGER), "BENCH_WITHOUT_LEDGER": "true"}
+        self.records = records
         self._operator = OperatorProcess(cluster, "agentid", _PATIENT | sampled | beating | silent)
 
     def start(self, *, wait: bool = True) -> None:
@@ -93,6 +99,10 @@ class Agentid:
         return bool(said) and all(
             sampled(said, f"agentid_workqueue_{which}", {}) == 0 for which in ("depth", "active")
         )
+
+    def issues_recorded(self) -> int:
+        """How many credentials the ledger has of it since its start."""
+        return int(self._operator.metric("agentid_ledger_records_total", kind="issued"))
 
     @property
     def pid(self) -> int:

@@ -208,7 +208,7 @@ def ledger_costs(rounds: Sequence[LedgerRound]) -> Iterable[Figure]:
         paces = [(a.per_second, b.per_second) for a, b in pairs]
         costs = [(a.cpu_ms, b.cpu_ms) for a, b in pairs]
         detail = (
-            f"{what}s a second with the ledger / by an operator that records nothing: {_both(paces)}; "
+            f"{what}s a second with the ledger / without: {_both(paces)}; "
             f"processor time of each: {_both(costs, 2)} ms"
         )
         yield Figure(f"{what}_ratio_ledger", median_ratio(paces), f"{TIMES} none", Goal(least=0.9), detail)

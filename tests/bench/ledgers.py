@@ -1,7 +1,9 @@
-"""What the ledger costs: lives of tasks with it, against an operator that records nothing."""
+"""What the ledger costs: lives of tasks with it, against an operator that records nothing of them."""
 
+import asyncio
 from dataclasses import dataclass
 
+from devcluster.errors import DevclusterError
 from devcluster.progress import Step
 from tests.bench.contenders import Agentid, running
 from tests.bench.lives import Lives
@@ -51,4 +53,7 @@ async def _lives(agentid: Agentid, work: Work, lives: Lives, sizes: Sizes) -> Re
     served = await lives.until(f"{agentid.name} serves tasks", paced, lambda life: life.served)
     issue = await issue_burst(agentid, work, lives, burst)
     end = await end_burst(agentid, work, lives, [*paced, *burst])
+    recorded = await asyncio.to_thread(agentid.issues_recorded)
+    if recorded != agentid.records * len([*paced, *burst]):
+        raise DevclusterError(f"the ledger has {recorded} issues of an operator that {agentid.records=}")
     return Recorded(issue, end, create_delays(served))

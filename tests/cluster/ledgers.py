@@ -64,7 +64,10 @@ def whole(admin: Kubectl) -> Ledger:
 
 @contextmanager
 def nothing_found(cluster: ControlPlane) -> Iterator[None]:
-    """Whatever happens meanwhile: afterwards the ledger is whole, and an auditor finds nothing in it."""
+    """Whatever happens meanwhile: afterwards the ledger is whole, and an auditor finds nothing in it.
+
+    What happened in the last five minutes may still be put right, and is not judged.
+    """
     yield
     admin = cluster.kubectl
     if admin.in_namespace(NAMESPACE).list(RESOURCE):

@@ -150,7 +150,7 @@ class OperatorInMemory:
             randomness=lambda: 0.0,
             nonce=lambda: secrets.token_hex(16),
             on_written=self._written,
-            at_work=lambda: 0,
+            worth_waiting_for=lambda: 0,
             metrics=metrics,
         )
         self.reads = Reads(self.way)

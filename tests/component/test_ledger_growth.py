@@ -67,7 +67,7 @@ class Life:
             randomness=lambda: 0.0,
             nonce=lambda: f"{next(self.numbers):032x}",
             on_written=self.written,
-            at_work=lambda: 0,
+            worth_waiting_for=lambda: 0,
             metrics=Metrics(),
         )
         self.upkeep = LedgerUpkeep(

@@ -71,7 +71,7 @@ class Scene:
             randomness=lambda: 0.0,
             nonce=lambda: f"{next(self.nonces):032x}",
             on_written=written,
-            at_work=lambda: 0,
+            worth_waiting_for=lambda: 0,
             metrics=Metrics(),
         )
         upkeep = LedgerUpkeep(

@@ -88,7 +88,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.store, self.now, self.written = Store(), 0.0, list[tuple[int, str]]()
-        nonces, self.metrics, self.at_work = count(), Metrics(), 0
+        nonces, self.metrics, self.worth = count(), Metrics(), 0
         self.writer = LedgerWriter(
             self.store,
             writer="operator-1",
@@ -97,7 +97,7 @@ class Scene:
             randomness=lambda: 0.0,
             nonce=lambda: f"{next(nonces):032x}",
             on_written=lambda batch, uid: self.written.append((batch.sequence, uid)),
-            at_work=lambda: self.at_work,
+            worth_waiting_for=lambda: self.worth,
             metrics=self.metrics,
         )
 
@@ -154,8 +154,8 @@ async def test_while_one_batch_is_written_the_next_one_gathers(scene: Scene) -> 
     assert scene.is_whole()
 
 
-async def test_a_batch_waits_for_those_who_are_at_work_until_all_of_them_are_in_it(scene: Scene) -> None:
-    scene.at_work = 3
+async def test_a_batch_waits_until_it_is_full_enough(scene: Scene) -> None:
+    scene.worth = 3
     async with scene.running():
         first = scene.append("first")
         await asyncio.sleep(0.01)
@@ -168,7 +168,7 @@ async def test_a_batch_waits_for_those_who_are_at_work_until_all_of_them_are_in_
 
 
 async def test_a_batch_waits_for_nobody_for_long(scene: Scene) -> None:
-    scene.at_work = 3
+    scene.worth = 3
     async with scene.running():
         first = scene.append("first")
         await asyncio.sleep(0.01)
@@ -179,13 +179,13 @@ async def test_a_batch_waits_for_nobody_for_long(scene: Scene) -> None:
         second = scene.append("second")
         await asyncio.sleep(0.01)
         assert not second.done()
-        scene.at_work = 1
+        scene.worth = 1
         await second
     assert [len(each.records) for each in scene.store.batches()] == [1, 1]
 
 
 async def test_what_gathers_when_the_lease_is_lost_is_told_so_and_not_written(scene: Scene) -> None:
-    scene.at_work = 2
+    scene.worth = 2
     async with scene.running():
         waiting = scene.append("first")
         await asyncio.sleep(0.01)
@@ -195,6 +195,38 @@ async def test_what_gathers_when_the_lease_is_lost_is_told_so_and_not_written(sc
             await waiting
         await asyncio.sleep(0.01)
     assert scene.store.asked == 0
+
+
+async def test_what_is_withdrawn_while_a_batch_gathers_leaves_nothing_to_write(scene: Scene) -> None:
+    scene.worth = 2
+    async with scene.running() as run:
+        waiting = scene.append("first")
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await scene.writer.drain()
+        scene.now += ledger_writer.GATHER_SECONDS
+        await asyncio.sleep(0.01)
+        assert (scene.store.asked, run.done()) == (0, False)
+        scene.worth = 1
+        await scene.append("second")
+    assert scene.store.records() == ["second"]
+
+
+async def test_a_chain_that_is_begun_anew_while_a_batch_gathers_goes_on(scene: Scene) -> None:
+    scene.worth = 2
+    async with scene.running() as run:
+        waiting = scene.append("first")
+        await asyncio.sleep(0.01)
+        scene.writer.stop()
+        scene.writer.begin(_FIRST.head, _KEY)
+        scene.now += ledger_writer.GATHER_SECONDS
+        with pytest.raises(NotLeadingError):
+            await waiting
+        await asyncio.sleep(0.01)
+        assert (scene.store.asked, run.done()) == (0, False)
+        scene.worth = 1
+        await scene.append("second")
+    assert scene.store.records() == ["second"]
 
 
 async def test_nothing_is_written_before_the_chain_was_read(scene: Scene) -> None:

@@ -119,6 +119,21 @@ async def test_something_that_happens_moves_a_name_that_was_only_to_be_decided_a
     assert await _order(queue) == list("habcdefg")
 
 
+async def test_it_is_crowded_while_what_something_happened_to_waits_and_not_by_what_may_wait() -> None:
+    queue, crowded = _queue(), list[int]()
+
+    async def look_at(_key: Key) -> None:
+        await asyncio.sleep(0)
+        crowded.append(queue.crowded)
+
+    queue.add_later(("ns", "later-1"))
+    queue.add_later(("ns", "later-2"))
+    for number in range(3):
+        queue.add(("ns", f"new-{number}"))
+    await _run_until_idle(queue, look_at, concurrency=2)
+    assert crowded == [2, 0, 0, 0, 0]
+
+
 async def test_namespaces_take_turns_in_what_is_decided_again_too() -> None:
     queue = _queue()
     for number in range(1000):

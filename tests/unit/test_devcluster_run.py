@@ -130,8 +130,9 @@ def test_what_was_started_is_ended_whatever_its_environment_shows() -> None:
     with Run.begin() as begun:
         process = begun.process("sleep", ["env", "-i", "sleep", "300"])
         process.start()
-        wait_until("env has become sleep", lambda: reaping.processes(begun.id) == [])
-        assert process.alive()
+        command = Path(f"/proc/{process.pid}/cmdline")
+        wait_until("env has become sleep", lambda: command.read_bytes().startswith(b"sleep"))
+        assert reaping.processes(begun.id) == []
 
     assert not process.alive()
 

@@ -206,6 +206,7 @@ def test_two_pods_with_credentials_at_a_time() -> None:
         (record("revoked", 400, revoked=revoked_list(("4f", 310))), []),
         (record("revoked", 401, revoked=revoked_list(("4f", 310))), ["twoPods"]),
         (record("voided", 101, serial="5a", revoked=revoked_list(("5a", 900))), []),
+        (record("voided", 700, serial="5a", revoked=revoked_list(("5a", 900))), []),
         (record("revoked", 101, revoked=revoked_list(("6b", 900))), ["twoPods"]),
     ],
 )
@@ -216,6 +217,14 @@ def test_the_next_pod_is_no_second_one_where_the_first_ones_credential_is_taken_
     second = issued("5a", seconds=100, ends=900, started_at=10, pod_uid="pod-2")
 
     assert kinds(audited((10, long), (100, second), (101, taken), until=2000)) == found
+
+
+def test_two_pods_are_told_also_where_the_task_is_forgotten_before() -> None:
+    second = issued("5a", seconds=HOUR + 100, ends=HOUR + 400, started_at=10, pod_uid="pod-2")
+    long = issued("4f", seconds=10, ends=HOUR + 400, started_at=10)
+
+    found = audited((10, long), (HOUR + 100, second), (2 * HOUR + 50, record()), until=3 * HOUR)
+    assert kinds(found).count("twoPods") == 1
 
 
 def test_two_pods_are_told_also_where_the_task_ends_long_after() -> None:

@@ -89,8 +89,7 @@ def core_of(settings: Settings, connection: Connection, clock: Clock) -> Core:
         metrics,
         writer=lock.identity,
         leader=leader,
-        # Where nobody waits for a turn, there is time for a batch of one's own.
-        at_work=lambda: queue.active if queue.depth else 0,
+        worth_waiting_for=lambda: queue.crowded,
         followers=followers,
     )
     recorder = Recorder(ledger, clock.now, followers)

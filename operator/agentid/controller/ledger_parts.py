@@ -34,12 +34,12 @@ def ledger_of(  # noqa: PLR0913 - where it is, who writes it, and what it is com
     *,
     writer: str,
     leader: Leader,
-    at_work: Callable[[], int],
+    worth_waiting_for: Callable[[], int],
     followers: Sequence[Follower],
 ) -> Ledger:
     """Return the ledger that this process, `writer`, keeps while it leads; `followers` are told of it.
 
-    `at_work` returns how many records are worth waiting for.
+    `worth_waiting_for` returns of how many records a batch is full enough to be sent at once.
     """
     store = LedgerStore(connection, settings.namespace, leader.require)
     keys = LedgerKeyStore(connection, settings.namespace, lambda: LedgerKey.create().to_pem())
@@ -64,7 +64,7 @@ def ledger_of(  # noqa: PLR0913 - where it is, who writes it, and what it is com
         randomness=random.random,
         nonce=lambda: secrets.token_hex(16),
         on_written=written,
-        at_work=at_work,
+        worth_waiting_for=worth_waiting_for,
         metrics=metrics,
     )
     upkeep = LedgerUpkeep(

@@ -62,7 +62,7 @@ class LedgerWriter:
         randomness: Callable[[], float],
         nonce: Callable[[], str],
         on_written: Callable[[Batch, str], None],
-        at_work: Callable[[], int],
+        worth_waiting_for: Callable[[], int],
         metrics: Metrics,
     ) -> None:
         """Take what it writes with.
@@ -75,7 +75,7 @@ class LedgerWriter:
             randomness: Numbers from 0 to 1, for pauses.
             nonce: Returns 32 hexadecimal digits that were never returned before.
             on_written: Is told of each batch that is durable, with the UID of its object.
-            at_work: How many records are worth waiting for: 0 while nobody else has to wait for their turn.
+            worth_waiting_for: Of how many records a batch is full enough to be sent at once.
             metrics: Where failures and losses are counted.
         """
         self._store = store
@@ -85,7 +85,7 @@ class LedgerWriter:
         self._randomness = randomness
         self._nonce = nonce
         self._on_written = on_written
-        self._at_work = at_work
+        self._worth_waiting_for = worth_waiting_for
         self._metrics = metrics
         self._head: Head | None = None
         self._key: LedgerKey | None = None
@@ -196,6 +196,7 @@ class LedgerWriter:
             if not waiting.is_sealed:
                 # Never sent, so that nothing has to be taken back.
                 self._queue.withdraw(waiting)
+                self._stir()
             elif done.done() and not done.cancelled() and done.exception() is None and waiting.undo:
                 self.note(waiting.undo())
             raise
@@ -238,13 +239,22 @@ class LedgerWriter:
     async def _gather(self) -> None:
         """Let others join the batch: a write costs the API server the same, whatever the batch holds."""
         until = self._monotonic() + GATHER_SECONDS
-        while len(self._queue) < self._at_work() and self._monotonic() < until:  # noqa: ASYNC110 - nobody tells who is done
+        while self._may_gather and self._monotonic() < until:  # noqa: ASYNC110 - nobody tells who is done
             await asyncio.sleep(_GATHER_STEP_SECONDS)
+
+    @property
+    def _may_gather(self) -> bool:
+        is_next = self._sealed is None and self._head is not None
+        return is_next and 0 < len(self._queue) < self._worth_waiting_for()
 
     async def _write_next(self) -> None:
         head, key = self._head, self._key
         if head is None or key is None:
             self._work.clear()
+            return
+        if self._queue.is_idle:
+            # What was to be written was withdrawn meanwhile.
+            self._stir()
             return
         sealed = self._sealed = self._sealed or self._seal(head, key)
         self._sent_at = self._monotonic()

@@ -96,6 +96,11 @@ class WorkQueue:
         return len(self._active)
 
     @property
+    def crowded(self) -> int:
+        """How many names are worked on while others wait that something happened to; 0: none do."""
+        return len(self._active) if self._prompt else 0
+
+    @property
     def retrying(self) -> int:
         """How many names failed last time."""
         return len(self._failures)

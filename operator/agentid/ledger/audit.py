@@ -61,7 +61,7 @@ class _Task:
     late: dict[str, tuple[datetime, AuditFinding]] = field(default_factory=dict)
     """What was given after the end, by serial number: told unless it is voided in time."""
     beside: dict[tuple[str, str], tuple[datetime, AuditFinding]] = field(default_factory=dict)
-    """Two credentials for different pods: told unless a record takes one of both back in time."""
+    """Two credentials for different pods: told unless a record takes one of the two back in time."""
 
 
 class Auditor:
@@ -212,6 +212,7 @@ class Auditor:
 
     def _void(self, task: _Task, record: Record) -> None:
         self._take_back(task, {record.text("serial")})
+        self._set_apart(task, {record.text("serial")})
         task.late.pop(record.text("serial"), None)
         task.given -= 1
         if task.given <= 0 and not task.was_begun:
@@ -222,13 +223,15 @@ class Auditor:
             task.credentials = [each for each in task.credentials if each.serial not in serials]
             self._serials -= serials
 
-    def _set_apart(self, task: _Task, taken: set[str], at: datetime) -> None:
+    def _set_apart(self, task: _Task, taken: set[str], at: datetime | None = None) -> None:
+        """Forget those that were `taken` at that time as two beside each other; None: they never were."""
         for both, (since, _) in list(task.beside.items()):
-            if taken.intersection(both) and at <= since + self._grace:
+            if taken.intersection(both) and (at is None or at <= since + self._grace):
                 del task.beside[both]
 
     def _forget(self, task: _Task) -> None:
         self._take_back(task, {each.serial for each in task.credentials})
+        self._found += [found for _, found in task.beside.values()]
         del self._tasks[task.uid]
 
     def _told_by(self, moment: datetime) -> list[AuditFinding]:

@@ -11,7 +11,7 @@ _QUERY: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
 
 
 def checked_parts(text: str, example: str, longest: int = MAX_URL_LENGTH) -> SplitResult:
-    """Return the parts of a URL: http or https, a host, no user, no fragment, and nothing to be normalized.
+    """Return the parts of a URL: http or https, a host, no user, no fragment, in its normal form.
 
     Args:
         text: As it was set.
@@ -30,8 +30,10 @@ def checked_parts(text: str, example: str, longest: int = MAX_URL_LENGTH) -> Spl
         raise ValueError(f"must have at most {longest} characters")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"must be a URL with https or http and a host, such as {example}")
-    if "@" in parts.netloc or "#" in text or text != parts.geturl():
-        raise ValueError("must have no user, no password and no fragment, and be written like " + example)
+    if "@" in parts.netloc or "#" in text:
+        raise ValueError("must have no user, no password and no fragment")
+    if text != parts.geturl():
+        raise ValueError(f"is not in its normal form, which is {parts.geturl()}")
     if _HOST.fullmatch(parts.netloc.removesuffix(f":{port}")) is None:
         raise ValueError("has a host that is neither a name nor an address")
     return parts

@@ -1,16 +1,15 @@
-"""Makes an operator that records nothing, to measure what that costs; found by Python through PYTHONPATH."""
+"""Makes an operator that records nothing of tasks; found by Python through PYTHONPATH.
+
+It revokes nothing either: the CRL follows what is recorded.
+"""
 
 import os
 import sys
 
 if os.environ.get("BENCH_WITHOUT_LEDGER") and "agentid" in sys.orig_argv:
-    from agentid.controller.ledger import Ledger
+    from agentid.controller import reconcile
 
-    async def _append(_self: Ledger, _record: bytes, _undo: object = None) -> None:
+    def _nothing(*_: object) -> None:
         return
 
-    def _note(_self: Ledger, _record: bytes) -> None:
-        return
-
-    Ledger.append = _append  # type: ignore[method-assign]
-    Ledger.note = _note  # type: ignore[method-assign]
+    reconcile.entry = _nothing  # type: ignore[assignment]
