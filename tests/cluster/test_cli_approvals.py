@@ -11,10 +11,10 @@ import pytest
 from agentid.api.agentapproval import Decision
 from agentid.cli.approvals import look
 from agentid.cli.deciding import decide
-from agentid.cli.options import Where
 from agentid.cli.orders import Result
 from agentid.cli.saying import Saying
 from agentid.cli.session import session, who_am_i
+from agentid.cli.where import Where
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess

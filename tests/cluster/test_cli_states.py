@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from agentid.api.agenttask import DesiredState
-from agentid.cli.options import Where
 from agentid.cli.orders import Order, Result
 from agentid.cli.session import session
 from agentid.cli.states import carry_out
+from agentid.cli.where import Where
 from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl
 from tests.cluster import story

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from agentid.api.agenttask import DesiredState
 from agentid.cli.changing import order
 from agentid.cli.main import app
-from agentid.cli.options import Where
 from agentid.cli.orders import Outcome, Result
 from agentid.cli.session import session
 from agentid.cli.states import carry_out
+from agentid.cli.where import Where
 from tests.unit.plain_server import serving
 
 WHY = ("--reason", "because")

@@ -17,12 +17,12 @@ from agentid.api.agentapproval import Decision
 from agentid.cli.approvals import listed, review, show_next, shown_as_json
 from agentid.cli.asking import observe
 from agentid.cli.deciding import Decided, decide
-from agentid.cli.options import Where
 from agentid.cli.orders import Result
 from agentid.cli.pending import all_waiting, judge, one
 from agentid.cli.saying import Saying
 from agentid.cli.session import session
 from agentid.cli.surroundings import Surroundings
+from agentid.cli.where import Where
 from agentid.cli.why import commands_of
 from agentid.controller.packed_task import PackedTask
 from tests.unit.cli_tasks import NEED, NOW, pending, task

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agentid.cli.options import Where
 from agentid.cli.session import session
 from agentid.cli.surroundings import CLUSTER_LABELS, Assumed, Surroundings, look_around
+from agentid.cli.where import Where
 from tests.unit.plain_server import serving
 
 HOME = "agentid-system"

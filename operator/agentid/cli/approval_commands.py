@@ -8,6 +8,7 @@ from agentid.cli import options
 from agentid.cli.completing import task_names
 from agentid.cli.options import extra
 from agentid.cli.task_commands import DryRun, Labels, Timeout, Wait
+from agentid.cli.where import Where
 
 _ENDS: Final = "Exit code 1: it was refused, counts for nothing, or was not acted on in time."
 
@@ -37,7 +38,7 @@ def approvals(  # noqa: PLR0913 - its options
     """List the tasks that wait for an approval, or show one with what has changed since it had one."""
     if name is not None and (selector is not None or everywhere):
         raise typer.BadParameter("name a task, or say -l or -A; not both")
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     with extra("approvals"):
         from agentid.cli.approvals import run  # noqa: PLC0415 - other commands work without what it needs
     run(place, name, selector, output)
@@ -64,7 +65,7 @@ def approve(  # noqa: PLR0913 - its options
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """Say yes to a task."""
-    place = options.where(kubeconfig, context, namespace)
+    place = Where.of(kubeconfig, context, namespace)
     with extra("approve"):
         from agentid.api.agentapproval import Decision  # noqa: PLC0415 - other commands work without these
         from agentid.cli import saying  # noqa: PLC0415 - as above
@@ -93,7 +94,7 @@ def deny(  # noqa: PLR0913 - its options
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """Say no to a task."""
-    place = options.where(kubeconfig, context, namespace)
+    place = Where.of(kubeconfig, context, namespace)
     with extra("deny"):
         from agentid.api.agentapproval import Decision  # noqa: PLC0415 - other commands work without these
         from agentid.cli import saying  # noqa: PLC0415 - as above

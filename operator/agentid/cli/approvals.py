@@ -10,7 +10,7 @@ from agentid.api.fields import format_time
 from agentid.api.names import GROUP
 from agentid.api.spec_hash import projection_text
 from agentid.cli.errors import finish
-from agentid.cli.options import ListOutput, Where
+from agentid.cli.options import ListOutput
 from agentid.cli.pending import Pending, Word, all_waiting, one
 from agentid.cli.printing import paragraphs, printer, shown, span, table, told
 from agentid.cli.reviewing import difference_rows, differences, rows
@@ -19,6 +19,7 @@ from agentid.cli.selecting import named, standing
 from agentid.cli.session import Session, session
 from agentid.cli.telling import Row, asked_for, next_told
 from agentid.cli.titles import title_of
+from agentid.cli.where import Where
 from agentid.lifecycle.approvals import who_may_approve
 from agentid.lifecycle.lineage import delegator
 from agentid.lifecycle.model import TaskFacts

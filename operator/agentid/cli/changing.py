@@ -12,13 +12,14 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from agentid.api.agenttask import DesiredState, StateReason
 from agentid.api.names import GROUP
 from agentid.cli.errors import REFUSED, NotThereError, finish
-from agentid.cli.options import ListOutput, Where
+from agentid.cli.options import ListOutput
 from agentid.cli.orders import Order, Outcome, Result
 from agentid.cli.printing import shown, table, told
 from agentid.cli.progress import Progress
 from agentid.cli.selecting import Selection, asker, delegator, live, named, plain_name, standing, which
 from agentid.cli.session import Session, session
 from agentid.cli.states import carry_out
+from agentid.cli.where import Where
 from agentid.cluster.connection import Body
 from agentid.watched.facts import mapping, text
 

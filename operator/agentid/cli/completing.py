@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 
+from agentid.cli.where import Where
 from agentid.errors import AgentidError
 
 _WITHIN_SECONDS: Final = 2.0
@@ -51,16 +52,13 @@ def _names(ctx: typer.Context, plural: str, incomplete: str) -> list[str]:
 async def _list(ctx: typer.Context, plural: str, found: set[str]) -> None:
     # A command line is completed by a process of its own: it loads no more than that takes.
     from agentid.api.names import HEARTBEAT  # noqa: PLC0415 - as below
-    from agentid.cli import options  # noqa: PLC0415 - it names these functions
     from agentid.cli.session import session  # noqa: PLC0415 - other completions work without it
     from agentid.cluster.paths import AGENTS, NAMESPACES, TASKS  # noqa: PLC0415 - as above
     from agentid.cluster.watching import list_chunks  # noqa: PLC0415 - as above
 
     asked = ctx.params
     kubeconfig = asked.get("kubeconfig")
-    where = options.where(
-        Path(kubeconfig) if kubeconfig else None, asked.get("context"), asked.get("namespace")
-    )
+    where = Where.of(Path(kubeconfig) if kubeconfig else None, asked.get("context"), asked.get("namespace"))
     resource = next(each for each in (TASKS, AGENTS, NAMESPACES) if each.plural == plural)
     async with asyncio.timeout(_WITHIN_SECONDS), session(where) as here:
         scope = None if resource is NAMESPACES or asked.get("everywhere") else here.namespace

@@ -16,7 +16,7 @@ from agentid.api.spec_hash import projection_text
 from agentid.cli.approvals import look, review
 from agentid.cli.errors import REFUSED, done
 from agentid.cli.heeding import heeded
-from agentid.cli.options import ListOutput, Where
+from agentid.cli.options import ListOutput
 from agentid.cli.orders import Outcome, Result
 from agentid.cli.pending import Pending
 from agentid.cli.printing import printer, shown, told
@@ -24,6 +24,7 @@ from agentid.cli.saying import Saying, against, until
 from agentid.cli.selecting import standing
 from agentid.cli.session import Session, session, who_am_i
 from agentid.cli.settling import find
+from agentid.cli.where import Where
 from agentid.cluster.connection import Body
 from agentid.cluster.errors import (
     AdmissionRefusedError,

@@ -7,6 +7,7 @@ import typer
 from agentid.cli import options
 from agentid.cli.completing import agent_names
 from agentid.cli.options import extra
+from agentid.cli.where import Where
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def inventory(  # noqa: PLR0913 - its options
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """List the tasks that hold live credentials: whose they are, on whose behalf, until when."""
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     if not all(each is None or each.strip() for each in (agent, owner, requester, on_behalf_of, selector)):
         raise typer.BadParameter("--agent, --owner, --requester, --on-behalf-of and --selector take a value")
     if by is not None and output is options.ListOutput.NAME:
@@ -63,7 +64,7 @@ def discover(  # noqa: PLR0913 - its options
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """List standing credentials that tasks should replace, by metadata: no contents of a Secret are read."""
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     least = options.duration(older_than, "--older-than")
     with extra("discover"):
         from agentid.cli.discover import Question, run  # noqa: PLC0415 - other commands work without it

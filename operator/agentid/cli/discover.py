@@ -11,12 +11,13 @@ from agentid.api.names import GROUP
 from agentid.cli.discover_telling import as_json, as_table, next_steps, summary
 from agentid.cli.errors import REFUSED, NotSeenError, finish
 from agentid.cli.mounted_secrets import Name, Users, accounts_of
-from agentid.cli.options import ListOutput, Where
+from agentid.cli.options import ListOutput
 from agentid.cli.printing import paragraphs, printer, shown, told
 from agentid.cli.progress import Progress
 from agentid.cli.selecting import TRIES
 from agentid.cli.session import Session, session
 from agentid.cli.standing_secrets import TYPES, Discovery, Finding, Kind, finding_of, is_standing
+from agentid.cli.where import Where
 from agentid.cluster.errors import ForbiddenError
 from agentid.cluster.paths import AGENTS, PODS, SECRETS
 from agentid.cluster.watching import list_chunks

@@ -8,11 +8,12 @@ from pydantic import JsonValue
 
 from agentid.api.names import GROUP
 from agentid.cli.errors import finish
-from agentid.cli.options import ListOutput, Where
+from agentid.cli.options import ListOutput
 from agentid.cli.printing import shown, table, told
 from agentid.cli.rights import reading
 from agentid.cli.selecting import asker, standing, which
 from agentid.cli.session import session
+from agentid.cli.where import Where
 from agentid.cluster.connection import Body
 from agentid.cluster.paths import TASKS
 from agentid.cluster.watching import list_chunks

@@ -12,11 +12,12 @@ from agentid.api.names import GROUP
 from agentid.cli.errors import NotSeenError, finish
 from agentid.cli.holdings import Holding, Inventory, Owners, holding_of
 from agentid.cli.inventory_telling import as_json, as_table, summary
-from agentid.cli.options import By, ListOutput, Where
+from agentid.cli.options import By, ListOutput
 from agentid.cli.printing import shown, told
 from agentid.cli.progress import Progress
 from agentid.cli.selecting import TRIES, Selection, which
 from agentid.cli.session import Session, session
+from agentid.cli.where import Where
 from agentid.cluster.errors import ForbiddenError
 from agentid.cluster.paths import AGENTS, TASKS
 from agentid.cluster.watching import list_chunks

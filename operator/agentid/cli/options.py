@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from importlib.metadata import version as installed_version
@@ -15,7 +14,6 @@ import typer
 from agentid.cli.completing import namespace_names, task_names
 
 WRONG_USAGE = 2
-_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DURATION: Final = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,9})s)?")
 
 
@@ -43,23 +41,6 @@ class By(StrEnum):
     AGENT = "agent"
     OWNER = "owner"
     DELEGATOR = "delegator"
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Which cluster, and where in it, as with kubectl.
-
-    Attributes:
-        kubeconfig: None: the pod's service account, or the default kubeconfig.
-        context: None: the current one.
-        namespace: None: that of the context.
-        everywhere: In all namespaces.
-    """
-
-    kubeconfig: Path | None = None
-    context: str | None = None
-    namespace: str | None = None
-    everywhere: bool = False
 
 
 Kubeconfig = Annotated[
@@ -105,21 +86,6 @@ ClusterLabels = Annotated[
 def version() -> str:
     """Return the version of this program."""
     return installed_version("agentid")
-
-
-def where(
-    kubeconfig: Path | None, context: str | None, namespace: str | None, *, everywhere: bool = False
-) -> Where:
-    """Return which cluster and namespace is meant.
-
-    Raises:
-        BadParameter: one namespace and all of them, or what no namespace can be called.
-    """
-    if everywhere and namespace is not None:
-        raise typer.BadParameter("takes no --namespace beside it", param_hint="--all-namespaces")
-    if namespace is not None and _NAMESPACE.fullmatch(namespace) is None:
-        raise typer.BadParameter(f"{namespace!r} cannot be the name of one", param_hint="--namespace")
-    return Where(kubeconfig, context, namespace, everywhere)
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str] | None:

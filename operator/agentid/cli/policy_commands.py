@@ -8,6 +8,7 @@ import typer
 
 from agentid.cli import options
 from agentid.cli.options import extra
+from agentid.cli.where import Where
 
 At = Annotated[str | None, typer.Option(metavar="TIME", help="As if it were then (RFC 3339).")]
 
@@ -69,7 +70,7 @@ def simulate(  # noqa: PLR0913 - its options
     output: options.Printed = options.Output.TEXT,
 ) -> None:
     """Say what would be decided about a task, and why. Exit code 1: it would not be allowed."""
-    place = options.where(kubeconfig, context, namespace)
+    place = Where.of(kubeconfig, context, namespace)
     labels = options.pairs(cluster_label, "--cluster-label")
     if groups and requester is None:
         raise typer.BadParameter("takes --as beside it", param_hint="--as-group")
@@ -113,7 +114,7 @@ def diff(  # noqa: PLR0913 - its options
     output: options.Printed = options.Output.TEXT,
 ) -> None:
     """Say which live tasks NEW would permit that OLD does not, and which it would no longer permit."""
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     labels = options.pairs(cluster_label, "--cluster-label")
     with extra("policy diff"):
         from agentid.cli.policy_diff import Comparison, run  # noqa: PLC0415 - as above

@@ -12,13 +12,14 @@ from pydantic import JsonValue
 from agentid.api.fields import format_time
 from agentid.cli.asking import Verdict, action_of, ask, in_force, observe
 from agentid.cli.errors import REFUSED, finish
-from agentid.cli.options import Output, Where
+from agentid.cli.options import Output
 from agentid.cli.printing import printer, shown, table, told
 from agentid.cli.selecting import Selection, live, standing, which
 from agentid.cli.session import Session, session
 from agentid.cli.sources import Source
 from agentid.cli.surroundings import Assumed, Surroundings, look_around
 from agentid.cli.telling import task_as_json
+from agentid.cli.where import Where
 from agentid.cluster.connection import Body
 from agentid.lifecycle.model import Observation, PolicyAction
 from agentid.lifecycle.permission import asks

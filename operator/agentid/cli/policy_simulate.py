@@ -17,7 +17,7 @@ from agentid.cli.asking import Verdict, ask, explained, in_force, observe
 from agentid.cli.authority import parent_of
 from agentid.cli.errors import REFUSED, NotSeenError, NotThereError, UnusableFileError, finish
 from agentid.cli.manifests import Manifest, manifests
-from agentid.cli.options import Output, Where
+from agentid.cli.options import Output
 from agentid.cli.printing import paragraphs, printer, told
 from agentid.cli.session import Session, session, who_am_i
 from agentid.cli.sources import Source
@@ -30,6 +30,7 @@ from agentid.cli.surroundings import (
     look_around,
 )
 from agentid.cli.telling import Row, as_json, asked_for, decided, task_as_json
+from agentid.cli.where import Where
 from agentid.lifecycle.model import PolicyAction
 from agentid.policy.judging import InForce
 from agentid.process.clocks import Clock

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from agentid.cli.options import Where
+from agentid.cli.where import Where
 from agentid.cluster.access import current_namespace
 from agentid.cluster.connection import Connection
 

@@ -8,6 +8,7 @@ import typer
 from agentid.cli import options
 from agentid.cli.completing import agent_names
 from agentid.cli.options import extra
+from agentid.cli.where import Where
 
 Reason = Annotated[str, typer.Option(help="Why, for people: it stands in the task and in what tells of it.")]
 OfAgent = Annotated[
@@ -48,7 +49,7 @@ def why(  # noqa: PLR0913 - its options
     output: options.Printed = options.Output.TEXT,
 ) -> None:
     """Say why a task has an identity or has none: what was decided, on which facts, what would change it."""
-    place = options.where(kubeconfig, context, namespace)
+    place = Where.of(kubeconfig, context, namespace)
     labels = options.pairs(cluster_label, "--cluster-label")
     with extra("why"):
         from agentid.cli.surroundings import Assumed  # noqa: PLC0415 - other commands work without it
@@ -65,7 +66,7 @@ def tree(
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """Show the tasks above one, up to the uppermost, and everything below that."""
-    place = options.where(kubeconfig, context, namespace)
+    place = Where.of(kubeconfig, context, namespace)
     with extra("tree"):
         from agentid.cli.tree import run  # noqa: PLC0415 - other commands work without what it needs
     run(place, name, output)
@@ -81,7 +82,7 @@ def breakglass(  # noqa: PLR0913 - its options
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """List the emergencies, live and over, the newest first: whose, why, and until when."""
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     with extra("breakglass"):
         from agentid.cli.emergencies import run  # noqa: PLC0415 - other commands work without what it needs
     run(place, selector, output)
@@ -110,7 +111,7 @@ def _add(app: typer.Typer, command: str) -> None:
     ) -> None:
         filters = (agent, requester, on_behalf_of, selector)
         _check(names, filters, everywhere=everywhere)
-        place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+        place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
         with extra(command):
             from agentid.cli.changing import order, run  # noqa: PLC0415 - other commands work without them
             from agentid.cli.selecting import Selection  # noqa: PLC0415 - as above

@@ -13,11 +13,12 @@ from agentid.api.fields import format_time
 from agentid.api.names import GROUP
 from agentid.api.reasons import ConditionType
 from agentid.cli.errors import finish
-from agentid.cli.options import ListOutput, Where
+from agentid.cli.options import ListOutput
 from agentid.cli.printing import shown, span, table, told
 from agentid.cli.rights import reading
 from agentid.cli.selecting import named
 from agentid.cli.session import Session, session
+from agentid.cli.where import Where
 from agentid.cluster.paths import TASKS
 from agentid.cluster.watching import list_chunks
 from agentid.controller.packed_task import PackedTask

@@ -10,7 +10,7 @@ from agentid.api.fields import format_time
 from agentid.api.reasons import ConditionType, RunReason, WaitReason
 from agentid.cli.asking import Verdict, action_of, ask, explained, in_force, is_live, observe
 from agentid.cli.errors import NotSeenError, finish
-from agentid.cli.options import Output, Where
+from agentid.cli.options import Output
 from agentid.cli.printing import paragraphs, printer, told
 from agentid.cli.selecting import named
 from agentid.cli.session import Session, session
@@ -18,6 +18,7 @@ from agentid.cli.sources import Source
 from agentid.cli.surroundings import Assumed, Surroundings, look_around
 from agentid.cli.telling import Row, as_json, asked_for, decided, next_told, task_as_json
 from agentid.cli.titles import title_of
+from agentid.cli.where import Where
 from agentid.cluster.connection import Body
 from agentid.lifecycle.approvals import request_of, who_may_approve
 from agentid.lifecycle.model import Observation

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from agentid.cli import options
 from agentid.cli.completing import agent_names
+from agentid.cli.where import Where
 
 if TYPE_CHECKING:
     from agentid.cli.audit.source import Source
@@ -38,7 +38,7 @@ _NAMES: Final = "--agent, --delegator, --requester and --serial take a value"
 
 
 def source(
-    place: options.Where, files: list[Path] | None, namespace: str | None, *, cluster: bool = False
+    place: Where, files: list[Path] | None, namespace: str | None, *, cluster: bool = False
 ) -> "Source":
     """Return which ledger is meant.
 
@@ -53,7 +53,7 @@ def source(
         said = "takes no --cluster, --ledger-namespace, --context or --kubeconfig beside it"
         raise typer.BadParameter(said, param_hint="--file")
     if namespace is not None:
-        options.where(None, None, namespace)
+        Where.of(None, None, namespace)
     return Source(place, namespace, tuple(files or ()))
 
 

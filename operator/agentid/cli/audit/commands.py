@@ -9,6 +9,7 @@ from agentid.cli import options
 from agentid.cli.audit import asking
 from agentid.cli.completing import record_kinds, task_names
 from agentid.cli.options import extra
+from agentid.cli.where import Where
 
 app = typer.Typer(help="Verify, read and keep the ledger of what was issued and ended.", no_args_is_help=True)
 
@@ -47,7 +48,7 @@ def verify(  # noqa: PLR0913 - its options
         from datetime import timedelta  # noqa: PLC0415 - beside what it is for
 
         from agentid.cli.audit.verify import Question, run  # noqa: PLC0415 - others work without what it needs
-    source = asking.source(options.where(kubeconfig, context, None), file, ledger_namespace, cluster=cluster)
+    source = asking.source(Where.of(kubeconfig, context, None), file, ledger_namespace, cluster=cluster)
     longest = None if max_lifetime is None else timedelta(seconds=max_lifetime)
     run(source, Question(tuple(key or ()), since, save_checkpoint, longest), output)
 
@@ -70,7 +71,7 @@ def show(  # noqa: PLR0913 - its options
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """Tell the whole story of a task by its records, also when the task is long gone."""
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     if not all(each is None or each.strip() for each in (name, uid)):
         raise typer.BadParameter("TASK and --uid take a value")
     with extra("audit show"):
@@ -103,7 +104,7 @@ def query(  # noqa: PLR0913 - its options
     output: options.ListPrinted = options.ListOutput.TABLE,
 ) -> None:
     """List records of the ledger; with -A also those that are about no namespace."""
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     asking.refuse_empty(agent, delegator, requester, serial)
     with extra("audit query"):
         from agentid.cli.audit.filtering import Filter  # noqa: PLC0415 - others work without what it needs
@@ -134,7 +135,7 @@ def export(
     """Write the ledger as it is, one batch a line: what `--file` reads."""
     with extra("audit export"):
         from agentid.cli.audit.export import run  # noqa: PLC0415 - other commands work without what it needs
-    run(asking.source(options.where(kubeconfig, context, None), None, ledger_namespace), since, out)
+    run(asking.source(Where.of(kubeconfig, context, None), None, ledger_namespace), since, out)
 
 
 @app.command()
@@ -159,7 +160,7 @@ def prove(  # noqa: PLR0913 - its options
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="RECORD") from error
     run(
-        asking.source(options.where(kubeconfig, context, None), file, ledger_namespace, cluster=cluster),
+        asking.source(Where.of(kubeconfig, context, None), file, ledger_namespace, cluster=cluster),
         place,
         out,
     )
@@ -194,7 +195,7 @@ def check_log(  # noqa: PLR0913 - its options
     """Hold a decision point's own log against what the ledger has of it. Exit code 1: it is not whole."""
     with extra("audit check-log"):
         from agentid.cli.audit.check_log import run  # noqa: PLC0415 - others work without what it needs
-    where = options.where(kubeconfig, context, None)
+    where = Where.of(kubeconfig, context, None)
     run(asking.source(where, file, ledger_namespace, cluster=cluster), log, output)
 
 
@@ -212,7 +213,7 @@ def report(  # noqa: PLR0913 - its options
     output: options.Printed = options.Output.TEXT,
 ) -> None:
     """Say of each agent what it was given and how its tasks ended: what could be narrowed, what is stable."""
-    place = options.where(kubeconfig, context, namespace, everywhere=everywhere)
+    place = Where.of(kubeconfig, context, namespace, everywhere=everywhere)
     asking.refuse_empty(agent)
     with extra("report"):
         from agentid.cli.audit.report import Question, run  # noqa: PLC0415 - other commands work without what it needs

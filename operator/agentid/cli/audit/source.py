@@ -12,10 +12,10 @@ from agentid.api.names import OPERATOR_LEASE
 from agentid.cli.audit.files import parcels_in
 from agentid.cli.audit.parcels import BatchObject, Parcel
 from agentid.cli.errors import CommandError
-from agentid.cli.options import Where
 from agentid.cli.rights import reading
 from agentid.cli.selecting import which
 from agentid.cli.session import Session, session
+from agentid.cli.where import Where
 from agentid.cluster.errors import ForbiddenError
 from agentid.cluster.ledger_store import LedgerStore
 from agentid.cluster.paths import LEASES, LEDGER_BATCHES
