@@ -299,6 +299,13 @@ def test_url_of_a_receiver_is_taken_as_it_is(url: str) -> None:
     assert checked_url(url) == url
 
 
+def test_what_is_said_of_a_url_tells_nothing_of_it() -> None:
+    for url in ("HTTPS://siem.example.com/a?key=hidden", "https://u:hidden@siem.example.com/?key=hidden#"):
+        with pytest.raises(ValueError, match=r"^(is|must)") as refused:
+            checked_url(url)
+        assert "hidden" not in str(refused.value)
+
+
 @given(st.text(max_size=60))
 def test_every_text_is_a_url_of_a_receiver_or_refused(text: str) -> None:
     for each in (text, f"https://siem.example.com/{text}"):

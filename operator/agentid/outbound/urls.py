@@ -31,9 +31,10 @@ def checked_parts(text: str, example: str, longest: int = MAX_URL_LENGTH) -> Spl
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"must be a URL with https or http and a host, such as {example}")
     if "@" in parts.netloc or "#" in text:
-        raise ValueError("must have no user, no password and no fragment")
+        raise ValueError("must have no user, no password and no fragment; a token is set apart from it")
     if text != parts.geturl():
-        raise ValueError(f"is not in its normal form, which is {parts.geturl()}")
+        # Not told as it should be: a query may hold what nobody is to read.
+        raise ValueError("is not in its normal form: scheme in lower case, no empty query, no white space")
     if _HOST.fullmatch(parts.netloc.removesuffix(f":{port}")) is None:
         raise ValueError("has a host that is neither a name nor an address")
     return parts
