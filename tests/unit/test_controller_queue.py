@@ -84,6 +84,29 @@ async def test_ten_thousand_tasks_of_one_namespace_do_not_starve_another() -> No
     assert len(order) == 10_001
 
 
+async def test_between_two_passes_everybody_else_has_a_turn() -> None:
+    queue, turns, passes = _queue(), 0, Counter[int]()
+
+    async def look_at(_: Key) -> None:
+        passes[turns] += 1
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    for number in range(1000):
+        queue.add(("ns", str(number)))
+    counting = asyncio.create_task(count_turns())
+    try:
+        await _run_until_idle(queue, look_at, concurrency=12)
+    finally:
+        counting.cancel()
+    assert sum(passes.values()) == 1000
+    assert max(passes.values()) == 1
+
+
 async def _order(queue: WorkQueue) -> list[str]:
     order: list[str] = []
 
@@ -121,9 +144,11 @@ async def test_something_that_happens_moves_a_name_that_was_only_to_be_decided_a
 
 async def test_it_is_crowded_while_what_something_happened_to_waits_and_not_by_what_may_wait() -> None:
     queue, crowded = _queue(), list[int]()
+    both_work = asyncio.Barrier(2)
 
-    async def look_at(_key: Key) -> None:
-        await asyncio.sleep(0)
+    async def look_at(key: Key) -> None:
+        if key[1] in {"new-0", "new-1"}:
+            await both_work.wait()
         crowded.append(queue.crowded)
 
     queue.add_later(("ns", "later-1"))
@@ -131,7 +156,8 @@ async def test_it_is_crowded_while_what_something_happened_to_waits_and_not_by_w
     for number in range(3):
         queue.add(("ns", f"new-{number}"))
     await _run_until_idle(queue, look_at, concurrency=2)
-    assert crowded == [2, 0, 0, 0, 0]
+    assert crowded[0] == 2
+    assert crowded[2:] == [0, 0, 0]
 
 
 async def test_namespaces_take_turns_in_what_is_decided_again_too() -> None:

@@ -48,6 +48,7 @@ class WorkQueue:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._turns = asyncio.Lock()
 
     def add(self, key: Key) -> None:
         """Have `key` looked at as soon as possible."""
@@ -132,6 +133,10 @@ class WorkQueue:
 
     async def _keep_working(self, look_at: Callable[[Key], Awaitable[None]]) -> None:
         while True:
+            # Most passes of a look at all wait for nothing. Ten thousand of them in a row, or one by each
+            # worker, would keep the lease from being renewed, and what happened to a task from its next step.
+            async with self._turns:
+                await asyncio.sleep(0)
             key = await self._next()
             structlog.contextvars.clear_contextvars()
             structlog.contextvars.bind_contextvars(namespace=key[0], task=key[1])
