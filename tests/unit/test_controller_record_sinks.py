@@ -38,8 +38,13 @@ class MemorySink:
         self.taken: list[int] = []
         self.refuses = False
         self.closed = False
+        self.asked = 0
+        self.tells_nothing = asyncio.Event()
+        self.tells_nothing.set()
 
     async def position(self) -> int | None:
+        self.asked += 1
+        await self.tells_nothing.wait()
         return None
 
     async def deliver(self, records: Sequence[bytes], sequence: int) -> None:
@@ -143,6 +148,53 @@ async def test_batch_that_comes_before_it_is_known_where_to_begin_is_not_left_ou
     sinks.appended(3, [b"{}"])
     async with running(sinks):
         await scene.until(lambda: scene.sink.taken == [1, 2, 3])
+
+
+async def test_who_ends_before_it_is_known_where_a_sink_was_leaves_what_is_remembered_of_it(
+    scene: Scene,
+) -> None:
+    first = scene.operator()
+    async with running(first):
+        first.begin(1, 3)
+        await scene.until(lambda: scene.remembered() == {"http": "3"})
+
+    scene.sink.tells_nothing.clear()
+    second = scene.operator()
+    async with running(second):
+        second.begin(1, 4)
+        await scene.until(lambda: scene.sink.asked)
+        # More than one round of what is written down.
+        await asyncio.sleep(0.1)
+        assert scene.remembered() == {"http": "3"}
+
+
+async def test_who_ends_in_order_leaves_nothing_that_a_successor_repeats(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_sinks, "REMEMBER_SECONDS", 60.0)
+    first = scene.operator()
+    async with running(first):
+        first.begin(1, 0)
+        await scene.until(lambda: scene.sink.asked)
+        first.appended(1, [b"{}"])
+        first.appended(2, [b"{}"])
+        await first.drain()
+        assert scene.sink.taken == [1, 2]
+        assert scene.remembered() == {"http": "2"}
+
+
+async def test_sink_that_takes_nothing_is_not_waited_for(scene: Scene) -> None:
+    scene.sink.refuses = True
+    sinks = scene.operator()
+    async with running(sinks):
+        sinks.begin(1, 1)
+        await scene.until(lambda: scene.sink.asked)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            await sinks.drain()
+            assert scene.sample("agentid_sink_failures_total")
+            sinks.appended(2, [b"{}"])
+            await sinks.drain()
+    assert scene.sink.taken == []
 
 
 async def test_nothing_may_be_pruned_that_is_not_remembered_as_taken(scene: Scene) -> None:

@@ -29,23 +29,31 @@ class Recorded(Told, Protocol):
         """How much does."""
 
 
-async def drain(queue: WorkQueue, ledger: Recorded, events: Told, *, pass_seconds: float) -> None:
+async def drain(
+    queue: WorkQueue, ledger: Recorded, events: Told, sinks: Told, *, pass_seconds: float
+) -> None:
     """Wait for the passes for `pass_seconds`, and then for what they have to say, whatever became of them.
 
+    What is recorded goes to the sinks as well: after the last operator of all, nobody else brings it there.
     A successor finds ends that were not recorded. What was refused, and which policies were accepted, it does
     not: that is recorded now or never.
     """
     _log.info("draining", waiting=queue.depth, active=queue.active)
     passed = await _in_time(queue.wait_idle(), pass_seconds)
-    told = await _in_time(_both(ledger, events), FLUSH_SECONDS)
+    told = await _in_time(_all_told(ledger, events, sinks), FLUSH_SECONDS)
     if passed and told:
         _log.info("drained")
     else:
         _log.warning("not drained in time", waiting=queue.depth, active=queue.active, records=ledger.waiting)
 
 
-async def _both(ledger: Recorded, events: Told) -> None:
-    await asyncio.gather(ledger.drain(), events.drain())
+async def _all_told(ledger: Recorded, events: Told, sinks: Told) -> None:
+    await asyncio.gather(_brought(ledger, sinks), events.drain())
+
+
+async def _brought(ledger: Recorded, sinks: Told) -> None:
+    await ledger.drain()
+    await sinks.drain()
 
 
 async def _in_time(done: Awaitable[None], seconds: float) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -62,7 +63,8 @@ class RecordSinks:
         self._remembered: ConfigMap | None = None
         self._news = asyncio.Event()
         self._told = False
-        self._add_gauges([route.sink.name for route in routes])
+        self._names = [route.sink.name for route in routes]
+        self._add_gauges()
 
     def begin(self, first: int, head: int) -> None:
         """Begin at a takeover: the ledger's batches are those from `first` to `head` (`first - 1`: none)."""
@@ -93,6 +95,15 @@ class RecordSinks:
                 parts.create_task(self._remember())
         finally:
             await self._delivery.close()
+
+    async def drain(self) -> None:
+        """Wait until the sinks have what they take, and write down how far they have got."""
+        if self._pending is not None or not self._leads():
+            return
+        await self._delivery.drain()
+        # A successor that does not find it repeats what came since it was last written.
+        with suppress(ClusterError, NotLeadingError):
+            await self._write_down()
 
     def failed(self, sink: SinkName) -> None:
         """Count that a sink did not take a batch."""
@@ -129,13 +140,15 @@ class RecordSinks:
             self._delivery.begin(first, head, known)
 
     async def _write_down(self) -> None:
-        """Write how far the sinks have got, where that has changed.
+        """Write how far the sinks have got, where that has changed; of the others, what was remembered.
 
         Raises:
             ClusterError: it is not written, as when another operator did.
         """
         reached = self._delivery.reached()
-        data = {name.value: str(position) for name, position in sorted(reached.items())}
+        known = self._remembered.data if self._remembered is not None else {}
+        data = {name.value: known[name.value] for name in self._names if name.value in known}
+        data |= {name.value: str(position) for name, position in reached.items()}
         if self._remembered is None or self._remembered.data != data:
             try:
                 self._remembered = await self._config_maps.write(SINKS_CONFIG_MAP, self._remembered, data)
@@ -144,7 +157,7 @@ class RecordSinks:
                 raise
         self._delivery.remembered(reached)
 
-    def _add_gauges(self, names: Sequence[SinkName]) -> None:
+    def _add_gauges(self) -> None:
         def batches(name: SinkName) -> Callable[[], float]:
             return lambda: float(self._delivery.lag()[name].batches) if self._leads() else 0.0
 
@@ -155,13 +168,13 @@ class RecordSinks:
             "agentid_sink_lag_batches",
             "Batches of the record that a sink does not surely have.",
             "sink",
-            {name.value: batches(name) for name in names},
+            {name.value: batches(name) for name in self._names},
         )
         self._metrics.watch_each(
             "agentid_sink_lag_seconds",
             "For how long the oldest of them has waited.",
             "sink",
-            {name.value: seconds(name) for name in names},
+            {name.value: seconds(name) for name in self._names},
         )
 
 

@@ -96,7 +96,13 @@ class Operator:
                 failed = [task for task in self._running if task.done()]
                 watches.cancel()
                 # The lease is held meanwhile.
-                await drain(parts.queue, parts.ledger, parts.events, pass_seconds=settings.drain_seconds)
+                await drain(
+                    parts.queue,
+                    parts.ledger,
+                    parts.events,
+                    parts.sinks,
+                    pass_seconds=settings.drain_seconds,
+                )
             else:
                 ready.cancel()
                 failed = [task for task in self._running if task.done()]

@@ -70,6 +70,10 @@ class Delivery:
             for lane in self._lanes.values():
                 lanes.create_task(lane.run())
 
+    async def drain(self) -> None:
+        """Wait until each sink has all that there is, or takes nothing for now."""
+        await asyncio.gather(*(lane.drain() for lane in self._lanes.values()))
+
     async def close(self) -> None:
         """Let go of all files and connections."""
         for lane in self._lanes.values():

@@ -83,6 +83,8 @@ class Lane:
         self._remembered: int | None = None
         self._head = 0
         self._failures = 0
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
         self.problem: str | None = None
         """Why the sink takes nothing, as it was when that began; None: it does."""
 
@@ -111,6 +113,7 @@ class Lane:
         self._queue.clear()
         self._queued_bytes = 0
         self._waiting.begin(start.first - 1 if start.known is None else start.known, start.head)
+        self._at_rest.clear()
         self._news.set()
 
     def appended(self, sequence: int, records: Sequence[bytes]) -> None:
@@ -121,7 +124,13 @@ class Lane:
         if len(self._queue) < MAX_BATCHES and self._queued_bytes + size <= MAX_BYTES:
             self._queue.append((sequence, tuple(records)))
             self._queued_bytes += size
+        if self.problem is None:
+            self._at_rest.clear()
         self._news.set()
+
+    async def drain(self) -> None:
+        """Wait until the sink has all that there is, or takes nothing for now."""
+        await self._at_rest.wait()
 
     def lag(self) -> Lag:
         """Return how far the sink is behind; nothing before it is known what there is."""
@@ -135,6 +144,7 @@ class Lane:
         while True:
             self._news.clear()
             if self._start is None or not self._may_deliver() or self._position == self._head:
+                self._at_rest.set()
                 await _wait(self._news, _LOOK_SECONDS)
                 continue
             start = self._start
@@ -201,6 +211,7 @@ class Lane:
         self._told.failed(self.sink.name)
         if self.problem is None:
             self.problem = str(error)
+            self._at_rest.set()
             _log.warning("sink takes nothing", sink=self.sink.name.value, error=str(error))
         asked = error.retry_after_seconds if isinstance(error, SinkError) else None
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 16), LONGEST_PAUSE_SECONDS)
@@ -211,6 +222,7 @@ class Lane:
         self._failures = 0
         if self.problem is not None:
             self.problem = None
+            self._at_rest.clear()
             _log.info("sink takes the record again", sink=self.sink.name.value)
 
 
