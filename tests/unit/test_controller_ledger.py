@@ -22,10 +22,12 @@ from agentid.controller.ledger_followers import Follower
 from agentid.controller.ledger_upkeep import LedgerUpkeep
 from agentid.controller.ledger_writer import LedgerWriter
 from agentid.controller.metrics import Metrics
+from agentid.controller.unrecorded import Comparison
 from agentid.controller.world import World
 from agentid.ledger.batch import Batch
 from agentid.ledger.chain import ChainVerifier
 from agentid.ledger.finding import Finding
+from agentid.ledger.inventory import Inventory
 from agentid.ledger.key import LedgerKey
 from agentid.ledger.known_head import KnownHead
 from agentid.ledger.record import Record
@@ -35,6 +37,7 @@ from tests.unit.ledger_store_in_memory import KeysInMemory, StoreInMemory
 
 _NOW = datetime(2026, 5, 31, 14, tzinfo=UTC)
 _UID = "5b0c3a3e-3a33-4b4b-9c9c-000000000001"
+_OTHER_UID = "5b0c3a3e-3a33-4b4b-9c9c-000000000002"
 _LIMIT_SECONDS = 10
 
 
@@ -48,10 +51,12 @@ class Scene:
         self.nonces = count()
         self.tasks: dict[str, dict[str, Any]] = {}
         self.followers: list[Follower] = []
+        self.on_get: Callable[[], None] = lambda: None
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
         """What the API server says of a task."""
         assert (resource, namespace) == (TASKS, "support")
+        self.on_get()
         return self.tasks.get(name)
 
     def operator(self) -> tuple[Ledger, LedgerUpkeep, LedgerWriter]:
@@ -267,6 +272,44 @@ async def test_what_only_a_watch_that_is_behind_does_not_show_is_no_loss(scene: 
     scene.task(_UID, "0a", watched=False)
     await scene.wrote()
     assert scene.kinds() == ["ledgerStarted", "issued"]
+
+
+async def test_what_is_lost_while_others_are_looked_at_is_recorded(scene: Scene) -> None:
+    await scene.wrote(_issued(), issued("0b", ends=300, uid=_OTHER_UID, task="other"))
+    scene.task(_UID, "0a")
+
+    def lose() -> None:
+        scene.tasks["refund"]["metadata"]["resourceVersion"] = "6"
+        scene.tasks["refund"]["status"]["credentials"] = []
+        scene.world.take_task(scene.tasks["refund"])
+
+    scene.on_get = lose
+    await scene.wrote()
+    found = {each.text("uid"): each.kind for each in scene.store.records()[3:]}
+    assert found == {_UID: "revoked", _OTHER_UID: "ended"}
+
+
+async def test_everybody_else_has_turns_while_thousands_of_tasks_are_compared(scene: Scene) -> None:
+    inventory, world, turns = Inventory(_NOW), scene.world, 0
+    for number in range(1000):
+        uid = f"5b0c3a3e-3a33-4b4b-9c9c-{number:012d}"
+        inventory.feed([Record.parse(issued(f"{number:04x}", ends=300, uid=uid, task=f"t{number}"))])
+        scene.task(uid, f"{number:04x}", watched=False)
+        scene.tasks["refund"]["metadata"]["name"] = f"t{number}"
+        world.take_task(scene.tasks["refund"])
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    comparison = Comparison(inventory, world)
+    await comparison.look(cast("Reads", scene), _NOW)
+    counting.cancel()
+    assert turns >= 5
+    assert [*comparison.unrecorded(_NOW)] == []
 
 
 def _without(scene: Scene, name: str) -> None:

@@ -18,7 +18,7 @@ from agentid.controller.ledger_check import first_wrong
 from agentid.controller.ledger_followers import Follower
 from agentid.controller.ledger_upkeep import LedgerUpkeep
 from agentid.controller.ledger_writer import LedgerWriter
-from agentid.controller.unrecorded import look_at_unrecorded, tasks_that_go_on, unrecorded
+from agentid.controller.unrecorded import Comparison, tasks_that_go_on
 from agentid.controller.world import World
 from agentid.errors import AgentidError
 from agentid.ledger.batch import GENESIS, Batch
@@ -164,7 +164,8 @@ class Ledger:
         """
         stored = await self._keys.load_or_create()
         read = await self._read_batches(stored)
-        await look_at_unrecorded(read.inventory, self._world, self._reads, self._clock())
+        comparison = Comparison(read.inventory, self._world)
+        await comparison.look(self._reads, self._clock())
         if not self._due.is_set():
             return
         now, head = self._clock(), read.last.head if read.last is not None else GENESIS
@@ -175,7 +176,7 @@ class Ledger:
         self._upkeep.begin(stored, read.began or now, read.last)
         for follower in self._followers:
             follower.begun(read.first or 1, head.sequence, read.inventory)
-        self._writer.begin(head, key, [*first, *unrecorded(read.inventory, self._world, now)])
+        self._writer.begin(head, key, [*first, *comparison.unrecorded(now)])
         self._due.clear()
         self._problem, self._broken, self._ended = "", False, read.ended
         _log.info("ledger read", batches=len(self._retention), sequence=head.sequence)
