@@ -197,6 +197,17 @@ async def test_sink_that_takes_nothing_is_not_waited_for(scene: Scene) -> None:
     assert scene.sink.taken == []
 
 
+async def test_sink_that_hangs_is_waited_for_a_little(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_sinks, "BRING_SECONDS", 0.05)
+    scene.sink.tells_nothing.clear()
+    sinks = scene.operator()
+    async with running(sinks):
+        sinks.begin(1, 1)
+        await scene.until(lambda: scene.sink.asked)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            await sinks.drain()
+
+
 async def test_nothing_may_be_pruned_that_is_not_remembered_as_taken(scene: Scene) -> None:
     sinks = scene.operator()
     async with running(sinks):

@@ -28,6 +28,8 @@ _log = structlog.get_logger("agentid.sinks")
 
 REMEMBER_SECONDS: Final = 10.0
 """How often it is written down, at most, how far the sinks have got: a successor repeats what came since."""
+BRING_SECONDS: Final = 2.0
+"""How long an operator that ends waits for sinks that are slow, or hang."""
 _RETRY_SECONDS: Final = 2.0
 _MEBIBYTE: Final = 1024 * 1024
 _DIGITS: Final = 16
@@ -97,10 +99,12 @@ class RecordSinks:
             await self._delivery.close()
 
     async def drain(self) -> None:
-        """Wait until the sinks have what they take, and write down how far they have got."""
+        """Wait a little until the sinks have what they take, and write down how far they have got."""
         if self._pending is not None or not self._leads():
             return
-        await self._delivery.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BRING_SECONDS):
+                await self._delivery.drain()
         # A successor that does not find it repeats what came since it was last written.
         with suppress(ClusterError, NotLeadingError):
             await self._write_down()

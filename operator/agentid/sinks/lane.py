@@ -113,7 +113,8 @@ class Lane:
         self._queue.clear()
         self._queued_bytes = 0
         self._waiting.begin(start.first - 1 if start.known is None else start.known, start.head)
-        self._at_rest.clear()
+        if self.problem is None:
+            self._at_rest.clear()
         self._news.set()
 
     def appended(self, sequence: int, records: Sequence[bytes]) -> None:
