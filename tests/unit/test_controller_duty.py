@@ -220,6 +220,8 @@ async def _looked_at(queue: WorkQueue) -> list[Key]:
     async with asyncio.timeout(10):
         await queue.wait_idle()
     runner.cancel()
+    # It would take the first of what comes next.
+    await asyncio.gather(runner, return_exceptions=True)
     return seen
 
 
