@@ -12,6 +12,7 @@ from devcluster import standing
 from devcluster.cluster import Cluster
 from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
+from tests.laying_out import fresh_namespace
 
 # No property test asserts how long anything takes: another's work on the machine would fail it. The same code
 # is tried with the same examples, so that a failure is that of a change; `make explore` looks for others.
@@ -30,13 +31,8 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     """A fresh namespace, named after the test and labelled as a test's; it goes afterwards."""
     words = request.function.__name__.removeprefix("test_").replace("_", "-")[:40].strip("-").lower()
     name = f"{words}-{secrets.token_hex(3)}"
-    # Not checked by kubectl against its schema: before every test, that would take twice the time.
-    cluster.kubectl.create(
-        {"kind": "Namespace", "metadata": {"name": name, "labels": {"agentid.dev/test": "true"}}},
-        "--validate=false",
-    )
-    yield name
-    cluster.kubectl.delete("namespace", name, "--wait=false", "--ignore-not-found")
+    with fresh_namespace(cluster.kubectl, name):
+        yield name
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ from tests.cluster.families import child
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.given_rights import accepted, give, on_tasks
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
-from tests.cluster.objects import ACCOUNT, NODE, agent, service_account, task
+from tests.cluster.objects import ACCOUNT, NODE, agent, task
 from tests.cluster.people import STRANGER, People, everybody, give_every_right
+from tests.laying_out import clear_workloads, make_agent
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +57,9 @@ def node(cluster: ControlPlane) -> str:
 def place(kubectl: Kubectl, node: str) -> Iterator[Kubectl]:
     """The test's namespace with an Agent and its service account; nobody says that an operator runs."""
     assert node
-    # As with its namespace: kubectl's own look at the schema would take twice the time.
-    kubectl.create([service_account(), agent()], "--validate=false")
+    make_agent(kubectl)
     yield kubectl
-    playing.clear(kubectl)
+    clear_workloads(kubectl)
 
 
 @pytest.fixture

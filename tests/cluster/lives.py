@@ -13,8 +13,9 @@ from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl, Object
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
-from tests.cluster.objects import ANY_POD, agent, pod, service_account, task
+from tests.cluster.objects import ANY_POD, pod, task
 from tests.cluster.people import OPERATOR
+from tests.laying_out import clear_workloads, fresh_namespace, make_agent
 
 TTL_SECONDS = 30
 AT_ONCE = 50
@@ -203,13 +204,10 @@ class Lives:
 @contextmanager
 def team_of(cluster: ControlPlane, name: str) -> Iterator[Kubectl]:
     """A namespace with an Agent and its service account, for all tests of a module."""
-    here = cluster.kubectl.in_namespace(f"{name}-{randomness.token_hex(3)}")
-    labels = {"agentid.dev/test": "true"}
-    cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": here.namespace, "labels": labels}})
-    here.create([service_account(), agent()])
-    yield here
-    playing.clear(here)
-    cluster.kubectl.delete("namespace", here.namespace, "--wait=false")
+    with fresh_namespace(cluster.kubectl, f"{name}-{randomness.token_hex(3)}") as here:
+        make_agent(here)
+        yield here
+        clear_workloads(here)
 
 
 def made_and_deleted(cluster: ControlPlane, here: Kubectl, *names: str) -> dict[str, tuple[int, int]]:

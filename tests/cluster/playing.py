@@ -75,13 +75,6 @@ def remove(here: Kubectl, pod: str) -> None:
     here.delete("pod", pod, "--grace-period=0", "--force", "--wait=false")
 
 
-def clear(here: Kubectl) -> None:
-    """Take everything that a kubelet would have to end out of a namespace, so that it can go."""
-    here(
-        "delete", "jobs,pods", "--all", "--grace-period=0", "--force", "--cascade=background", "--wait=false"
-    )
-
-
 def clear_until_gone(here: Kubectl, admin: Kubectl, within: timedelta) -> None:
     """Do what kubelets do in a namespace that is being deleted: end its pods, until it is gone."""
 

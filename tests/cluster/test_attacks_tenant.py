@@ -26,6 +26,7 @@ from tests.cluster.objects import (
     task,
     task_of_job,
 )
+from tests.laying_out import clear_workloads
 
 TENANT = "mallory@example.com"
 GROUP = "tenants-of-the-test"
@@ -73,7 +74,7 @@ def scene(cluster: ControlPlane, node: str, operator_of_session: OperatorProcess
     running_victim(here)
     as_tenant(here)
     yield here
-    playing.clear(here)
+    clear_workloads(here)
     cluster.kubectl.delete("namespace", "attacked", "--wait=false")
 
 

@@ -17,6 +17,7 @@ from tests.cluster.definitions import delete_crds
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.objects import ANY_POD, agent, pod, service_account, task
+from tests.laying_out import clear_workloads
 
 KIND = "clusteragentpolicy"
 DEFAULT = (CHECKOUT / "deploy" / "policies" / "default.cedar").read_text(encoding="utf-8")
@@ -105,7 +106,7 @@ def test_the_first_installation_allows_what_the_default_policy_allows(
         assert "allowed by ClusterAgentPolicy/default" in note
         rule = 'ClusterAgentPolicy/default, rule "unbound-only-public" forbids it. Name the workload'
         assert rule in story.conditions(waiting)["Finished"]["message"]
-        playing.clear(here)
+        clear_workloads(here)
 
 
 def test_what_the_platform_team_made_of_it_stays_at_an_upgrade(release: ControlPlane) -> None:

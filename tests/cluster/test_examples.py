@@ -21,6 +21,7 @@ from tests.cluster.families import grants
 from tests.cluster.given_rights import accepted as once_given
 from tests.cluster.policies import accepted, waits
 from tests.cluster.unguarded import once_let
+from tests.laying_out import clear_workloads
 
 EXAMPLES = CHECKOUT / "deploy" / "examples"
 DEFAULT = (CHECKOUT / "deploy" / "policies" / "default.cedar").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def shop(
     kubectl.apply(example("01-agent.yaml"))
     yield kubectl
     kubectl("delete", "deployments", "--all", "--wait=false")
-    playing.clear(kubectl)
+    clear_workloads(kubectl)
 
 
 def example(name: str) -> Path:

@@ -21,7 +21,8 @@ from tests.cluster.families import (
     top_of,
     was_given,
 )
-from tests.cluster.objects import AGENT, ANY_POD, POD, agent, pod, service_account, task
+from tests.cluster.objects import AGENT, ANY_POD, POD, agent, pod, task
+from tests.laying_out import fresh_namespace, make_agent
 
 CAROL, DAVE = "carol@example.com", "dave@example.com"
 ORDER = "order/4711"
@@ -82,14 +83,9 @@ def static_secret(wide: Kubectl, cluster: ControlPlane) -> Iterator[str]:
 @pytest.fixture
 def elsewhere(wide: Kubectl, cluster: ControlPlane) -> Iterator[Kubectl]:
     """Another namespace with an Agent."""
-    name = f"{wide.namespace}-other"
-    labels = {"agentid.dev/test": "true"}
-    manifest = {"kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    cluster.kubectl.create(manifest, "--validate=false")
-    here = cluster.kubectl.in_namespace(name)
-    here.create([service_account(), agent()])
-    yield here
-    cluster.kubectl.delete("namespace", name, "--wait=false")
+    with fresh_namespace(cluster.kubectl, f"{wide.namespace}-other") as here:
+        make_agent(here)
+        yield here
 
 
 def test_a_child_that_is_wider_than_its_parent_is_refused(

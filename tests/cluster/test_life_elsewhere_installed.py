@@ -14,8 +14,9 @@ from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.in_force import wait_until_in_force
-from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, service_account
+from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod
 from tests.cluster.objects import task as stamped_task
+from tests.laying_out import make_agent
 
 CAROL = "carol@example.com"
 UNSTAMPED = {"AGENTID_MUTATING_ADMISSION": "false"}
@@ -49,7 +50,7 @@ def unstamped(cluster: ControlPlane) -> Iterator[OperatorProcess]:
 @pytest.fixture
 def carol(kubectl: Kubectl) -> Kubectl:
     """Somebody with every right in the test's namespace, in which there are an Agent and its account."""
-    kubectl.create([service_account(), agent()])
+    make_agent(kubectl)
     return kubectl.as_user(CAROL, ["system:masters"])
 
 

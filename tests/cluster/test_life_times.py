@@ -17,8 +17,9 @@ from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
-from tests.cluster import playing, story
+from tests.cluster import story
 from tests.cluster.objects import ANY_POD, agent, pod, service_account, task
+from tests.laying_out import clear_workloads
 
 RENEWED = {"ttlSeconds": 30}
 NOT_RENEWED = {"ttlSeconds": 30, "renew": False}
@@ -87,7 +88,7 @@ def started(cluster: ControlPlane, node: str, operator_of_session: OperatorProce
         here.patch("agenttask", name, {"spec": {"state": then}})
     first |= {name: story.runs(here, name) for name in with_pods}
     yield Started(here, first, cluster)
-    playing.clear(here)
+    clear_workloads(here)
     cluster.kubectl.delete("namespace", "by-the-clock", "--wait=false")
 
 

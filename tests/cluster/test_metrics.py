@@ -19,6 +19,7 @@ from devcluster.kubectl import Kubectl
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.objects import ANY_POD, agent, job, pod, service_account, task, task_of_job
+from tests.laying_out import clear_workloads
 
 MARK = "hostile"
 """Part of every name and text that a tenant chooses here."""
@@ -63,7 +64,7 @@ def scraped(cluster: ControlPlane, node: str, operator_of_session: OperatorProce
         end(here)
     yield operator_of_session.metrics()
     for here in places:
-        playing.clear(here)
+        clear_workloads(here)
         cluster.kubectl.delete("namespace", here.namespace, "--wait=false")
 
 

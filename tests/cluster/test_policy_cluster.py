@@ -11,7 +11,7 @@ from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
-from tests.cluster.objects import ANY_POD, TASK, agent, pod, service_account, task
+from tests.cluster.objects import ANY_POD, TASK, pod, task
 from tests.cluster.policies import (
     PERMIT_ALL,
     accepted,
@@ -22,6 +22,7 @@ from tests.cluster.policies import (
     says,
     waits,
 )
+from tests.laying_out import clear_workloads, make_agent
 
 NOTHING = "No ClusterAgentPolicy is installed, so nothing is allowed. Have the platform team apply one;"
 INTENT = {"purpose": "Refund everything", "actions": ["orders:read"]}
@@ -54,9 +55,9 @@ def here(admin: Kubectl, kubectl: Kubectl, deciding: OperatorProcess) -> Iterato
     """The test's namespace with an Agent, in a cluster without any policy."""
     assert deciding.alive()
     admin("delete", "clusteragentpolicies", "--all")
-    kubectl.create([service_account(), agent()])
+    make_agent(kubectl)
     yield kubectl
-    playing.clear(kubectl)
+    clear_workloads(kubectl)
     admin("delete", "clusteragentpolicies", "--all")
 
 

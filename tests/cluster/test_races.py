@@ -16,8 +16,9 @@ from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
 from tests.cluster.intercepting import Interceptor, Trap
-from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, agent, pod, service_account, task
+from tests.cluster.objects import AGENT, ANY_POD, POD, TASK, pod, task
 from tests.cluster.people import OPERATOR
+from tests.laying_out import clear_workloads, make_agent
 
 SLOWLY = timedelta(seconds=60)
 RENEWED = {"ttlSeconds": 75}
@@ -123,7 +124,7 @@ def caught(cluster: ControlPlane, node: str, interceptor: Interceptor) -> Iterat
     cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": "in-a-renewal"}})
     here = cluster.kubectl.in_namespace("in-a-renewal")
     names = {f"{thing}-{what}": (thing, what) for thing in DURING for what in WRITES}
-    here.create([service_account(), agent()])
+    make_agent(here)
     for name, (thing, _) in names.items():
         workload = {"replacement": "Allow"} if thing == "replaced" else {}
         here.create([task(name, workload=workload, credential=RENEWED), pod(name, of=name)])
@@ -141,7 +142,7 @@ def caught(cluster: ControlPlane, node: str, interceptor: Interceptor) -> Iterat
         list(pool.map(interrupt, names))
     yield Caught(here, cluster, first)
     interceptor.set()
-    playing.clear(here)
+    clear_workloads(here)
     cluster.kubectl.delete("namespace", here.namespace, "--wait=false")
 
 

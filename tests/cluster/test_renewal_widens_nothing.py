@@ -17,8 +17,9 @@ from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from devcluster.waiting import wait_until
-from tests.cluster import playing, story
-from tests.cluster.objects import AGENT, ANY_POD, agent, pod, service_account, task
+from tests.cluster import story
+from tests.cluster.objects import AGENT, ANY_POD, pod, task
+from tests.laying_out import clear_workloads, make_agent
 
 LIFE = timedelta(seconds=30)
 BACKDATED = timedelta(seconds=60)
@@ -96,7 +97,7 @@ def narrowed(cluster: ControlPlane, node: str, operator_of_session: OperatorProc
     operator_of_session.wait_ready()
     cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": NAMESPACE}})
     here = cluster.kubectl.in_namespace(NAMESPACE)
-    here.create([service_account(), agent()])
+    make_agent(here)
     here.create([task(name, credential={"ttlSeconds": 30}, **spec) for name, spec in TASKS.items()])
     here.create([pod(name, of=name) for name, spec in TASKS.items() if "workload" in spec])
     started = {name: story.runs(here, name) for name in TASKS}
@@ -104,7 +105,7 @@ def narrowed(cluster: ControlPlane, node: str, operator_of_session: OperatorProc
     here.wait_for("agenttask", "intent", lambda seen: seen["status"].get("observedGeneration") == 2)
     here.patch("agent", AGENT, {"spec": {"actions": ["orders:read"], "maxActiveDeadlineSeconds": 300}})
     yield Narrowed(here, cluster, started)
-    playing.clear(here)
+    clear_workloads(here)
     cluster.kubectl.delete("namespace", NAMESPACE, "--wait=false")
 
 

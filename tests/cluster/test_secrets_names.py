@@ -20,8 +20,9 @@ from devcluster.controlplane import ControlPlane
 from devcluster.kubectl import Kubectl, Object
 from devcluster.operator_process import OperatorProcess
 from tests.cluster import playing, story
-from tests.cluster.objects import ANY_POD, POD, TASK, TRUST_DOMAIN, agent, pod, service_account, task
+from tests.cluster.objects import ANY_POD, POD, TASK, TRUST_DOMAIN, pod, task
 from tests.cluster.unguarded import once_let, without
+from tests.laying_out import clear_workloads, make_agent
 
 PLANTED = b64encode(b"planted").decode()
 PLANTS: dict[str, dict[str, Any]] = {
@@ -43,13 +44,13 @@ def planted(cluster: ControlPlane, node: str) -> Iterator[Kubectl]:
     admin = cluster.kubectl
     admin.create({"kind": "Namespace", "metadata": {"name": "planted"}})
     here = admin.in_namespace("planted")
-    here.create([service_account(), agent()])
+    make_agent(here)
     with without(admin, "reserved-secrets.agentid.dev"):
         for kind, plant in PLANTS.items():
             manifest = {"kind": "Secret", "metadata": {"name": f"agentid-{kind}"}, **plant}
             once_let(partial(here.create, manifest))
     yield here
-    playing.clear(here)
+    clear_workloads(here)
     admin.delete("namespace", "planted", "--wait=false")
 
 

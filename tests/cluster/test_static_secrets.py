@@ -20,7 +20,8 @@ from tests.cluster import leases, playing, story
 from tests.cluster.foreign_answers import foreign_answers
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
 from tests.cluster.intercepting import Interceptor, Trap
-from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, service_account, task
+from tests.cluster.objects import ANY_POD, POD, TASK, pod, task
+from tests.laying_out import clear_workloads, make_agent
 
 EXAMPLES = CHECKOUT / "deploy" / "examples"
 SECRET = f"agentid-{TASK}"
@@ -89,9 +90,9 @@ def here(kubectl: Kubectl, home: Kubectl, name: str, mortal: OperatorProcess) ->
     assert mortal.alive()
     keep(home, FIRST)
     home.create(agent_secret(name, kubectl.namespace))
-    kubectl.create([service_account(), agent()])
+    make_agent(kubectl)
     yield kubectl
-    playing.clear(kubectl)
+    clear_workloads(kubectl)
 
 
 def keep(home: Kubectl, value: str, source: str = SOURCE, key: str = KEY) -> None:

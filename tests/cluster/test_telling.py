@@ -25,6 +25,7 @@ from tests.cluster.objects import (
     task_of_job,
 )
 from tests.cluster.people import OPERATOR
+from tests.laying_out import clear_workloads
 
 LIFE = "whole-life"
 SHORT = {"ttlSeconds": 30}
@@ -107,7 +108,7 @@ def stage(cluster: ControlPlane, node: str, operator_of_session: OperatorProcess
     here.delete("job", "workloaddeleted", "--wait=false")
     live(here)
     yield Stage(here, operator_of_session)
-    playing.clear(here)
+    clear_workloads(here)
     admin.delete("namespace", "telling", "--wait=false")
 
 

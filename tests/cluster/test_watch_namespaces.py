@@ -22,7 +22,7 @@ from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
-from tests.cluster.objects import ANY_POD, POD, TASK, agent, pod, secret, service_account, task
+from tests.cluster.objects import ANY_POD, POD, TASK, pod, secret, task
 from tests.cluster.people import (
     GROUP,
     OPERATOR,
@@ -33,6 +33,7 @@ from tests.cluster.people import (
     refusal,
 )
 from tests.cluster.unguarded import once_let, without
+from tests.laying_out import make_agent
 
 WATCHED = ("support", "sales")
 OTHER = "elsewhere"
@@ -83,7 +84,7 @@ def cluster() -> Iterator[ControlPlane]:
         wait_until_stamped(control_plane.kubectl, WATCHED[0])
         playing.make_node(control_plane.kubectl)
         for name in (*WATCHED, OTHER):
-            control_plane.kubectl.in_namespace(name).create([service_account(), agent()])
+            make_agent(control_plane.kubectl.in_namespace(name))
         yield control_plane
 
 

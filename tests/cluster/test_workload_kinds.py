@@ -16,8 +16,9 @@ from devcluster.waiting import wait_until
 from tests.cluster import playing, story
 from tests.cluster.foreign_answers import nothing_foreign_answered
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
-from tests.cluster.objects import POD, TASK, agent, job, pod, service_account, task
+from tests.cluster.objects import POD, TASK, job, pod, task
 from tests.cluster.people import OPERATOR
+from tests.laying_out import clear_workloads, make_agent
 
 GROUP = "crews.example.com"
 API_VERSION = f"{GROUP}/v1"
@@ -95,9 +96,9 @@ def crew(kubectl: Kubectl, serving: OperatorProcess) -> Iterator[Kubectl]:
     """The test's namespace with an Agent and its service account, and the operator at work."""
     if not serving.alive():
         serving.start()
-    kubectl.create([service_account(), agent()])
+    make_agent(kubectl)
     yield kubectl
-    playing.clear(kubectl)
+    clear_workloads(kubectl)
 
 
 def crew_run(name: str = TASK) -> Object:

@@ -12,7 +12,7 @@ from devcluster.kubectl import Kubectl
 from devcluster.operator_pod import OperatorPod
 from devcluster.standing import GIVEN, begin, given_kubeconfig
 from tests.cluster.in_force import wait_until_in_force, wait_until_stamped
-from tests.cluster.objects import agent, service_account
+from tests.laying_out import fresh_namespace, make_agent
 
 NODE_OF_OURS = "node_of_ours"
 """Mark of a test that does to a node what only who is root there can."""
@@ -62,7 +62,7 @@ def operator_of_session(cluster: Cluster) -> Iterator[OperatorPod]:
 def team(kubectl: Kubectl, operator: OperatorPod) -> Kubectl:
     """The test's namespace with an Agent and its service account, and an operator that is ready."""
     assert operator.alive()
-    kubectl.create([service_account(), agent()])
+    make_agent(kubectl)
     return kubectl
 
 
@@ -75,15 +75,12 @@ def shared_namespace(
         operator_of_session.start()
     operator_of_session.wait_ready()
     words = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
-    here = cluster.kubectl.in_namespace(f"{words}-{secrets.token_hex(3)}")
-    labels = {"agentid.dev/test": "true"}
-    cluster.kubectl.create({"kind": "Namespace", "metadata": {"name": here.namespace, "labels": labels}})
-    yield here
-    cluster.kubectl.delete("namespace", here.namespace, "--wait=false", "--ignore-not-found")
+    with fresh_namespace(cluster.kubectl, f"{words}-{secrets.token_hex(3)}") as here:
+        yield here
 
 
 @pytest.fixture(scope="module")
 def together(shared_namespace: Kubectl) -> Kubectl:
     """The module's namespace with an Agent and its service account."""
-    shared_namespace.create([service_account(), agent()])
+    make_agent(shared_namespace)
     return shared_namespace
