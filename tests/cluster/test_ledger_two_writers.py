@@ -93,6 +93,15 @@ def test_two_that_both_lead_write_one_chain_and_never_leave_two_live_credentials
     for each in tasks[:3]:
         ledgers.accounts_for(admin, each)
     place("patch", "agenttask", *NAMES, "--type=merge", '--patch={"spec": {"state": "Ended"}}')
+    uids = [each["metadata"]["uid"] for each in tasks]
+
+    def ends() -> list[bool]:
+        # Where the other wrote last, the one that is left learns of it by its next batch, and ends itself.
+        both[0].keep()
+        ledger = ledgers.whole(admin)
+        return ["ended" in {each.kind for each in ledger.of(uid)} for uid in uids]
+
+    wait_until("the ledger tells each end", ends, all, within=SLOWLY)
     for each in tasks:
         story.ends(place, "Ended", each["metadata"]["name"], SLOWLY)
         ledgers.told(admin, each)
